@@ -1,0 +1,14 @@
+# CPM in full (Section 3.2 of the paper) in the size of cpm_base_r18_scenes.
+_base_ = ['./cpm_base_r18_scenes.py']
+
+model = dict(
+    decode_head=dict(
+        type='CPMHead',
+        classifier=dict(type='GMMClassifier', num_components=3),
+        prompts=dict(type='ClassPrompts', source='gmm', max_prompts=8),
+        loss_vcp=dict(type='FixedAssignmentMaskLoss', num_points=1024),
+        loss_acp=dict(type='RatioMaskLoss'),
+        loss_pcl=dict(type='PromptContrastiveLoss', temperature=0.1),
+        cpm_weight=0.5,
+    ),
+)

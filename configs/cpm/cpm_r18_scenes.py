@@ -1,0 +1,7 @@
+# CPM in full on sounding scenes; cpm_base_r18_scenes is its baseline.
+_base_ = [
+    '../_base_/default_runtime.py',
+    '../_base_/datasets/sounding_scenes_demo.py',
+    '../_base_/models/cpm_r18_scenes.py',
+    '../_base_/schedules/adamw_poly_scenes.py',
+]

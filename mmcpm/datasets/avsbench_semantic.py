@@ -1,0 +1,262 @@
+"""AVSBench-Semantic (AVSS): 70 sounding classes and background.
+
+Zhou et al., "Audio-Visual Segmentation with Semantics", IJCV 2024; layout as
+distributed by https://github.com/OpenNLPLab/AVSBench.
+"""
+
+import os.path as osp
+from collections.abc import Sequence
+
+from mmseg.registry import DATASETS
+
+from .avsbench_metadata import (
+    SPLITS,
+    Clip,
+    check_clip_folders,
+    check_data_root,
+    check_label_index,
+    check_selection,
+    read_metadata,
+    read_text,
+)
+from .base_avs_dataset import BaseAVSDataset
+
+FRAME_SAMPLINGS = ('random', 'all')
+SOURCES = ('ss', 'ms')
+
+
+def voc_palette(num_classes: int) -> list[list[int]]:
+    """Make the colours of PASCAL VOC, which ``labels_rgb`` uses.
+
+    Each three bits of the class id, the lowest first, give one bit of red,
+    green and blue, the highest first.
+
+    Args:
+        num_classes (int): Number of colours, at most 256.
+
+    Returns:
+        list[list[int]]: Red, green, blue in 0..255 for every class id.
+    """
+    return [
+        [
+            sum(
+                (label >> (3 * place + channel) & 1) << (7 - place)
+                for place in range(3)
+            )
+            for channel in range(3)
+        ]
+        for label in range(num_classes)
+    ]
+
+
+@DATASETS.register_module()
+class AVSBenchSemanticDataset(BaseAVSDataset):
+    """AVSBench-Semantic, one labelled frame per sample.
+
+    .. code-block:: none
+
+        data_root/
+        ├── metadata.csv       vid,uid,s_min,s_sec,a_obj,split,label
+        ├── label2idx.json
+        └── v1s, v1m, v2/      the subset: column ``label``
+            └── <uid>/
+                ├── frames/0.jpg ...           5 (v1s, v1m) or 10 (v2)
+                ├── labels_semantic/0.png ...  class ids
+                └── audio.wav                  one second per frame
+
+    Every frame is labelled, but in the training clips of v1s only the first.
+
+    Args:
+        data_root (str): Folder of the dataset.
+        split (str): 'train', 'val' or 'test'. Defaults to 'train'.
+        subset (str or Sequence[str], optional): Keep only clips of the
+            subsets 'v1s', 'v1m', 'v2', and only clips with one ('ss') or
+            several ('ms') sounding classes. Names of the two kinds together
+            select the intersection. Defaults to None: all clips.
+        frame_sampling (str, optional): 'random': one sample per clip, a
+            labelled frame drawn for every epoch (see ``set_epoch``). 'all':
+            one sample per labelled frame. Defaults to None: 'random' for
+            training on 'train', 'all' otherwise, where it is the only choice.
+        metadata_file (str): Defaults to 'metadata.csv'.
+        label_index_file (str, optional): None skips its check. Defaults to
+            'label2idx.json'.
+        test_mode (bool): Whether samples are for evaluation. Defaults to
+            False.
+        kwargs: ``seed`` and ``skip_unreadable`` of ``BaseAVSDataset``;
+            ``pipeline``, ``indices``, ``lazy_init``, ``serialize_data``,
+            ``max_refetch``, ``metainfo``, ``backend_args`` and the others of
+            ``BaseSegDataset``.
+    """
+
+    # fmt: off
+    METAINFO = {
+        'classes': (
+            'background', 'accordion', 'airplane', 'axe', 'baby', 'bassoon',
+            'bell', 'bird', 'boat', 'boy', 'bus', 'car', 'cat', 'cello',
+            'clarinet', 'clipper', 'clock', 'dog', 'donkey', 'drum', 'duck',
+            'elephant', 'emergency-car', 'erhu', 'flute', 'frying-food',
+            'girl', 'goose', 'guitar', 'gun', 'guzheng', 'hair-dryer',
+            'handpan', 'harmonica', 'harp', 'helicopter', 'hen', 'horse',
+            'keyboard', 'leopard', 'lion', 'man', 'marimba', 'missile-rocket',
+            'motorcycle', 'mower', 'parrot', 'piano', 'pig', 'pipa', 'saw',
+            'saxophone', 'sheep', 'sitar', 'sorna', 'squirrel', 'tabla',
+            'tank', 'tiger', 'tractor', 'train', 'trombone', 'truck',
+            'trumpet', 'tuba', 'ukulele', 'utv', 'vacuum-cleaner', 'violin',
+            'wolf', 'woman',
+        ),
+        'palette': voc_palette(71),
+    }
+    # fmt: on
+
+    # Folder name -> frames per clip, one per second.
+    FRAMES_PER_CLIP = {'v1s': 5, 'v1m': 5, 'v2': 10}
+
+    def __init__(
+        self,
+        *,
+        data_root: str,
+        split: str = 'train',
+        subset: str | Sequence[str] | None = None,
+        frame_sampling: str | None = None,
+        metadata_file: str = 'metadata.csv',
+        label_index_file: str | None = 'label2idx.json',
+        test_mode: bool = False,
+        **kwargs,
+    ) -> None:
+        if split not in SPLITS:
+            raise ValueError(f'split must be one of {SPLITS}, got {split!r}')
+        self.split = split
+        self.subset = self._parse_subset(subset)
+        trains = split == 'train' and not test_mode
+        if frame_sampling is None:
+            frame_sampling = 'random' if trains else 'all'
+        if frame_sampling not in FRAME_SAMPLINGS or (
+            frame_sampling == 'random' and not trains
+        ):
+            raise ValueError(
+                f'frame_sampling={frame_sampling!r} with split={split!r} and '
+                f'test_mode={test_mode}: expected one of {FRAME_SAMPLINGS}, '
+                "and 'all' for every evaluation, which scores all frames"
+            )
+        self.frame_sampling = frame_sampling
+        self.label_index_file = label_index_file
+        super().__init__(
+            ann_file=metadata_file,
+            data_root=data_root or '',
+            test_mode=test_mode,
+            **kwargs,
+        )
+
+    def _parse_subset(
+        self, subset: str | Sequence[str] | None
+    ) -> tuple[str, ...]:
+        """Check the names of the wanted subsets."""
+        if subset is None:
+            return ()
+        names = (subset,) if isinstance(subset, str) else tuple(subset)
+        accepted = (*self.FRAMES_PER_CLIP, *SOURCES)
+        if not names or set(names) - set(accepted):
+            raise ValueError(
+                f'subset must be None, one of {accepted} or a sequence of '
+                f'them, got {subset!r}'
+            )
+        return names
+
+    def _is_wanted(self, clip: Clip) -> bool:
+        """Tell whether a clip belongs to the split and the subsets."""
+        folders = [name for name in self.subset if name not in SOURCES]
+        sources = [name for name in self.subset if name in SOURCES]
+        return (
+            clip.split == self.split
+            and (not folders or clip.subset in folders)
+            and (not sources or clip.sources in sources)
+        )
+
+    def _labelled_frames(self, clip: Clip) -> tuple[int, ...]:
+        """List the frames of a clip that have a label map."""
+        if clip.subset == 'v1s' and clip.split == 'train':
+            return (0,)
+        return tuple(range(self.FRAMES_PER_CLIP[clip.subset]))
+
+    def load_data_list(self) -> list[dict]:
+        """Read the metadata and check what lies beside it.
+
+        Returns:
+            list[dict]: One item per sample, in the order of the metadata and
+            by frame: ``uid``, ``subset``, ``sources``, ``frames``.
+
+        Raises:
+            DatasetNotFoundError: If the data root, an index file or the
+                folder of a clip is missing (local storage only).
+            DatasetIndexError: If an index file is not as expected, or no
+                clip is left.
+        """
+        index_files = [self.ann_file]
+        if self.label_index_file:
+            index_files.append(self._join(self.label_index_file))
+        if self.is_local:
+            check_data_root(self.data_root, index_files)
+        texts = [read_text(file, self.backend_args) for file in index_files]
+        if self.label_index_file:
+            check_label_index(
+                texts[1],
+                index_files[1],
+                self.METAINFO['classes'],
+                type(self).__name__,
+            )
+        rows = read_metadata(
+            texts[0], self.ann_file, tuple(self.FRAMES_PER_CLIP)
+        )
+        clips = [clip for clip in rows if self._is_wanted(clip)]
+        check_selection(
+            clips,
+            rows,
+            self.ann_file,
+            f'split={self.split!r} and subset={self.subset or None}',
+        )
+        if self.is_local:
+            check_clip_folders(self.data_root, clips)
+        return [item for clip in clips for item in self._items(clip)]
+
+    def _items(self, clip: Clip) -> list[dict]:
+        """Make the items of the data list that stand for a clip."""
+        frames = self._labelled_frames(clip)
+        draws = self.frame_sampling == 'random'
+        return [
+            {
+                'uid': clip.uid,
+                'subset': clip.subset,
+                'sources': clip.sources,
+                'frames': choice,
+            }
+            for choice in ([frames] if draws else [(i,) for i in frames])
+        ]
+
+    def frame_info(self, item: dict, frame_index: int) -> dict:
+        """Describe one frame of a clip.
+
+        Args:
+            item (dict): Item of the data list.
+            frame_index (int): The second of the clip, from 0.
+
+        Returns:
+            dict: Paths of frame, label map and audio, ``sample_id``,
+            ``uid``, ``subset`` and ``sources``.
+        """
+        uid, subset = item['uid'], item['subset']
+        folder = self._join(subset, uid)
+        frame = f'{frame_index}{self.img_suffix}'
+        label = f'{frame_index}{self.seg_map_suffix}'
+        return {
+            'img_path': osp.join(folder, 'frames', frame),
+            'seg_map_path': osp.join(folder, 'labels_semantic', label),
+            'audio_path': osp.join(folder, 'audio.wav'),
+            'sample_id': f'{uid}/{frame_index}',
+            'uid': uid,
+            'subset': subset,
+            'sources': item['sources'],
+        }
+
+    def _join(self, *names: str) -> str:
+        """Make a path under the data root."""
+        return osp.join(self.data_root, *names)

@@ -1,0 +1,295 @@
+"""What the audio-visual segmentation datasets share.
+
+A sample is one labelled frame of a clip with the clip's sound. In training,
+one labelled frame per clip may be drawn anew in every epoch.
+"""
+
+import contextlib
+import hashlib
+import logging
+import os
+import os.path as osp
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from mmcv.transforms import LoadAnnotations, LoadImageFromFile
+from mmengine.logging import print_log
+from mmseg.datasets import BaseSegDataset
+
+from .errors import FileReadError, SampleReadError
+from .transforms import LoadAudioFromFile
+
+# Transforms that read a file, the key of its path, and what it is.
+READERS = (
+    (LoadImageFromFile, 'img_path', 'frame'),
+    (LoadAnnotations, 'seg_map_path', 'label file'),
+    (LoadAudioFromFile, 'audio_path', 'audio file'),
+)
+SKIP_HINT = (
+    ' To train without it: --cfg-options '
+    'train_dataloader.dataset.skip_unreadable=N allows for N such files.'
+)
+
+
+def draw_frame(
+    frames: Sequence[int], *, seed: int, epoch: int, uid: str
+) -> int:
+    """Draw the frame of a clip for one epoch.
+
+    The draw is a function of its arguments alone: it depends neither on the
+    process nor on the order in which clips are visited, and so a resumed run
+    draws what an uninterrupted one would have drawn.
+
+    Args:
+        frames (Sequence[int]): The labelled frames of the clip.
+        seed (int): Seed of the dataset.
+        epoch (int): The epoch, from 0.
+        uid (str): Name of the clip.
+
+    Returns:
+        int: One of ``frames``, each with equal probability.
+    """
+    digest = hashlib.blake2b(
+        f'{seed}/{epoch}/{uid}'.encode(), digest_size=8
+    ).digest()
+    return frames[int.from_bytes(digest, 'little') % len(frames)]
+
+
+def find_missing_files(paths: Iterable[str]) -> list[str]:
+    """Look for files, reading every folder once.
+
+    Args:
+        paths (Iterable[str]): On the local disk.
+
+    Returns:
+        list[str]: Those that are not there, sorted.
+    """
+    names = defaultdict(set)
+    for path in paths:
+        names[osp.dirname(path)].add(osp.basename(path))
+    missing = []
+    for folder, expected in names.items():
+        # Without the folder none of its files is there.
+        with contextlib.suppress(OSError):
+            expected -= set(os.listdir(folder))
+        missing += [osp.join(folder, name) for name in expected]
+    return sorted(missing)
+
+
+class BaseAVSDataset(BaseSegDataset):
+    """Base class of the audio-visual segmentation datasets.
+
+    Subclasses implement ``load_data_list`` and ``frame_info``. An item of the
+    data list holds ``uid``, ``frames`` (the labelled frames it stands for:
+    one, or those of a whole clip to draw from) and what ``frame_info`` needs;
+    paths are made when a sample is read, so that the list stays small.
+
+    Args:
+        seed (int): Seed of the drawn frames. Defaults to 0.
+        skip_unreadable (int): Training only: how many unreadable files are
+            tolerated. The samples that need them are replaced by the next
+            one; each file is logged once, and one more raises an error that
+            lists them all. A worker process counts what it reads itself;
+            SampleReportHook counts over all workers and epochs, and
+            reports at the end of each epoch. Defaults to 0: the first
+            unreadable file ends the run.
+        test_mode (bool): Whether samples are for evaluation, where none may
+            be replaced. Defaults to False.
+        kwargs: Arguments of ``BaseSegDataset``.
+    """
+
+    def __init__(
+        self,
+        *,
+        seed: int = 0,
+        skip_unreadable: int = 0,
+        test_mode: bool = False,
+        **kwargs,
+    ) -> None:
+        if skip_unreadable < 0 or (skip_unreadable and test_mode):
+            raise ValueError(
+                f'skip_unreadable={skip_unreadable} with '
+                f'test_mode={test_mode}: the number cannot be negative, and '
+                'a score over fewer samples is not comparable. Use it for '
+                'training only, and repair the files for evaluation.'
+            )
+        if kwargs.get('reduce_zero_label'):
+            raise ValueError(
+                'reduce_zero_label=True would ignore class 0, the background '
+                '(everything silent), which is a class here'
+            )
+        self.seed = seed
+        self.skip_unreadable = skip_unreadable
+        self._unreadable: dict[str, str] = {}
+        self.epoch = 0
+        super().__init__(test_mode=test_mode, **kwargs)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Tell the epoch, before its samples are read.
+
+        Args:
+            epoch (int): The epoch, from 0.
+        """
+        self.epoch = epoch
+
+    def frame_info(self, item: dict, frame_index: int) -> dict:
+        """Describe one frame of a clip.
+
+        Args:
+            item (dict): Item of the data list.
+            frame_index (int): The second of the clip, from 0.
+
+        Returns:
+            dict: ``img_path``, ``seg_map_path``, ``audio_path``,
+            ``sample_id`` and further information for the pipeline.
+        """
+        raise NotImplementedError
+
+    @property
+    def is_local(self) -> bool:
+        """Whether the data lie on the local disk."""
+        backend = (self.backend_args or {}).get('backend', 'local')
+        return '://' not in self.data_root and backend == 'local'
+
+    def missing_files(self) -> list[str]:
+        """Look for every file that the samples need.
+
+        For the training split of AVSBench-Semantic that takes a second; the
+        tools do it before they start a run.
+
+        Returns:
+            list[str]: Paths of the missing ones; empty for other storage.
+        """
+        if not self.is_local:
+            return []
+        return find_missing_files(
+            info[key]
+            for index in range(len(self))
+            for item in [BaseSegDataset.get_data_info(self, index)]
+            for frame in item['frames']
+            for info in [self.frame_info(item, frame)]
+            for key in ('img_path', 'seg_map_path', 'audio_path')
+        )
+
+    def get_data_info(self, idx: int) -> dict:
+        """Describe a sample; draw its frame where several are labelled.
+
+        Args:
+            idx (int): Index of the sample.
+
+        Returns:
+            dict: What ``frame_info`` gives, and the keys that the transforms
+            of mmseg expect.
+        """
+        item = super().get_data_info(idx)
+        frame_index = draw_frame(
+            item['frames'], seed=self.seed, epoch=self.epoch, uid=item['uid']
+        )
+        return dict(
+            self.frame_info(item, frame_index),
+            frame_index=frame_index,
+            num_label_values=len(self.METAINFO['classes']),
+            label_map=self.label_map,
+            reduce_zero_label=self.reduce_zero_label,
+            seg_fields=[],
+            sample_idx=item['sample_idx'],
+        )
+
+    def prepare_data(self, idx: int) -> Any:
+        """Run the pipeline on a sample, or on the next one that is readable.
+
+        Args:
+            idx (int): Index of the sample.
+
+        Returns:
+            Any: What the pipeline gives.
+
+        Raises:
+            SampleReadError: If a file cannot be read and ``skip_unreadable``
+                does not allow for (another) one.
+        """
+        skipped = []
+        for step in range(len(self)):
+            data_info = self.get_data_info((idx + step) % len(self))
+            try:
+                return self._note_skipped(
+                    self._run_pipeline(data_info), skipped
+                )
+            except SampleReadError as error:
+                if not self.skip_unreadable:
+                    raise
+                self._tolerate(error)
+                skipped.append((data_info['sample_id'], error.path))
+        raise SampleReadError('No sample can be read. ' + self._unread_list())
+
+    def _run_pipeline(self, results: dict) -> Any:
+        """Apply the transforms; name sample and file if one cannot read."""
+        sample_id = results['sample_id']
+        for transform in self.pipeline.transforms:
+            path, kind = self._file_of(transform, results)
+            try:
+                results = transform(results)
+            except Exception as error:
+                if not path or isinstance(error, MemoryError):
+                    raise
+                raise self._sample_error(
+                    error, sample_id, path, kind
+                ) from error
+            if results is None:
+                return None
+        return results
+
+    @staticmethod
+    def _note_skipped(packed: Any, skipped: list[tuple[str, str]]) -> Any:
+        """Note in a sample which ones it stands for, and their files."""
+        if skipped and isinstance(packed, dict) and 'data_samples' in packed:
+            packed['data_samples'].set_metainfo({'skipped': tuple(skipped)})
+        return packed
+
+    @staticmethod
+    def _file_of(transform: Any, results: dict) -> tuple[str, str]:
+        """Name the file that a transform will read and what it is."""
+        for reader, key, kind in READERS:
+            if isinstance(transform, reader):
+                return results.get(key, ''), kind
+        return '', ''
+
+    def _sample_error(
+        self, error: Exception, sample_id: str, path: str, kind: str
+    ) -> SampleReadError:
+        """Describe why a sample cannot be read."""
+        if isinstance(error, FileReadError):
+            reason = str(error)
+        else:
+            reason = (
+                f'Cannot read the {kind} {path} ({type(error).__name__}: '
+                f"{error}). Restore it from the dataset's archive."
+            )
+        if not self.test_mode:
+            reason += SKIP_HINT
+        return SampleReadError(f'Sample {sample_id}: {reason}', path)
+
+    def _tolerate(self, error: SampleReadError) -> None:
+        """Count an unreadable file once; raise if it is one too many."""
+        if error.path in self._unreadable:
+            return
+        fault = str(error).removesuffix(SKIP_HINT)
+        self._unreadable[error.path] = fault
+        number = len(self._unreadable)
+        if number > self.skip_unreadable:
+            raise SampleReadError(
+                f'More than skip_unreadable={self.skip_unreadable} files '
+                'cannot be read. ' + self._unread_list(),
+                error.path,
+            )
+        print_log(
+            f'{fault} Replaced by the next sample: unreadable file {number} '
+            f'of at most {self.skip_unreadable}.',
+            logger='current',
+            level=logging.WARNING,
+        )
+
+    def _unread_list(self) -> str:
+        """List the unreadable files, one per line."""
+        return 'Unreadable files:\n' + '\n'.join(self._unreadable.values())

@@ -1,0 +1,132 @@
+"""The same frames with another sound: does a model listen?
+
+A model that only looks scores the same whatever it hears.
+"""
+
+import copy
+
+import numpy as np
+import torch
+from mmcv import imfrombytes
+from mmengine.dataset import BaseDataset
+from mmengine.fileio import get
+from mmengine.structures import BaseDataElement
+from mmseg.registry import DATASETS
+
+SOUNDS = ('silence', 'swapped')
+
+
+def draw_partners(
+    classes: list[frozenset], clips: list[str], seed: int
+) -> list[int]:
+    """Choose for every sample one that is heard instead.
+
+    Partners come from another clip, sound, and share no sounding class with
+    the sample. Where no sample is like that, one from another clip that
+    sounds is taken.
+
+    Args:
+        classes (list[frozenset[int]]): Sounding classes of every sample.
+        clips (list[str]): Clip of every sample.
+        seed (int): Seed of the choice.
+
+    Returns:
+        list[int]: Index of each sample's partner.
+
+    Raises:
+        ValueError: If there is nothing to choose from.
+    """
+    generator = np.random.default_rng(seed)
+    order = generator.permutation(len(classes))
+    partners = []
+    for index, (own, clip) in enumerate(zip(classes, clips, strict=True)):
+        # Each sample starts its search elsewhere in one random order.
+        candidates = np.roll(order, -int(generator.integers(len(order))))
+        heard = [i for i in candidates if clips[i] != clip and classes[i]]
+        disjoint = [i for i in heard if not classes[i] & own]
+        if not heard:
+            raise ValueError(
+                'Swapped audio needs at least two clips with a labelled '
+                f'sounding object, but none differs from {clip!r} (sample '
+                f'{index} of {len(classes)}).'
+            )
+        partners.append(int((disjoint or heard)[0]))
+    return partners
+
+
+@DATASETS.register_module()
+class CounterfactualAudioDataset:
+    """Replaces the sound of every sample of an audio-visual dataset.
+
+    Args:
+        dataset (dict or BaseDataset): The dataset; frames and labels are
+            taken from it unchanged.
+        sound (str): 'silence': zeros. 'swapped': the sound of a sample of
+            another clip without a sounding class in common.
+        seed (int): Seed of the partners.
+    """
+
+    def __init__(
+        self, dataset: dict | BaseDataset, sound: str, seed: int = 0
+    ) -> None:
+        if sound not in SOUNDS:
+            raise ValueError(
+                f'sound must be one of {SOUNDS}, but got {sound!r}.'
+            )
+        self.dataset = (
+            DATASETS.build(dataset) if isinstance(dataset, dict) else dataset
+        )
+        self.sound = sound
+        self.seed = seed
+        self.partners: list[int] | None = None
+
+    @property
+    def metainfo(self) -> dict:
+        """Of the dataset."""
+        return copy.deepcopy(self.dataset.metainfo)
+
+    def full_init(self) -> None:
+        """Load the dataset's list and choose the partners."""
+        self.dataset.full_init()
+        if self.sound == 'swapped' and self.partners is None:
+            infos = [
+                self.dataset.get_data_info(i) for i in range(len(self.dataset))
+            ]
+            self.partners = draw_partners(
+                [self._sounding_classes(info) for info in infos],
+                [info['uid'] for info in infos],
+                self.seed,
+            )
+
+    def _sounding_classes(self, info: dict) -> frozenset:
+        """Read which classes the label of a sample holds."""
+        label = imfrombytes(
+            get(info['seg_map_path'], self.dataset.backend_args),
+            flag='unchanged',
+            backend='pillow',
+        )
+        return frozenset(np.unique(label).tolist()) - {
+            0,
+            self.dataset.ignore_index,
+        }
+
+    def get_data_info(self, idx: int) -> dict:
+        """Of the dataset."""
+        return self.dataset.get_data_info(idx)
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __getitem__(self, idx: int) -> dict:
+        self.full_init()
+        sample = self.dataset[idx]
+        data_sample: BaseDataElement = sample['data_samples']
+        if self.sound == 'silence':
+            data_sample.audio = torch.zeros_like(data_sample.audio)
+        else:
+            partner = self.dataset[self.partners[idx]]['data_samples']
+            data_sample.audio = partner.audio
+            data_sample.set_metainfo(
+                dict(heard_sample_id=partner.metainfo['sample_id'])
+            )
+        return sample

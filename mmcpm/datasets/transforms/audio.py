@@ -1,0 +1,184 @@
+"""What happens to the sound between its file and the model.
+
+The CPM paper (section 4.1) pairs a frame of AVSBench with the one second of
+sound around it: frame ``i`` of a clip with the seconds ``[i, i + 1)``.
+"""
+
+import numpy as np
+from mmcv.transforms import BaseTransform
+from mmseg.registry import TRANSFORMS
+
+
+def cut_window(
+    audio: np.ndarray, start: int, length: int
+) -> tuple[np.ndarray, int]:
+    """Cut ``length`` samples from ``start`` on; zeros where the sound ended.
+
+    Args:
+        audio (np.ndarray): Waveform, float32 ``[channels, samples]``.
+        start (int): First sample of the window, not negative.
+        length (int): Samples of the window.
+
+    Returns:
+        tuple[np.ndarray, int]: The window ``[channels, length]``, a copy, and
+        how many of its samples come from ``audio``.
+
+    Raises:
+        ValueError: If ``start`` is negative: Python would slice from the end
+            and pair the frame with another second.
+    """
+    if start < 0:
+        raise ValueError(f'a window cannot start at sample {start}')
+    heard = audio[:, start : start + length]
+    window = np.zeros((len(audio), length), dtype=audio.dtype)
+    window[:, : heard.shape[1]] = heard
+    return window, heard.shape[1]
+
+
+@TRANSFORMS.register_module()
+class CutAudioToFrame(BaseTransform):
+    """Cut the waveform of a clip to the window of its frame.
+
+    The window starts at ``frame_index`` seconds. A sound that ends within
+    the window is continued with zeros; one that ended before gives zeros
+    only, and ``audio_valid_samples`` is 0.
+
+    Required Keys:
+
+    - audio
+    - sample_rate
+    - frame_index
+
+    Modified Keys:
+
+    - audio (np.ndarray): float32 ``[channels, seconds * sample_rate]``.
+
+    Added Keys:
+
+    - audio_valid_samples (int): Samples that are not padding.
+
+    Args:
+        seconds (float): Length of the window. Defaults to 1.0.
+    """
+
+    def __init__(self, seconds: float = 1.0) -> None:
+        if not seconds > 0:
+            raise ValueError(f'seconds must be positive, got {seconds}')
+        self.seconds = seconds
+
+    def transform(self, results: dict) -> dict:
+        """Cut ``results['audio']`` to the frame's window.
+
+        Args:
+            results (dict): Result dict that holds the whole clip's waveform.
+
+        Returns:
+            dict: The same, with ``audio`` cut and ``audio_valid_samples``.
+        """
+        rate = results['sample_rate']
+        results['audio'], results['audio_valid_samples'] = cut_window(
+            results['audio'],
+            start=results['frame_index'] * rate,
+            length=round(self.seconds * rate),
+        )
+        return results
+
+    def __repr__(self) -> str:
+        return f'{self.__class__.__name__}(seconds={self.seconds})'
+
+
+@TRANSFORMS.register_module()
+class RecordSoundingClasses(BaseTransform):
+    """Note which classes sound, before a crop can lose some of them.
+
+    AVSBench labels hold sounding objects only, so the classes of the whole
+    label map are the classes that are heard. Place it after the annotations
+    are loaded and before any crop.
+
+    Required Keys:
+
+    - gt_seg_map
+
+    Added Keys:
+
+    - audio_labels (tuple[int]): Class ids, ascending, without background.
+
+    Args:
+        ignore_index (int): Label value that is no class. Defaults to 255.
+    """
+
+    def __init__(self, ignore_index: int = 255) -> None:
+        self.ignore_index = ignore_index
+
+    def transform(self, results: dict) -> dict:
+        """Note the classes of ``results['gt_seg_map']``.
+
+        Args:
+            results (dict): Result dict with the un-cropped label map,
+                uint8 ``[H, W]``.
+
+        Returns:
+            dict: The same, with ``audio_labels``.
+        """
+        if 'gt_seg_map' not in results:
+            raise KeyError(
+                'RecordSoundingClasses needs gt_seg_map: place it after the '
+                'transform that loads the annotations'
+            )
+        # Counting is some ten times faster than sorting the pixels.
+        counts = np.bincount(results['gt_seg_map'].ravel())
+        results['audio_labels'] = tuple(
+            int(label)
+            for label in np.flatnonzero(counts)
+            if label not in (0, self.ignore_index)
+        )
+        return results
+
+    def __repr__(self) -> str:
+        return f'{self.__class__.__name__}(ignore_index={self.ignore_index})'
+
+
+@TRANSFORMS.register_module()
+class SwapStereoOnFlip(BaseTransform):
+    """Swap left and right channel when the frame was mirrored.
+
+    Place it after ``RandomFlip``. Mono sound and vertical flips are left
+    alone, and a second use in one pipeline does not swap back.
+
+    Required Keys:
+
+    - audio
+    - flip (optional)
+    - flip_direction (optional)
+
+    Modified Keys:
+
+    - audio (np.ndarray): float32 ``[channels, samples]``.
+
+    Added Keys:
+
+    - stereo_swapped (bool)
+    """
+
+    def transform(self, results: dict) -> dict:
+        """Let the channels of ``results['audio']`` follow the flip.
+
+        Args:
+            results (dict): Result dict after ``RandomFlip``.
+
+        Returns:
+            dict: The same, with ``audio`` swapped where the frame is mirrored.
+        """
+        # A diagonal flip mirrors both axes.
+        mirrored = results.get('flip', False) and results.get(
+            'flip_direction'
+        ) in ('horizontal', 'diagonal')
+        swapped = results.get('stereo_swapped', False)
+        if mirrored and not swapped and len(results['audio']) == 2:
+            results['audio'] = results['audio'][::-1].copy()
+            swapped = True
+        results['stereo_swapped'] = swapped
+        return results
+
+    def __repr__(self) -> str:
+        return f'{self.__class__.__name__}()'

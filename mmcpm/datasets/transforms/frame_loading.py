@@ -1,0 +1,209 @@
+"""Reading a video frame and its label map; refusing what is not whole."""
+
+import mmcv
+import mmengine.fileio as fileio
+import numpy as np
+from mmcv.transforms import LoadImageFromFile
+from mmseg.datasets.transforms import LoadAnnotations
+from mmseg.registry import TRANSFORMS
+from PIL import UnidentifiedImageError
+
+from ..errors import FrameReadError, LabelReadError, why
+
+JPEG_START = b'\xff\xd8'
+JPEG_SCAN = b'\xff\xda'
+JPEG_END = b'\xff\xd9'
+
+
+def is_cut_jpeg(data: bytes) -> bool:
+    """Tell whether a JPEG file ends before its picture does.
+
+    OpenCV 4 decodes such a file and fills the missing rows with grey.
+
+    Args:
+        data (bytes): The file.
+
+    Returns:
+        bool: True if the data is JPEG and no end marker follows its last
+        scan. Within a scan the marker's bytes cannot occur.
+    """
+    return data.startswith(JPEG_START) and data.rfind(JPEG_END) < data.rfind(
+        JPEG_SCAN
+    )
+
+
+def check_label_map(
+    label_map: np.ndarray, num_classes: int, ignore_index: int
+) -> None:
+    """Refuse an array that is no map of class ids.
+
+    Args:
+        label_map (np.ndarray): The decoded label file.
+        num_classes (int): Class ids are 0 to ``num_classes - 1``.
+        ignore_index (int): The one value above them that is accepted.
+
+    Raises:
+        ValueError: If it is not ``[H, W]``, or if it holds other values. The
+            message tells what arrived.
+    """
+    if label_map.ndim != 2:
+        raise ValueError(
+            f'it holds an array of shape {label_map.shape}, a colour picture'
+        )
+    if label_map.min() >= 0 and label_map.max() < num_classes:
+        return
+    values = np.unique(label_map)
+    strange = values[
+        (values < 0) | (values >= num_classes) & (values != ignore_index)
+    ]
+    if len(strange):
+        listed = ', '.join(map(str, strange[:5]))
+        more = ', ...' if len(strange) > 5 else ''
+        raise ValueError(f'it holds the values {listed}{more}')
+
+
+@TRANSFORMS.register_module()
+class LoadFrameFromFile(LoadImageFromFile):
+    """Load an image, and refuse one that was cut short.
+
+    As mmcv's ``LoadImageFromFile``, with the same keys and arguments; an
+    error names the file.
+    """
+
+    def transform(self, results: dict) -> dict | None:
+        """Load the image of ``results['img_path']``.
+
+        Args:
+            results (dict): Result dict of the dataset.
+
+        Returns:
+            dict, optional: The same, with ``img``, ``img_shape`` and
+            ``ori_shape``; None for a bad file if ``ignore_empty`` is set.
+
+        Raises:
+            FrameReadError: If the file is missing, empty or truncated.
+        """
+        path = results['img_path']
+        try:
+            data = fileio.get(path, backend_args=self.backend_args)
+            if not data:
+                raise ValueError('the file is empty (0 bytes)')
+            if is_cut_jpeg(data):
+                raise ValueError(
+                    f'the file is truncated ({len(data)} bytes arrived)'
+                )
+            image = mmcv.imfrombytes(
+                data, flag=self.color_type, backend=self.imdecode_backend
+            )
+            if image is None:
+                raise ValueError(
+                    f'{len(data)} bytes arrived and could not be decoded'
+                )
+        except (OSError, ValueError) as error:
+            if self.ignore_empty:
+                return None
+            raise FrameReadError(
+                f'Cannot read the frame {path}: {why(error)}. Expected a '
+                "whole image file; restore it from the dataset's archive."
+            ) from error
+        results['img'] = image.astype(np.float32) if self.to_float32 else image
+        results['img_shape'] = results['ori_shape'] = image.shape[:2]
+        return results
+
+
+@TRANSFORMS.register_module()
+class LoadAVSAnnotations(LoadAnnotations):
+    """Load a label map of class ids and check what it holds.
+
+    As mmseg's ``LoadAnnotations``, which would wrap values above 255, pass a
+    colour picture on and train on class ids that do not exist.
+
+    Required Keys:
+
+    - seg_map_path
+    - num_label_values (int): How many class ids the label files use.
+    - label_map (dict, optional): From class ids of the files to those of the
+      model, where the dataset uses other classes.
+    - img_shape (optional): The label map must have this size.
+
+    Added Keys:
+
+    - seg_fields (list)
+    - gt_seg_map (np.ndarray): uint8 ``[H, W]``.
+
+    Args:
+        ignore_index (int): Label value that is no class. Defaults to 255.
+        backend_args (dict, optional): Arguments of the
+            ``mmengine.fileio`` backend. Defaults to None.
+    """
+
+    def __init__(
+        self, *, ignore_index: int = 255, backend_args: dict | None = None
+    ) -> None:
+        super().__init__(backend_args=backend_args)
+        self.ignore_index = ignore_index
+
+    def _load_seg_map(self, results: dict) -> None:
+        """Add the label map of ``results['seg_map_path']``.
+
+        Raises:
+            LabelReadError: If the file is missing, truncated, no map of
+                class ids, or of another size than the frame.
+        """
+        path = results['seg_map_path']
+        num_classes = results['num_label_values']
+        try:
+            data = fileio.get(path, backend_args=self.backend_args)
+            if not data:
+                raise ValueError('the file is empty (0 bytes)')
+            label_map = self._decode(data)
+            check_label_map(label_map, num_classes, self.ignore_index)
+        # Pillow tells of a broken PNG file with a SyntaxError.
+        except (OSError, ValueError, SyntaxError) as error:
+            raise LabelReadError(
+                f'Cannot use the label file {path}: {why(error)}. Expected a '
+                'whole single-channel image whose values are class ids '
+                f'0..{num_classes - 1} (or {self.ignore_index}): the files '
+                'of the folder labels_semantic, not of labels_rgb, and the '
+                'dataset class they belong to.'
+            ) from error
+        shape = results.get('img_shape', label_map.shape)
+        if label_map.shape != tuple(shape):
+            raise LabelReadError(
+                f'The label file {path} is {label_map.shape[0]} x '
+                f'{label_map.shape[1]} (height x width), its frame '
+                f'{results.get("img_path")} is {shape[0]} x {shape[1]}. Take '
+                'both from the same copy of the dataset.'
+            )
+        results['gt_seg_map'] = self._rename(
+            label_map.astype(np.uint8), results.get('label_map')
+        )
+        results.setdefault('seg_fields', []).append('gt_seg_map')
+
+    def _decode(self, data: bytes) -> np.ndarray:
+        """Decode an image as it is stored."""
+        try:
+            return mmcv.imfrombytes(
+                data, flag='unchanged', backend=self.imdecode_backend
+            )
+        except UnidentifiedImageError:
+            raise ValueError(
+                f'{len(data)} bytes arrived and could not be decoded'
+            ) from None
+
+    @staticmethod
+    def _rename(label_map: np.ndarray, renaming: dict | None) -> np.ndarray:
+        """Map class ids of the files to those of the model by a table."""
+        if renaming is None:
+            return label_map
+        table = np.arange(256, dtype=np.uint8)
+        table[list(renaming)] = list(renaming.values())
+        return table[label_map]
+
+    def __repr__(self) -> str:
+        return (
+            f'{self.__class__.__name__}('
+            f'ignore_index={self.ignore_index}, '
+            f"imdecode_backend='{self.imdecode_backend}', "
+            f'backend_args={self.backend_args})'
+        )

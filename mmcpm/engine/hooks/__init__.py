@@ -1,0 +1,22 @@
+from .atomic_checkpoint_hook import AtomicCheckpointHook
+from .batch_norm_sync_hook import BatchNormSyncHook
+from .epoch_seed_hook import EpochSeedHook
+from .non_finite_guard_hook import NonFiniteError, NonFiniteGuardHook
+from .prediction_writer_hook import PredictionWriterHook
+from .progress_bar_hook import ProgressBarHook
+from .sample_report_hook import SampleReportHook
+from .stability_score_hook import StabilityScoreHook
+from .visualization_hook import AVSVisualizationHook
+
+__all__ = [
+    'AVSVisualizationHook',
+    'AtomicCheckpointHook',
+    'BatchNormSyncHook',
+    'EpochSeedHook',
+    'NonFiniteError',
+    'NonFiniteGuardHook',
+    'PredictionWriterHook',
+    'ProgressBarHook',
+    'SampleReportHook',
+    'StabilityScoreHook',
+]

@@ -1,0 +1,88 @@
+"""One set of running statistics for all ranks.
+
+Every rank of a run with plain BatchNorm gathers statistics of its own frames.
+Without this hook the ranks validate with different ones, and only those of
+the first reach the checkpoint: its score would not be that of the validation.
+"""
+
+import torch.nn as nn
+from mmengine.dist import all_reduce_params, get_world_size
+from mmengine.hooks import Hook
+from mmseg.registry import HOOKS
+from torch import Tensor
+from torch.nn.modules.batchnorm import _BatchNorm
+
+
+def running_statistics(model: nn.Module) -> list[Tensor]:
+    """List the running means and variances that ranks gather on their own.
+
+    Args:
+        model (nn.Module): Any model.
+
+    Returns:
+        list[Tensor]: Two per normalisation. SyncBatchNorm has the same on
+        all ranks and is left out.
+    """
+    return [
+        statistic
+        for module in model.modules()
+        if isinstance(module, _BatchNorm)
+        and not isinstance(module, nn.SyncBatchNorm)
+        for statistic in (module.running_mean, module.running_var)
+        if statistic is not None
+    ]
+
+
+@HOOKS.register_module()
+class BatchNormSyncHook(Hook):
+    """Averages the running statistics of BatchNorm over the ranks.
+
+    After every epoch, and before a validation within one. All other buffers
+    are left alone, unlike by mmengine's SyncBuffersHook.
+    """
+
+    # Before the checkpoint is written.
+    priority = 'NORMAL'
+
+    def __init__(self) -> None:
+        # Averaging twice would round twice: not what the checkpoint holds.
+        self._differ = False
+
+    def after_train_iter(
+        self,
+        runner,
+        batch_idx: int,
+        data_batch=None,
+        outputs: dict | None = None,
+    ) -> None:
+        """Note that the ranks have gone different ways.
+
+        Args:
+            runner (Runner): Of the training.
+            batch_idx (int): Not used.
+            data_batch (dict, optional): Not used.
+            outputs (dict, optional): Not used.
+        """
+        self._differ = True
+
+    def after_train_epoch(self, runner) -> None:
+        """Average.
+
+        Args:
+            runner (Runner): Of the training.
+        """
+        self._average(runner)
+
+    def before_val_epoch(self, runner) -> None:
+        """Average, if that has not been done since the last iteration.
+
+        Args:
+            runner (Runner): Of the training.
+        """
+        self._average(runner)
+
+    def _average(self, runner) -> None:
+        statistics = running_statistics(runner.model)
+        if self._differ and statistics and get_world_size() > 1:
+            all_reduce_params(statistics, op='mean')
+        self._differ = False

@@ -1,0 +1,73 @@
+"""Saves the predicted class of every pixel while the model is tested."""
+
+import io
+from collections.abc import Sequence
+
+import numpy as np
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+from mmseg.registry import HOOKS
+from mmseg.structures import SegDataSample
+from PIL import Image
+
+from mmcpm.utils.paths import sample_file, write_whole
+
+
+@HOOKS.register_module()
+class PredictionWriterHook(Hook):
+    """Save predictions of the test as index maps.
+
+    ``<out_dir>/<clip>/<frame>.png`` has the size of the original frame; the
+    value of a pixel is its class, as in the label files.
+
+    Args:
+        out_dir (str): Folder for the files.
+    """
+
+    def __init__(self, *, out_dir: str) -> None:
+        self.out_dir = out_dir
+
+    def after_test_iter(
+        self,
+        runner: Runner,
+        batch_idx: int,
+        data_batch: dict | None = None,
+        outputs: Sequence[SegDataSample] | None = None,
+    ) -> None:
+        """Save the predictions of a batch.
+
+        Args:
+            runner (Runner): Of the test.
+            batch_idx (int): Counter of batches.
+            data_batch (dict): Not used.
+            outputs (Sequence[SegDataSample]): With ``pred_sem_seg``, its
+                ``data`` of shape (1, H, W).
+        """
+        for output in outputs:
+            labels = output.pred_sem_seg.data.cpu().numpy()[0]
+            expected = tuple(output.get('ori_shape', labels.shape))[:2]
+            if labels.shape != expected:
+                raise ValueError(
+                    f'{output.sample_id}: the prediction has shape '
+                    f'{labels.shape}, the original frame {expected} (height, '
+                    'width). The model has to resize its predictions back.'
+                )
+            write_whole(
+                sample_file(self.out_dir, output.sample_id, '.png'),
+                encode_labels(labels),
+            )
+
+
+def encode_labels(labels: np.ndarray) -> bytes:
+    """Encode class indices as a grey PNG, 16 bits deep where 8 do not do.
+
+    Args:
+        labels (np.ndarray): Class of each pixel, integers, shape (H, W).
+
+    Returns:
+        bytes: The PNG file.
+    """
+    depth = np.uint8 if labels.max(initial=0) < 256 else np.uint16
+    file = io.BytesIO()
+    Image.fromarray(labels.astype(depth)).save(file, format='PNG')
+    return file.getvalue()

@@ -1,0 +1,99 @@
+"""A progress bar for people who watch a short training."""
+
+import sys
+
+from mmengine.dist import is_main_process
+from mmengine.hooks import Hook
+from mmseg.registry import HOOKS
+from tqdm import tqdm
+
+
+@HOOKS.register_module()
+class ProgressBarHook(Hook):
+    """Shows iterations done, loss and the time that is left on stderr.
+
+    The estimate rests on the measured speed of this run. Not part of the
+    default hooks; add ``--cfg-options default_hooks.progress.type=
+    ProgressBarHook``.
+
+    Args:
+        interval (float): Seconds between two updates on a terminal. A file
+            or a pipe gets one update in ten times that.
+    """
+
+    # After the runtime information of the iteration is there.
+    priority = 'VERY_LOW'
+
+    def __init__(self, interval: float = 0.5) -> None:
+        self.interval = interval
+        self.bar = None
+
+    def before_train(self, runner) -> None:
+        """Open the bar; a resumed run starts where it continues.
+
+        Args:
+            runner (Runner): Of the training.
+        """
+        if not is_main_process():
+            return
+        seconds = self.interval if sys.stderr.isatty() else 10 * self.interval
+        self.bar = tqdm(
+            desc='Training',
+            total=runner.max_iters,
+            initial=runner.iter,
+            unit='step',
+            mininterval=seconds,
+            maxinterval=10 * seconds,
+            dynamic_ncols=True,
+        )
+
+    def after_train_iter(
+        self,
+        runner,
+        batch_idx: int,
+        data_batch=None,
+        outputs: dict | None = None,
+    ) -> None:
+        """Advance by one.
+
+        Args:
+            runner (Runner): Of the training.
+            batch_idx (int): Iteration within the epoch.
+            data_batch (dict, optional): Not used.
+            outputs (dict, optional): With ``loss``.
+        """
+        if self.bar is None:
+            return
+        if outputs and 'loss' in outputs:
+            self.bar.set_postfix(
+                loss=f'{float(outputs["loss"]):.2f}', refresh=False
+            )
+        self.bar.update()
+
+    def before_val(self, runner) -> None:
+        """Say why the bar stands still.
+
+        Args:
+            runner (Runner): Of the training.
+        """
+        if self.bar is not None:
+            self.bar.set_description('Validating')
+
+    def after_val(self, runner) -> None:
+        """Back to training.
+
+        Args:
+            runner (Runner): Of the training.
+        """
+        if self.bar is not None:
+            self.bar.set_description('Training')
+
+    def after_train(self, runner) -> None:
+        """Close the bar.
+
+        Args:
+            runner (Runner): Of the training.
+        """
+        if self.bar is not None:
+            self.bar.close()
+            self.bar = None

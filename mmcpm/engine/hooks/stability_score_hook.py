@@ -1,0 +1,79 @@
+"""How stable the matching of queries to classes is (CPM, Algorithm 1)."""
+
+from mmengine.dist import all_reduce
+from mmengine.hooks import Hook
+from mmengine.model import is_model_wrapper
+from mmseg.registry import HOOKS
+from torch import Tensor
+
+
+def stability_score(counts: Tensor) -> tuple[float, int]:
+    """Mean entropy of the queries that a class is matched to.
+
+    Args:
+        counts (Tensor): How often query n was matched to class c,
+            ``[C, N]``, without "no object".
+
+    Returns:
+        tuple[float, int]: The mean over the classes that were matched at
+        all, in nats: 0 if every class has one query of its own, ``ln N`` if
+        it is matched at random (lower is better); NaN without any match.
+        And the number of classes that were never matched.
+    """
+    counts = counts.double()
+    total = counts.sum(1)
+    seen = total > 0
+    share = (counts[seen] / total[seen, None]).clamp(1e-12, 1.0)
+    entropy = -(share * share.log()).sum(1)
+    score = float(entropy.mean()) if len(entropy) else float('nan')
+    return score, int((~seen).sum())
+
+
+@HOOKS.register_module()
+class StabilityScoreHook(Hook):
+    """Logs the stability score of every training epoch.
+
+    The head counts the matches (``match_counts``); here they are summed over
+    the ranks, scored and reset.
+    """
+
+    def before_train_epoch(self, runner) -> None:
+        """Forget what was counted before.
+
+        Args:
+            runner (Runner): Of the training.
+        """
+        counts = self._counts(runner)
+        if counts is not None:
+            counts.zero_()
+
+    def after_train_epoch(self, runner) -> None:
+        """Score the epoch.
+
+        Args:
+            runner (Runner): Of the training.
+        """
+        counts = self._counts(runner)
+        if counts is None:
+            return
+        counts = counts.clone()
+        all_reduce(counts)
+        # The last row is "no object".
+        score, skipped = stability_score(counts[:-1])
+        runner.logger.info(
+            f'Epoch {runner.epoch + 1}: stability_score {score:.4f} nats '
+            f'(0: every class has its query, lower is better; {skipped} '
+            'classes were never matched)'
+        )
+        runner.visualizer.add_scalar(
+            'stability_score', score, step=runner.epoch + 1
+        )
+
+    @staticmethod
+    def _counts(runner) -> Tensor | None:
+        """Counts of the head; None for a head that does not match."""
+        model = runner.model
+        if is_model_wrapper(model):
+            model = model.module
+        head = getattr(model, 'decode_head', None)
+        return getattr(head, 'match_counts', None)

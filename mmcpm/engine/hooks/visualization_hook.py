@@ -1,0 +1,101 @@
+"""Draws what the model saw, heard and predicted while it is evaluated."""
+
+from collections.abc import Sequence
+
+import mmcv
+import numpy as np
+from mmengine import fileio
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+from mmengine.visualization import Visualizer
+from mmseg.registry import HOOKS
+from mmseg.structures import SegDataSample
+
+from mmcpm.utils.paths import sample_file
+
+
+@HOOKS.register_module()
+class AVSVisualizationHook(Hook):
+    """Draw frames of the validation and the test with AVSLocalVisualizer.
+
+    Pictures are named by ``sample_id``: frames of different clips have the
+    same file name.
+
+    Args:
+        draw (bool): Whether to draw at all.
+        interval (int): Draw every so many batches.
+        show (bool): Whether to open a window.
+        wait_time (float): Seconds it stays; 0 waits for a key.
+        show_dir (str, optional): Save the pictures as
+            ``<show_dir>/<clip>/<frame>.png``. Without it, and without
+            ``show``, they go to the visualizer's backends.
+        backend_args (dict, optional): File backend to read the frames with.
+    """
+
+    def __init__(
+        self,
+        *,
+        draw: bool = False,
+        interval: int = 50,
+        show: bool = False,
+        wait_time: float = 0.0,
+        show_dir: str | None = None,
+        backend_args: dict | None = None,
+    ) -> None:
+        self.draw = draw
+        self.interval = interval
+        self.show = show
+        self.wait_time = wait_time
+        self.show_dir = show_dir
+        self.backend_args = backend_args
+
+    def _after_iter(
+        self,
+        runner: Runner,
+        batch_idx: int,
+        data_batch: dict | None = None,
+        outputs: Sequence[SegDataSample] | None = None,
+        mode: str = 'train',
+    ) -> None:
+        """Draw the frames of a batch.
+
+        Args:
+            runner (Runner): Of the evaluation.
+            batch_idx (int): Counter of batches.
+            data_batch (dict): Its ``data_samples`` hold the sound.
+            outputs (Sequence[SegDataSample]): Truth and prediction.
+            mode (str): 'train', 'val' or 'test'.
+        """
+        if not self.draw or mode == 'train':
+            return
+        if not self.every_n_inner_iters(batch_idx, self.interval):
+            return
+        visualizer = Visualizer.get_current_instance()
+        inputs = data_batch['data_samples']
+        if isinstance(inputs[0], list | tuple):
+            inputs = inputs[0]  # Test-time augmentation: the first view.
+        for heard, output in zip(inputs, outputs, strict=True):
+            sample_id = output.sample_id
+            # Backends make file names of it and do not make folders.
+            name, out_file = f'{mode}_{sample_id.replace("/", "_")}', None
+            if self.show_dir is not None:
+                name = sample_id
+                out_file = str(sample_file(self.show_dir, sample_id, '.png'))
+            visualizer.add_datasample(
+                name,
+                self._read_frame(output.img_path),
+                data_sample=output,
+                audio=heard.get('audio'),
+                show=self.show,
+                wait_time=self.wait_time,
+                out_file=out_file,
+                step=runner.iter,
+            )
+
+    def _read_frame(self, path: str) -> np.ndarray:
+        """Read a frame as RGB, uint8, shape (H, W, 3)."""
+        content = fileio.get(path, backend_args=self.backend_args)
+        frame = mmcv.imfrombytes(content)
+        if frame is None:
+            raise ValueError(f'{path} cannot be decoded as an image')
+        return np.ascontiguousarray(frame[..., ::-1])

@@ -1,0 +1,96 @@
+"""Whether the queries know what sounds before they look (CPM, Figure 3)."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from mmengine.dist import all_gather_object
+from mmengine.evaluator import BaseMetric
+from mmseg.registry import METRICS
+
+
+def set_coverage(heard: set[int], labelled: set[int]) -> float:
+    """Intersection over union of two sets of classes.
+
+    Args:
+        heard (set[int]): Classes that the queries name.
+        labelled (set[int]): Classes that are labelled.
+
+    Returns:
+        float: 0..1; 1 if both are empty.
+    """
+    union = heard | labelled
+    return len(heard & labelled) / len(union) if union else 1.0
+
+
+@METRICS.register_module()
+class CoverageMetric(BaseMetric):
+    """Classification coverage of the queries after the audio decoder.
+
+    For each frame the foreground classes that any query names after it has
+    heard, and before it has looked, are compared with the labelled ones.
+
+    Args:
+        ignore_index (int): Label to leave out.
+        **kwargs: Of mmengine's BaseMetric.
+    """
+
+    default_prefix = 'coverage'
+
+    def __init__(self, *, ignore_index: int = 255, **kwargs) -> None:
+        super().__init__(**kwargs)
+        self.ignore_index = ignore_index
+
+    def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
+        """Score the frames of a batch.
+
+        Args:
+            data_batch (dict): Not used.
+            data_samples (Sequence[dict]): With ``sample_id``,
+                ``heard_classes`` (``[N]`` class ids, the last id being "no
+                object") and ``gt_sem_seg``.
+        """
+        num_classes = len(self.dataset_meta['classes'])
+        for sample in data_samples:
+            if 'heard_classes' not in sample:
+                raise ValueError(
+                    f'{sample.get("sample_id")}: the prediction has no '
+                    'heard_classes; CoverageMetric scores audio-first models '
+                    'only (AVEncoderDecoder).'
+                )
+            heard = set(sample['heard_classes'].flatten().tolist())
+            labelled = set(sample['gt_sem_seg']['data'].unique().tolist())
+            score = set_coverage(
+                heard - {0, num_classes},
+                labelled - {0, self.ignore_index},
+            )
+            self.results.append((sample['sample_id'], score))
+
+    def evaluate(self, size: int) -> dict[str, float]:
+        """Average over the different frames of all ranks.
+
+        Args:
+            size (int): Number of frames of the dataset; not used, since
+                frames are told by name.
+
+        Returns:
+            dict[str, float]: ``coverage/td_a`` in 0..1, higher is better.
+        """
+        frames = dict(
+            frame for part in all_gather_object(self.results) for frame in part
+        )
+        self.results = []
+        metrics = self.compute_metrics(list(frames.items()))
+        return {f'{self.prefix}/{key}': metrics[key] for key in metrics}
+
+    def compute_metrics(self, results: list) -> dict[str, float]:
+        """Average the scores.
+
+        Args:
+            results (list[tuple[str, float]]): Names and scores.
+
+        Returns:
+            dict[str, float]: ``td_a``.
+        """
+        if not results:
+            raise ValueError('No frame was scored: the dataset is empty.')
+        return {'td_a': float(np.mean([score for _, score in results]))}

@@ -1,0 +1,26 @@
+from .audio import AudioFrontend, VGGish
+from .classifiers import GMMClassifier
+from .decode_heads import AVMask2FormerHead, CPMHead
+from .layers import AudioQueryDecoder, ClassPrompts
+from .losses import (
+    FixedAssignmentMaskLoss,
+    PromptContrastiveLoss,
+    RatioMaskLoss,
+)
+from .segmentors import AVEncoderDecoder
+from .task_modules import FiniteHungarianAssigner
+
+__all__ = [
+    'AVEncoderDecoder',
+    'AVMask2FormerHead',
+    'AudioFrontend',
+    'AudioQueryDecoder',
+    'CPMHead',
+    'ClassPrompts',
+    'FiniteHungarianAssigner',
+    'FixedAssignmentMaskLoss',
+    'GMMClassifier',
+    'PromptContrastiveLoss',
+    'RatioMaskLoss',
+    'VGGish',
+]

@@ -1,0 +1,3 @@
+from .gmm import GMMClassifier
+
+__all__ = ['GMMClassifier']

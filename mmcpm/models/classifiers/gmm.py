@@ -1,0 +1,550 @@
+"""CCDM: a classifier that is a generative model of the query embeddings.
+
+CPM, Section 3.2.1, equations (1) to (4), with the mechanics of GMMSeg (Liang
+et al., NeurIPS 2022) adapted to the few embeddings per image that queries
+give: one ring of recent members per class instead of one per component.
+"""
+
+import math
+
+import torch
+import torch.nn as nn
+import torch.nn.functional as F
+from mmengine.dist import all_gather, broadcast, get_world_size
+from mmseg.registry import MODELS
+from torch import Tensor
+
+from .gaussian_mixture import (
+    class_moments,
+    component_log_prob,
+    em_responsibilities,
+    maximisation,
+    member_log_prob,
+    shrink_variance,
+    sinkhorn_responsibilities,
+)
+from .memory_bank import enqueue
+
+ESTEPS = ('em', 'sinkhorn')
+REDUCTIONS = ('lse', 'max')
+NORMALISATIONS = ('layernorm', 'scale', 'none')
+FIRST_UPDATES = ('momentum', 'assign')
+MOMENTA = ('fixed', 'growing')
+# Finite logits keep the Hungarian algorithm and the softmax finite.
+LOGIT_LIMIT = 1e4
+
+
+def at_least_float32(tensor: Tensor) -> Tensor:
+    """Bring half precision to float32, where densities can be computed."""
+    return tensor if tensor.dtype == torch.float64 else tensor.float()
+
+
+@MODELS.register_module()
+class GMMClassifier(nn.Module):
+    """Classifies embeddings by mixtures of Gaussians, one per class.
+
+    All state lives in buffers: no optimizer, weight decay or gradient
+    reduction touches it, it is the same on all ranks, and checkpoints hold
+    it. Gradients reach the embeddings and the normalisations, never the
+    mixtures.
+
+    Args:
+        num_classes (int): Classes with the background; "no object" is added
+            as class ``num_classes``.
+        embed_dims (int): Size D of the embeddings.
+        num_components (int): Gaussians per class, M.
+        bank_size (int): Recent members kept per class.
+        em_interval (int): Training steps between two updates.
+        estep (str): 'em' (equation (3)) or 'sinkhorn' (equal shares).
+        momentum (float): Share of the old mean that an update keeps.
+        momentum_schedule (str): 'fixed', or 'growing' from 0.1 to the
+            momentum with the number of updates of a class.
+        first_update (str): 'momentum' treats the random unit means as
+            starting prototypes; 'assign' replaces them at a class's first
+            update.
+        sparse_variance (bool): Whether a component with fewer than two
+            members takes its class's total variance; otherwise it keeps its
+            own.
+        unit_mean (bool): Whether means are kept on the unit sphere, where
+            the embeddings are.
+        variance_floor (float): Added to every variance.
+        shrinkage (float): Members that the variance shared by all classes
+            counts for.
+        reduction (str): 'lse' (equation (2)) or 'max' over components
+            without their weights (GMMSeg).
+        logit_norm (str): 'layernorm' over classes times one learnt gain,
+            'scale' (one learnt temperature) or 'none'.
+        enqueue_policy (str): 'all' matched queries enter the bank, or only
+            the 'correct'ly classified ones.
+        max_no_object (int): Unmatched queries that enter the bank per step.
+        min_members (int): Members that make a class ready for prompting;
+            at least ``2 * num_components`` are asked for in any case.
+        max_enqueue (int): Room for embeddings per step and rank.
+    """
+
+    def __init__(
+        self,
+        *,
+        num_classes: int,
+        embed_dims: int,
+        num_components: int = 3,
+        bank_size: int = 128,
+        em_interval: int = 5,
+        estep: str = 'em',
+        momentum: float = 0.999,
+        momentum_schedule: str = 'fixed',
+        first_update: str = 'momentum',
+        sparse_variance: bool = True,
+        unit_mean: bool = True,
+        variance_floor: float = 1e-4,
+        shrinkage: float = 8.0,
+        reduction: str = 'lse',
+        logit_norm: str = 'layernorm',
+        enqueue_policy: str = 'all',
+        max_no_object: int = 32,
+        min_members: int = 8,
+        max_enqueue: int = 256,
+    ) -> None:
+        super().__init__()
+        for name, value, accepted in (
+            ('estep', estep, ESTEPS),
+            ('reduction', reduction, REDUCTIONS),
+            ('logit_norm', logit_norm, NORMALISATIONS),
+            ('first_update', first_update, FIRST_UPDATES),
+            ('momentum_schedule', momentum_schedule, MOMENTA),
+            ('enqueue_policy', enqueue_policy, ('all', 'correct')),
+        ):
+            if value not in accepted:
+                raise ValueError(
+                    f'{name} must be one of {accepted}, but got {value!r}.'
+                )
+        if min(num_components, bank_size, em_interval) < 1:
+            raise ValueError(
+                'num_components, bank_size and em_interval must be positive, '
+                f'but got {num_components}, {bank_size} and {em_interval}.'
+            )
+        if not (0 <= momentum <= 1 and variance_floor > 0 and shrinkage >= 0):
+            raise ValueError(
+                'momentum must lie in 0..1, variance_floor must be positive '
+                'and shrinkage must not be negative, but got '
+                f'{momentum}, {variance_floor} and {shrinkage}.'
+            )
+        self.num_classes = num_classes
+        self.embed_dims = embed_dims
+        self.num_components = num_components
+        self.em_interval = em_interval
+        self.estep = estep
+        self.momentum = momentum
+        self.momentum_schedule = momentum_schedule
+        self.first_update = first_update
+        self.sparse_variance = sparse_variance
+        self.unit_mean = unit_mean
+        self.variance_floor = variance_floor
+        self.shrinkage = shrinkage
+        self.reduction = reduction
+        self.logit_norm = logit_norm
+        self.enqueue_policy = enqueue_policy
+        self.max_no_object = max_no_object
+        self.min_members = max(2 * num_components, min_members)
+        if bank_size < self.min_members:
+            raise ValueError(
+                'bank_size must be at least min_members and 2 * '
+                f'num_components, {self.min_members} here, but got '
+                f'{bank_size}: no class would ever be ready for prompting.'
+            )
+        self.max_enqueue = max_enqueue
+
+        self.feature_norm = nn.LayerNorm(embed_dims)
+        if logit_norm != 'none':
+            # A layer norm over few classes bounds the softmax below 1
+            # (sqrt(C) = 1.4 for two classes): the gain makes up for it.
+            start = max(1.0, 8.0 / math.sqrt(num_classes))
+            if logit_norm == 'scale':
+                start = 1.0 / embed_dims
+            self.logit_gain = nn.Parameter(torch.tensor(start))
+
+        size = (num_classes + 1, num_components, embed_dims)
+        self.register_buffer('mean', F.normalize(torch.randn(size), dim=-1))
+        self.register_buffer('variance', torch.full(size, 1.0 / embed_dims))
+        self.register_buffer(
+            'log_weight', torch.full(size[:2], -math.log(num_components))
+        )
+        self.register_buffer('bank', torch.zeros(size[0], bank_size, size[2]))
+        for name in ('pointer', 'count', 'num_updates'):
+            self.register_buffer(name, torch.zeros(size[0], dtype=torch.int64))
+        self.register_buffer('dirty', torch.zeros(size[0], dtype=torch.bool))
+        self.register_buffer('dead', torch.zeros((), dtype=torch.int64))
+        # Diagnosis of the last update: mean cosine between class means,
+        # accuracy of the bank under its own mixtures, class-bias share.
+        self.register_buffer('diagnosis', torch.zeros(3), persistent=False)
+        self.register_buffer('num_steps', torch.zeros((), dtype=torch.int64))
+        # The same number where reading it costs no synchronisation.
+        self._steps = 0
+        self.register_load_state_dict_post_hook(self._read_steps)
+
+    @staticmethod
+    def _read_steps(module: 'GMMClassifier', _) -> None:
+        module._steps = int(module.num_steps)
+
+    def _load_from_state_dict(
+        self,
+        state_dict,
+        prefix,
+        local_metadata,
+        strict,
+        missing_keys,
+        unexpected_keys,
+        error_msgs,
+    ) -> None:
+        """Load all buffers or none: halves of two states do not fit.
+
+        A bank of one size with the counts of another would hold members
+        that were never there.
+        """
+        expected = {
+            prefix + name: buffer.shape
+            for name, buffer in self.named_buffers(recurse=False)
+            if name not in self._non_persistent_buffers_set
+        }
+        found = [key for key in expected if key in state_dict]
+        reshaped = [
+            f'{key}: {tuple(state_dict[key].shape)} in the checkpoint, '
+            f'{tuple(expected[key])} in the model'
+            for key in found
+            if state_dict[key].shape != expected[key]
+        ]
+        if reshaped or len(found) < len(expected):
+            for key in found:
+                del state_dict[key]
+        super()._load_from_state_dict(
+            state_dict,
+            prefix,
+            local_metadata,
+            strict,
+            missing_keys,
+            unexpected_keys,
+            error_msgs,
+        )
+        if reshaped:
+            error_msgs.append(
+                'The mixtures of the checkpoint have another size, none of '
+                f'their buffers was loaded ({"; ".join(reshaped)}). Set '
+                'num_classes, num_components and bank_size of the classifier '
+                'as they were, or let the mixtures start anew.'
+            )
+
+    def embed(self, features: Tensor) -> Tensor:
+        """Bring decoder states to the space of the mixtures.
+
+        Args:
+            features (Tensor): ``[..., D]``.
+
+        Returns:
+            Tensor: ``[..., D]`` float32 of unit length.
+        """
+        with torch.autocast(features.device.type, enabled=False):
+            normed = F.layer_norm(
+                at_least_float32(features),
+                (self.embed_dims,),
+                self.feature_norm.weight,
+                self.feature_norm.bias,
+            )
+            return F.normalize(normed, dim=-1)
+
+    def effective_variance(self) -> Tensor:
+        """Variances as they are used, shrunk to the shared one.
+
+        Returns:
+            Tensor: ``[C + 1, M, D]``.
+        """
+        return shrink_variance(
+            self.variance, self.count, self.num_updates > 0, self.shrinkage
+        )
+
+    def log_prob(self, embedding: Tensor) -> Tensor:
+        """Log density of embeddings under every class, equation (2).
+
+        Args:
+            embedding (Tensor): Of :meth:`embed`, ``[..., D]``.
+
+        Returns:
+            Tensor: ``[..., C + 1]`` float32.
+        """
+        with torch.autocast(embedding.device.type, enabled=False):
+            # Fresh tensors: the update changes the buffers in place before
+            # or after the backward pass needs them.
+            components = component_log_prob(
+                at_least_float32(embedding),
+                self.mean.clone(),
+                self.effective_variance(),
+            )
+            if self.reduction == 'max':
+                return components.amax(-1)
+            return (components + self.log_weight.clone()).logsumexp(-1)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Class logits: equation (1) before its softmax, normalised.
+
+        Args:
+            features (Tensor): Decoder states, ``[..., D]``.
+
+        Returns:
+            Tensor: ``[..., C + 1]`` float32.
+        """
+        with torch.autocast(features.device.type, enabled=False):
+            logits = self.log_prob(self.embed(features))
+            if self.logit_norm == 'layernorm':
+                logits = F.layer_norm(logits, logits.shape[-1:])
+            if self.logit_norm != 'none':
+                logits = logits * self.logit_gain
+            return logits.clamp(-LOGIT_LIMIT, LOGIT_LIMIT)
+
+    @torch.no_grad()
+    def enqueue(self, features: Tensor, labels: Tensor) -> None:
+        """Let the embeddings of one step enter the bank; update when due.
+
+        In evaluation mode nothing happens.
+
+        Args:
+            features (Tensor): Decoder states of the last prediction,
+                ``[S, D]``.
+            labels (Tensor): Their matched classes, ``[S]`` int64, ``C`` for
+                no object and -1 for samples to leave out.
+        """
+        if not self.training:
+            return
+        embedding = self.embed(features)
+        labels = self._select(embedding, labels)
+        embedding, labels = self._pack(embedding, labels)
+        if get_world_size() > 1:
+            if self._steps == 0:
+                # They may have been drawn with another seed on each rank.
+                self._synchronise()
+            packed = torch.cat([embedding, labels[:, None].to(embedding)], 1)
+            packed = torch.cat(all_gather(packed))
+            embedding, labels = packed[:, :-1], packed[:, -1].long()
+        added = enqueue(self.bank, self.pointer, self.count, embedding, labels)
+        self.dirty.logical_or_(added > 0)
+        self.num_steps.add_(1)
+        self._steps += 1
+        if self._steps % self.em_interval == 0:
+            self.update()
+
+    def _select(self, embedding: Tensor, labels: Tensor) -> Tensor:
+        """Leave out what the policy, the cap or a broken value forbids."""
+        labels = labels.masked_fill(~embedding.isfinite().all(-1), -1)
+        labels = labels.masked_fill(labels > self.num_classes, -1)
+        if self.enqueue_policy == 'correct':
+            predicted = self.log_prob(embedding.nan_to_num()).argmax(-1)
+            labels = labels.masked_fill(predicted != labels, -1)
+        # Unmatched queries at a uniform stride over all of them.
+        empty = labels == self.num_classes
+        order = empty.long().cumsum(0) - 1
+        total = empty.sum().clamp(min=1)
+        kept = order * self.max_no_object // total
+        before = (order - 1) * self.max_no_object // total
+        first = (kept != before) | (order == 0)
+        keep = first & (self.max_no_object > 0)
+        return labels.masked_fill(empty & ~keep, -1)
+
+    def _pack(
+        self, embedding: Tensor, labels: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Move what counts to the front of a tensor of fixed size.
+
+        A fixed size lets ranks with different contents exchange it.
+        """
+        room = self.max_enqueue
+        order = (labels < 0).to(torch.int8).argsort(stable=True)[:room]
+        embedding = embedding.nan_to_num()[order]
+        labels = labels[order]
+        missing = room - len(order)
+        return (
+            F.pad(embedding, (0, 0, 0, missing)),
+            F.pad(labels, (0, missing), value=-1),
+        )
+
+    @torch.no_grad()
+    def update(self) -> None:
+        """One step of EM for every class with new members, equation (4)."""
+        # Half precision would turn log densities into noise.
+        with torch.autocast(self.bank.device.type, enabled=False):
+            self._update()
+
+    def _update(self) -> None:
+        slots = torch.arange(self.bank.shape[1], device=self.bank.device)
+        valid = slots < self.count[:, None]  # [C + 1, S]
+        log_prob = member_log_prob(
+            self.bank, self.mean, self.effective_variance()
+        )
+        if self.estep == 'em':
+            shares = em_responsibilities(log_prob, self.log_weight, valid)
+        else:
+            shares = sinkhorn_responsibilities(log_prob, valid)
+        counts, centre, spread = maximisation(self.bank, shares)
+        class_centre, class_spread = class_moments(self.bank, valid)
+        size = self.count.clamp(min=1)[:, None]
+
+        dead = counts < 1e-3 * size
+        seed = self.mean
+        if self.estep == 'em':
+            seed = self._outliers(log_prob, valid, dead)
+        target = torch.where(dead[..., None], seed, centre)
+        if self.unit_mean:
+            target = F.normalize(target, dim=-1)
+        old_share = self._old_share()[:, None, None]
+        mean = old_share * self.mean + (1 - old_share) * target
+        if self.unit_mean:
+            mean = F.normalize(mean, dim=-1)
+        # About the mean that is used: as long as it is on its way to the
+        # members, their distance to it is part of the variance. Without that
+        # part, wide classes would win everywhere.
+        variance = spread + (centre - mean).square()
+        sparse = (counts < 2)[..., None]
+        if self.sparse_variance:
+            about_class = class_centre[:, None] - mean
+            whole = class_spread[:, None] + about_class.square()
+            variance = torch.where(sparse, whole, variance)
+        variance = variance + self.variance_floor
+        if not self.sparse_variance:
+            variance = torch.where(sparse, self.variance, variance)
+        weight = (counts / size).clamp(min=1e-4)
+        weight = weight / weight.sum(1, keepdim=True)
+
+        due = self.dirty & (self.count > 0)
+        rows = due[:, None, None]
+        self.mean.copy_(torch.where(rows, mean, self.mean))
+        self.variance.copy_(torch.where(rows, variance, self.variance))
+        self.log_weight.copy_(
+            torch.where(due[:, None], weight.log(), self.log_weight)
+        )
+        self.num_updates.add_(due.long())
+        self.dead.copy_((dead & due[:, None]).sum())
+        self.dirty.zero_()
+        self.diagnosis.copy_(self._diagnose(valid))
+        # Equal by construction; this removes drift of the last bit.
+        self._synchronise()
+
+    def _synchronise(self) -> None:
+        """Give all ranks the mixtures of the first."""
+        if get_world_size() > 1:
+            for buffer in (self.mean, self.variance, self.log_weight):
+                broadcast(buffer, src=0)
+
+    def _outliers(
+        self, log_prob: Tensor, valid: Tensor, dead: Tensor
+    ) -> Tensor:
+        """A least likely member for every dead component.
+
+        Each takes another one: components that begin as twins stay twins.
+
+        Args:
+            log_prob (Tensor): Of the members, ``[C + 1, S, M]``.
+            valid (Tensor): ``[C + 1, S]`` bool.
+            dead (Tensor): ``[C + 1, M]`` bool.
+
+        Returns:
+            Tensor: ``[C + 1, M, D]``, arbitrary where nothing is dead.
+        """
+        likelihood = (log_prob + self.log_weight[:, None]).logsumexp(-1)
+        likelihood = likelihood.masked_fill(~valid, torch.inf)
+        worst = likelihood.topk(self.num_components, largest=False).indices
+        place = (dead.long().cumsum(1) - 1).minimum(self.count[:, None] - 1)
+        index = worst.gather(1, place.clamp(min=0))  # [C + 1, M]
+        index = index[..., None].expand(-1, -1, self.embed_dims)
+        return self.bank.gather(1, index)
+
+    def _old_share(self) -> Tensor:
+        """Share of the old mean that the update of a class keeps."""
+        updates = self.num_updates.to(self.mean)
+        share = torch.full_like(updates, self.momentum)
+        if self.momentum_schedule == 'growing':
+            share = share.minimum((updates + 1) / (updates + 10))
+        if self.first_update == 'assign':
+            share = share * (updates > 0)
+        return share
+
+    def _diagnose(self, valid: Tensor) -> Tensor:
+        """Tell whether the mixtures keep the classes apart.
+
+        Args:
+            valid (Tensor): Members of the bank, ``[C + 1, S]`` bool.
+
+        Returns:
+            Tensor: Mean cosine between the means of different classes,
+            accuracy of the bank under its own mixtures, and the share of
+            the variance of log densities over classes that is the same for
+            every member; ``[3]``, each 0 while it is not defined.
+        """
+        fitted = self.num_updates > 0
+        centre = F.normalize(self.mean.mean(1), dim=-1)
+        pairs = fitted[:, None] & fitted[None]
+        pairs = pairs & ~torch.eye(
+            len(fitted), dtype=torch.bool, device=fitted.device
+        )
+        cosine = (centre @ centre.T * pairs).sum() / pairs.sum().clamp(min=1)
+
+        weight = valid.to(self.mean)
+        total = weight.sum().clamp(min=1.0)
+        log_prob = self.log_prob(self.bank)  # [C + 1, S, C + 1]
+        own = torch.arange(len(fitted), device=fitted.device)[:, None]
+        right = (log_prob.argmax(-1) == own) * weight
+        bias = (log_prob * weight[..., None]).sum((0, 1)) / total
+        spread = log_prob.var(-1, correction=0) * weight
+        share = bias.var(correction=0) / (spread.sum() / total).clamp(1e-12)
+        share = share * (weight.sum() > 0)
+        return torch.stack([cosine, right.sum() / total, share])
+
+    def health(self) -> dict[str, Tensor]:
+        """How the mixtures fare, for the log.
+
+        Returns:
+            dict[str, Tensor]: Scalars: classes ``ready`` for prompting, the
+            fill of the bank in 0..1, components without members at the last
+            update, and the diagnosis of that update.
+        """
+        return {
+            'gmm_ready': self.ready(
+                torch.arange(self.num_classes, device=self.count.device)
+            ).sum(),
+            'gmm_bank_fill': self.count.sum()
+            / (self.bank.shape[0] * self.bank.shape[1]),
+            'gmm_dead': self.dead.clone(),
+            'gmm_mean_cosine': self.diagnosis[0].clone(),
+            'gmm_bank_accuracy': self.diagnosis[1].clone(),
+            'gmm_class_bias': self.diagnosis[2].clone(),
+        }
+
+    def ready(self, labels: Tensor) -> Tensor:
+        """Tell which classes are known well enough to be prompted.
+
+        Args:
+            labels (Tensor): Class ids, any shape, int64; negative for none.
+
+        Returns:
+            Tensor: Same shape, bool.
+        """
+        known = (self.count >= self.min_members) & (self.num_updates > 0)
+        return known[labels.clamp(min=0)] & (labels >= 0)
+
+    @torch.no_grad()
+    def sample(self, labels: Tensor, noise: bool = True) -> Tensor:
+        """Draw one embedding per class id.
+
+        Args:
+            labels (Tensor): Class ids, any shape, int64; negative for none,
+                where class 0 is drawn.
+            noise (bool): False gives the means of the drawn components.
+
+        Returns:
+            Tensor: ``[*labels.shape, D]`` float32 of unit length.
+        """
+        index = labels.clamp(min=0)
+        log_weight = self.log_weight[index]  # [..., M]
+        gumbel = -torch.empty_like(log_weight).exponential_().log()
+        component = (log_weight + gumbel).argmax(-1)
+        drawn = self.mean[index, component]
+        if noise:
+            deviation = self.effective_variance()[index, component].sqrt()
+            drawn = drawn + deviation * torch.randn_like(drawn)
+        return F.normalize(drawn, dim=-1)

@@ -1,0 +1,196 @@
+"""TD-A: the transformer decoder in which queries meet audio first.
+
+CPM, Section 3.1: queries attend to the audio before they attend to the image,
+so that what they look for in the image depends on what is heard. The layers
+are Mask2Former's own (cross-attention, self-attention, feed-forward), one per
+audio level from coarse to fine, without a mask on the audio.
+"""
+
+import copy
+
+import torch
+import torch.nn as nn
+from mmdet.models.layers import SinePositionalEncoding
+from mmdet.models.layers.transformer.mask2former_layers import (
+    Mask2FormerTransformerDecoderLayer,
+)
+from mmengine.model import BaseModule
+from mmseg.registry import MODELS
+from torch import Tensor
+
+
+@MODELS.register_module()
+class AudioQueryDecoder(BaseModule):
+    """Lets queries attend to a pyramid of audio features.
+
+    Args:
+        num_layers (int): Layers; layer i attends to level
+            ``i % num_levels``, coarsest first.
+        num_levels (int): Levels of the audio pyramid.
+        layer_cfg (dict): Of mmdet's Mask2Former decoder layer.
+        positional_encoding (dict): Of mmdet's SinePositionalEncoding; time
+            and frequency are its rows and columns.
+        init_cfg (dict, optional): See mmengine's BaseModule.
+    """
+
+    def __init__(
+        self,
+        *,
+        num_layers: int = 3,
+        num_levels: int = 3,
+        layer_cfg: dict,
+        positional_encoding: dict,
+        init_cfg: dict | None = None,
+    ) -> None:
+        super().__init__(init_cfg=init_cfg)
+        if num_layers < num_levels:
+            raise ValueError(
+                'num_layers must be at least num_levels, otherwise a level is '
+                f'never heard, but got {num_layers} and {num_levels}.'
+            )
+        self.layers = nn.ModuleList(
+            Mask2FormerTransformerDecoderLayer(**copy.deepcopy(layer_cfg))
+            for _ in range(num_layers)
+        )
+        self.embed_dims = self.layers[0].embed_dims
+        self.num_levels = num_levels
+        self.level_embed = nn.Embedding(num_levels, self.embed_dims)
+        self.positional_encoding = SinePositionalEncoding(
+            **positional_encoding
+        )
+
+    def init_weights(self) -> None:
+        """Initialise as Mask2Former does its visual decoder."""
+        for parameter in self.layers.parameters():
+            if parameter.dim() > 1:
+                nn.init.xavier_normal_(parameter)
+
+    def tokens(self, audio_levels: list[Tensor]) -> list[tuple[Tensor, ...]]:
+        """Flatten an audio pyramid into keys and their positions.
+
+        Args:
+            audio_levels (list[Tensor]): ``num_levels`` maps, coarse to fine,
+                each ``[B, C, t, f]``.
+
+        Returns:
+            list[tuple[Tensor, Tensor]]: Per level the tokens and their
+            positional encodings, both ``[B, t * f, C]``.
+        """
+        if len(audio_levels) != self.num_levels:
+            raise ValueError(
+                f'Expected {self.num_levels} audio levels, but '
+                f'got {len(audio_levels)}.'
+            )
+        tokens = []
+        for level, embed in zip(
+            audio_levels, self.level_embed.weight, strict=True
+        ):
+            mask = level.new_zeros(
+                (level.shape[0], *level.shape[-2:])
+            ).bool()  # [B, t, f]
+            position = self.positional_encoding(mask)  # [B, C, t, f]
+            tokens.append(
+                (
+                    level.flatten(2).transpose(1, 2) + embed,
+                    position.flatten(2).transpose(1, 2),
+                )
+            )
+        return tokens
+
+    def forward(
+        self,
+        query: Tensor,
+        query_pos: Tensor,
+        audio_levels: list[Tensor],
+        self_attn_mask: Tensor | None = None,
+    ) -> Tensor:
+        """Let the queries listen.
+
+        Args:
+            query (Tensor): ``[B, N, C]``.
+            query_pos (Tensor): ``[B, N, C]``.
+            audio_levels (list[Tensor]): Coarse to fine, ``[B, C, t, f]``.
+            self_attn_mask (Tensor, optional): ``[B * heads, N, N]`` bool,
+                True where a query may not see another.
+
+        Returns:
+            Tensor: Queries that have heard the audio, ``[B, N, C]``.
+        """
+        sounds = [(query.shape[1], self.tokens(audio_levels))]
+        return self._listen(query, query_pos, sounds, self_attn_mask)
+
+    def forward_with_prompts(
+        self,
+        query: Tensor,
+        query_pos: Tensor,
+        audio_levels: list[Tensor],
+        prompt_audio_levels: list[Tensor],
+        num_queries: int,
+        self_attn_mask: Tensor,
+    ) -> Tensor:
+        """Let queries and prompts listen to sounds of their own.
+
+        Args:
+            query (Tensor): Queries, then prompts, ``[B, N + K, C]``.
+            query_pos (Tensor): ``[B, N + K, C]``.
+            audio_levels (list[Tensor]): What the queries hear.
+            prompt_audio_levels (list[Tensor]): What the prompts hear.
+            num_queries (int): N.
+            self_attn_mask (Tensor): ``[B * heads, N + K, N + K]`` bool.
+
+        Returns:
+            Tensor: ``[B, N + K, C]``.
+        """
+        tokens = self.tokens(audio_levels)
+        prompt_tokens = (
+            tokens
+            if prompt_audio_levels is audio_levels
+            else self.tokens(prompt_audio_levels)
+        )
+        sounds = [
+            (num_queries, tokens),
+            (query.shape[1] - num_queries, prompt_tokens),
+        ]
+        return self._listen(query, query_pos, sounds, self_attn_mask)
+
+    def _listen(
+        self,
+        query: Tensor,
+        query_pos: Tensor,
+        sounds: list[tuple[int, list[tuple[Tensor, Tensor]]]],
+        self_attn_mask: Tensor | None,
+    ) -> Tensor:
+        """Apply the layers; ``sounds`` gives rows and what they hear."""
+        rows = [count for count, _ in sounds]
+        for index, layer in enumerate(self.layers):
+            heard = []
+            for part, pos, (_, tokens) in zip(
+                query.split(rows, 1),
+                query_pos.split(rows, 1),
+                sounds,
+                strict=True,
+            ):
+                key, key_pos = tokens[index % self.num_levels]
+                # key_pos is always given: without it mmcv's attention takes
+                # query_pos wherever the two happen to have one shape.
+                heard.append(
+                    layer.cross_attn(
+                        query=part,
+                        key=key,
+                        value=key,
+                        query_pos=pos,
+                        key_pos=key_pos,
+                    )
+                )
+            # The order of mmdet's layer: each part with its own norm.
+            query = layer.norms[0](torch.cat(heard, 1))
+            query = layer.self_attn(
+                query=query,
+                key=query,
+                value=query,
+                query_pos=query_pos,
+                key_pos=query_pos,
+                attn_mask=self_attn_mask,
+            )
+            query = layer.norms[2](layer.ffn(layer.norms[1](query)))
+        return query

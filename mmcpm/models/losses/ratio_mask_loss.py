@@ -1,0 +1,90 @@
+"""ACP: prompts recover the clean spectrogram (CPM, equation (5))."""
+
+import torch
+import torch.nn as nn
+import torch.nn.functional as F
+from mmseg.registry import MODELS
+from torch import Tensor
+
+REDUCTIONS = ('mse', 'norm')
+
+
+def ratio_mask(clean: Tensor, mixture: Tensor) -> Tensor:
+    """Share of the clean sound in the mixture, the target of equation (5).
+
+    Args:
+        clean (Tensor): Linear magnitude ``[B, channels, T, F]``.
+        mixture (Tensor): Linear magnitude of the mixture, same shape.
+
+    Returns:
+        Tensor: ``[B, T, F]`` in 0..1; channels are averaged first, and
+        silence in both gives 0.
+    """
+    ratio = clean.mean(1) / mixture.mean(1).clamp(min=1e-6)
+    return ratio.clamp(0.0, 1.0)
+
+
+def ratio_mask_loss(
+    mask_logits: Tensor,
+    target: Tensor,
+    valid: Tensor,
+    reduction: str = 'mse',
+) -> Tensor:
+    """Distance between the sum of the prompts' masks and the ratio mask.
+
+    Args:
+        mask_logits (Tensor): Audio mask logits of the prompts,
+            ``[B, K, t, f]``; they are resized to the target.
+        target (Tensor): Of :func:`ratio_mask`, ``[B, T, F]``.
+        valid (Tensor): ``[B, K]`` bool or 0..1 weights, 0 for padding.
+        reduction (str): 'mse' averages the squares, as the paper's prose
+            says; 'norm' takes the Euclidean norm, as its formula does.
+
+    Returns:
+        Tensor: Scalar, averaged over the samples with a valid prompt; 0,
+        with a gradient of 0, if there is none.
+    """
+    weight = valid.to(mask_logits)
+    summed = (mask_logits * weight[..., None, None]).sum(1, keepdim=True)
+    summed = F.interpolate(
+        summed, size=target.shape[-2:], mode='bilinear', align_corners=False
+    )[:, 0]
+    square = (summed.sigmoid() - target).square().flatten(1)  # [B, T * F]
+    if reduction == 'mse':
+        distance = square.mean(1)
+    else:
+        # The root has no gradient at 0.
+        distance = (square.sum(1) + 1e-12).sqrt()
+    sample = (weight > 0).any(1).to(distance)
+    return (distance * sample).sum() / sample.sum().clamp(min=1.0)
+
+
+@MODELS.register_module()
+class RatioMaskLoss(nn.Module):
+    """Audio conditional prompting, equation (5).
+
+    Args:
+        loss_weight (float): Factor.
+        reduction (str): 'mse' or 'norm', see :func:`ratio_mask_loss`.
+    """
+
+    def __init__(
+        self, *, loss_weight: float = 1.0, reduction: str = 'mse'
+    ) -> None:
+        super().__init__()
+        if reduction not in REDUCTIONS:
+            raise ValueError(
+                f'reduction must be one of {REDUCTIONS}, but got '
+                f'{reduction!r}.'
+            )
+        self.loss_weight = loss_weight
+        self.reduction = reduction
+
+    def forward(
+        self, mask_logits: Tensor, target: Tensor, valid: Tensor
+    ) -> Tensor:
+        """See :func:`ratio_mask_loss`."""
+        with torch.autocast(mask_logits.device.type, enabled=False):
+            return self.loss_weight * ratio_mask_loss(
+                mask_logits.float(), target.float(), valid, self.reduction
+            )

@@ -1,0 +1,3 @@
+from .finite_hungarian_assigner import FiniteHungarianAssigner
+
+__all__ = ['FiniteHungarianAssigner']

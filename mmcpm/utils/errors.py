@@ -1,0 +1,171 @@
+"""What a user can put right ends a tool with one message, not a traceback."""
+
+import contextlib
+import errno
+import logging
+import os
+import sys
+import time
+import traceback
+from collections.abc import Callable, Iterator
+
+import torch
+
+EXIT_CODE = 2
+INTERRUPTED = 130  # As shells tell of Ctrl-C.
+TRACEBACK_VARIABLE = 'MMCPM_TRACEBACK'
+HEAD_START = 10.0  # Seconds that the first rank speaks before the others.
+# While a run is set up, these come from its configuration and files.
+SET_UP_ERRORS = (
+    AssertionError,
+    AttributeError,
+    ImportError,
+    LookupError,
+    OSError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
+# Later they come from the data; anything else is a fault of the program.
+RUN_ERRORS = (OSError, ValueError)
+
+
+class UsageError(Exception):
+    """A mistake in a command, a configuration or a file, fully described."""
+
+
+@contextlib.contextmanager
+def reported(
+    program: str,
+    kinds: tuple | Callable[[], tuple] = SET_UP_ERRORS,
+    after_interrupt: str = '',
+) -> Iterator[None]:
+    """Report errors as one message on stderr and exit with code 2.
+
+    Args:
+        program (str): Name of the tool, to begin the message with.
+        kinds (tuple or Callable): Exception types to report beside
+            :class:`UsageError` and a lack of memory, or a function that
+            gives them when an error occurs. They are followed by where they
+            were raised. Others pass through, and so do all if the environment
+            variable ``MMCPM_TRACEBACK`` is set.
+        after_interrupt (str): What the user can do who pressed Ctrl-C.
+
+    Yields:
+        None: For the block whose errors are reported.
+
+    Raises:
+        SystemExit: With code 2, in place of a reported error, or 130 if the
+            user interrupted the program.
+    """
+    # A log that cannot be written, for want of space, is no reason to fill the
+    # terminal with tracebacks.
+    raises, logging.raiseExceptions = logging.raiseExceptions, False
+    try:
+        yield
+    except KeyboardInterrupt:
+        if os.environ.get(TRACEBACK_VARIABLE):
+            raise
+        if os.environ.get('RANK', '0') == '0':
+            tell(program, f'interrupted. {after_interrupt}'.strip())
+        raise SystemExit(INTERRUPTED) from None
+    except Exception as error:
+        remedy = explain_lack(error)
+        message = remedy or describe(error)
+        expected = (UsageError, *(kinds() if callable(kinds) else kinds))
+        if (
+            os.environ.get(TRACEBACK_VARIABLE)
+            or not message
+            or not (remedy or isinstance(error, expected))
+        ):
+            raise
+        if not isinstance(error, UsageError):
+            place = traceback.extract_tb(error.__traceback__)[-1]
+            message += (
+                f'\n({type(error).__name__} in {place.filename}:'
+                f'{place.lineno}; {TRACEBACK_VARIABLE}=1 shows the traceback)'
+            )
+        tell(program, f'error: {message}')
+        raise SystemExit(EXIT_CODE) from None
+    finally:
+        logging.raiseExceptions = raises
+
+
+def tell(program: str, message: str) -> None:
+    """Print a message on stderr, with the rank where there are several."""
+    rank = os.environ.get('RANK')
+    if rank not in (None, '0'):
+        # Mostly all ranks have the same to say: the first one's failure ends
+        # the others meanwhile.
+        time.sleep(HEAD_START)
+    where = program if rank is None else f'{program} (rank {rank})'
+    # In one piece, lest the ranks mix their lines.
+    sys.stderr.write(f'{where}: {message}\n')
+    sys.stderr.flush()
+
+
+def explain_lack(error: BaseException) -> str:
+    """Explain an error that means that memory or disk is used up.
+
+    Args:
+        error (BaseException): Any error.
+
+    Returns:
+        str: What is lacking and what helps; empty for other errors.
+    """
+    text = str(error)
+    if isinstance(error, torch.cuda.OutOfMemoryError):
+        return (
+            f'the memory of the GPU is used up. {text.splitlines()[0]} '
+            'Smaller batches (--cfg-options train_dataloader.batch_size=N '
+            'with --auto-scale-lr) or --amp need less'
+        )
+    if isinstance(error, MemoryError) or (
+        isinstance(error, RuntimeError) and "can't allocate memory" in text
+    ):
+        return (
+            'the memory of this machine is used up. Fewer data-loading '
+            'processes (--cfg-options train_dataloader.num_workers=N) or '
+            'smaller batches (train_dataloader.batch_size=N) need less'
+        )
+    if isinstance(error, RuntimeError) and 'DataLoader worker' in text:
+        return (
+            f'a data-loading process was ended from outside ({text[:200]}), '
+            'most often because memory, or the shared memory of a container '
+            '(docker --shm-size), is used up. Fewer processes need less: '
+            '--cfg-options train_dataloader.num_workers=N'
+        )
+    if (
+        isinstance(error, OSError)
+        and error.errno in (errno.ENOSPC, errno.EDQUOT)
+        and error.strerror == os.strerror(error.errno)
+    ):
+        return (
+            f'{error.filename or "a file"} could not be written: the disk or '
+            'the quota is full. Make room, or choose another --work-dir'
+        )
+    return ''
+
+
+def describe(error: BaseException) -> str:
+    """Return the message of an error without the traceback inside it.
+
+    Args:
+        error (BaseException): Any error. The data loader re-raises errors
+            of its workers with their traceback in the message.
+
+    Returns:
+        str: The message; empty if there is none.
+    """
+    if isinstance(error, KeyError) and error.args:
+        # Its text has quotes and escapes.
+        message = str(error.args[0])
+    elif isinstance(error, OSError) and error.strerror:
+        where = f': {error.filename}' if error.filename else ''
+        message = f'{error.strerror}{where}'
+    else:
+        message = str(error)
+    if 'Original Traceback' in message:
+        name = f'{type(error).__name__}: '
+        message = message[message.rfind(name) + len(name) :]
+    return message.strip()

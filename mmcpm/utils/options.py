@@ -1,0 +1,302 @@
+"""Apply the options of the command line to a configuration.
+
+One function per option; each changes the configuration in place and refuses
+what can be known to be wrong.
+"""
+
+import difflib
+import os
+import os.path as osp
+import sys
+from argparse import Namespace
+from collections.abc import Iterable, Iterator, Sequence
+
+import torch
+from mmengine.config import Config, ConfigDict, DictAction
+from mmengine.fileio import list_from_file
+from mmseg.registry import DATASETS
+
+from mmcpm.engine.checkpoint_files import find_newest_whole_checkpoint
+
+from .errors import UsageError
+from .paths import ensure_writable
+
+DATALOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
+
+
+def apply_cfg_options(cfg: Config, options: Sequence[str] | None) -> None:
+    """Override settings.
+
+    Args:
+        cfg (Config): Changed in place.
+        options (Sequence[str], optional): ``KEY=VALUE`` each, as mmengine's
+            DictAction reads them.
+    """
+    action = DictAction(['--cfg-options'], 'options', nargs='+')
+    for option in options or ():
+        namespace = Namespace()
+        try:
+            action(None, namespace, [option])
+        except (AssertionError, ValueError) as error:
+            raise UsageError(
+                f'--cfg-options expects KEY=VALUE with balanced brackets and '
+                f"no blanks, e.g. train_cfg.max_epochs=10 or 'crop=(96,96)', "
+                f'but got {option!r}'
+            ) from error
+        for key in namespace.options:
+            check_spelling(cfg, key)
+        try:
+            cfg.merge_from_dict(namespace.options)
+        except Exception as error:
+            raise UsageError(
+                f'--cfg-options {option} does not fit the '
+                f'configuration: {error}'
+            ) from error
+
+
+def check_spelling(cfg: Config, key: str) -> None:
+    """Refuse a new setting that looks like a misspelt one.
+
+    mmengine adds every unknown setting, and many classes ignore the ones they
+    do not know: the run would not be what was asked for.
+
+    Args:
+        cfg (Config): The configuration.
+        key (str): Name of the setting, with dots.
+
+    Raises:
+        UsageError: Names the setting that was probably meant.
+    """
+    settings, path = cfg, []
+    for part in key.split('.'):
+        if not isinstance(settings, Config | dict):
+            return
+        if part not in settings:
+            near = difflib.get_close_matches(part, list(settings), 1, 0.85)
+            if near and not are_two_names(part, near[0]):
+                raise UsageError(
+                    f'--cfg-options {key}: the configuration has no '
+                    f'{".".join([*path, part])}. Did you mean '
+                    f'{".".join([*path, near[0]])}?'
+                )
+            return
+        settings = settings[part]
+        path.append(part)
+
+
+def are_two_names(first: str, second: str) -> bool:
+    """Tell names apart that differ in an abbreviation, such as loss_pcl.
+
+    Args:
+        first (str): A name.
+        second (str): One like it.
+
+    Returns:
+        bool: Whether a part of at most three letters is what differs.
+    """
+    parts = first.split('_'), second.split('_')
+    return len(parts[0]) == len(parts[1]) and any(
+        one != other and max(len(one), len(other)) <= 3
+        for one, other in zip(*parts, strict=True)
+    )
+
+
+def apply_data_root(cfg: Config, data_root: str) -> None:
+    """Read the data of every dataloader from one folder."""
+    data_root = osp.abspath(osp.expanduser(data_root))
+    if not osp.isdir(data_root):
+        reason = 'a file' if osp.exists(data_root) else 'nothing'
+        raise UsageError(
+            f'--data-root is not a folder: {data_root} ({reason} is there). '
+            'Expected the folder that holds the metadata of the dataset'
+        )
+    for _, dataset in datasets(cfg, DATALOADERS):
+        dataset.data_root = data_root
+
+
+def apply_amp(cfg: Config) -> None:
+    """Train with automatic mixed precision on this machine's device."""
+    wrapper = cfg.optim_wrapper
+    kind = wrapper.get('type', 'OptimWrapper')
+    if kind in ('AmpOptimWrapper', 'CPUAmpOptimWrapper'):
+        return
+    if kind != 'OptimWrapper':
+        raise UsageError(
+            '--amp replaces an optim_wrapper of type '
+            f'OptimWrapper, but the configuration has {kind}'
+        )
+    if torch.cuda.is_available():
+        wrapper.type = 'AmpOptimWrapper'
+        wrapper.setdefault('loss_scale', 'dynamic')
+    else:
+        wrapper.type = 'CPUAmpOptimWrapper'
+
+
+def apply_auto_scale_lr(cfg: Config) -> None:
+    """Scale the learning rate with the batch size."""
+    settings = cfg.get('auto_scale_lr') or {}
+    if not isinstance(settings.get('base_batch_size'), int):
+        raise UsageError(
+            '--auto-scale-lr needs the batch size that the learning rate was '
+            'chosen for: add auto_scale_lr = dict(base_batch_size=16) to the '
+            'configuration, or --cfg-options auto_scale_lr.base_batch_size=16'
+        )
+    settings['enable'] = True
+    cfg.auto_scale_lr = settings
+
+
+def apply_resume(cfg: Config, resume: str | None) -> None:
+    """Choose the checkpoint to continue from.
+
+    Args:
+        cfg (Config): Changed in place.
+        resume (str, optional): A checkpoint, or 'auto' for the newest whole
+            one of the work dir. Where there is none the training starts anew.
+    """
+    cfg.resume = bool(cfg.get('resume')) if resume is None else True
+    if resume not in (None, 'auto'):
+        cfg.load_from = resume
+    elif cfg.resume and (resume == 'auto' or not cfg.get('load_from')):
+        newest = find_newest_whole_checkpoint(cfg.work_dir)
+        if newest is None:
+            cfg.resume = False
+            print(f'Nothing to resume in {cfg.work_dir}: starting anew.')
+        else:
+            cfg.load_from = newest
+
+
+def apply_tta(cfg: Config) -> None:
+    """Test with the augmentations of the configuration's ``tta_pipeline``."""
+    missing = [key for key in ('tta_model', 'tta_pipeline') if key not in cfg]
+    if missing:
+        raise UsageError(
+            f'--tta needs {" and ".join(missing)} in the configuration (see '
+            "mmseg's configs/_base_/datasets for examples; the pipeline has "
+            'to flip the audio channels together with the frame)'
+        )
+    for _, dataset in datasets(cfg, ('test_dataloader',)):
+        dataset.pipeline = cfg.tta_pipeline
+    cfg.model = ConfigDict(**cfg.tta_model, module=cfg.model)
+
+
+def apply_sound(cfg: Config, sound: str) -> None:
+    """Let the model hear something else than what belongs to the frames.
+
+    Args:
+        cfg (Config): Changed in place.
+        sound (str): 'silence' or 'swapped', see CounterfactualAudioDataset.
+    """
+    loader = cfg.test_dataloader
+    loader.dataset = ConfigDict(
+        type='CounterfactualAudioDataset', dataset=loader.dataset, sound=sound
+    )
+
+
+def apply_out(cfg: Config, out: str) -> None:
+    """Write the predicted label maps to a folder.
+
+    A hook writes them, so that any number of metrics may stand in
+    ``test_evaluator``.
+    """
+    ensure_writable(out, '--out')
+    hook = {'type': 'PredictionWriterHook', 'out_dir': out}
+    cfg.custom_hooks = [*(cfg.get('custom_hooks') or ()), hook]
+
+
+def apply_show(
+    cfg: Config, show: bool, show_dir: str | None, wait_time: float
+) -> None:
+    """Draw every prediction.
+
+    Args:
+        cfg (Config): Changed in place.
+        show (bool): Whether to open a window.
+        show_dir (str, optional): Folder to save the pictures in.
+        wait_time (float): Seconds a window stays; 0 waits for a key.
+    """
+    if (
+        show
+        and sys.platform.startswith('linux')
+        and not (
+            os.environ.get('DISPLAY') or os.environ.get('WAYLAND_DISPLAY')
+        )
+    ):
+        raise UsageError(
+            '--show needs a display and there is none; use '
+            '--show-dir to save the pictures'
+        )
+    if show_dir is not None:
+        ensure_writable(show_dir, '--show-dir')
+    visualizer = cfg.get('visualizer') or {}
+    if visualizer.get('type') != 'AVSLocalVisualizer':
+        kept = {
+            key: visualizer[key]
+            for key in ('name', 'vis_backends', 'save_dir')
+            if key in visualizer
+        }
+        cfg.visualizer = {'type': 'AVSLocalVisualizer', **kept}
+    hook = cfg.setdefault('default_hooks', {}).get('visualization') or {}
+    if hook.get('type') != 'AVSVisualizationHook':
+        hook = {'type': 'AVSVisualizationHook'}
+    cfg.default_hooks.visualization = {
+        **hook,
+        'draw': True,
+        'interval': 1,
+        'show': show,
+        'show_dir': show_dir,
+        'wait_time': wait_time,
+    }
+
+
+def check_classes(cfg: Config, dataloaders: Iterable[str]) -> None:
+    """Compare ``num_classes`` of the heads with the classes of the datasets.
+
+    Args:
+        cfg (Config): The configuration.
+        dataloaders (Iterable[str]): Names of the dataloaders to look at.
+
+    Raises:
+        UsageError: If they differ, or if a dataset type is not registered.
+    """
+    for name, dataset in datasets(cfg, dataloaders):
+        kind = dataset.type
+        cls = DATASETS.get(kind) if isinstance(kind, str) else kind
+        if cls is None:
+            raise UsageError(
+                f'{name}: {kind} is not a registered dataset. Check its '
+                "spelling, and custom_imports = dict(imports=['mmcpm'])"
+            )
+        metainfo = {
+            **getattr(cls, 'METAINFO', {}),
+            **(dataset.get('metainfo') or {}),
+        }
+        classes = metainfo.get('classes')
+        if isinstance(classes, str):
+            classes = list_from_file(classes)
+        for part in ('decode_head', 'auxiliary_head'):
+            heads = cfg.model.get(part) or []
+            for head in [heads] if isinstance(heads, dict) else heads:
+                count = head.get('num_classes')
+                if classes is None or count in (None, len(classes)):
+                    continue
+                raise UsageError(
+                    f'model.{part}.num_classes is {count}, but the dataset of '
+                    f'{name} has {len(classes)} classes, the background '
+                    f'included ({cls.__name__}: {", ".join(classes[:3])}, '
+                    f'...). Set model.{part}.num_classes={len(classes)}'
+                )
+
+
+def datasets(
+    cfg: Config, dataloaders: Iterable[str]
+) -> Iterator[tuple[str, ConfigDict]]:
+    """Yield dataloader names and their datasets, out of any wrappers."""
+    for name in dataloaders:
+        nested = [(cfg.get(name) or {}).get('dataset')]
+        while nested:
+            dataset = nested.pop(0)
+            if isinstance(dataset, dict):
+                inner = dataset.get('datasets') or [dataset.get('dataset')]
+                if inner == [None]:
+                    yield name, dataset
+                nested.extend(inner)

@@ -1,0 +1,3 @@
+"""Version of mmcpm."""
+
+__version__ = '0.1.0'

@@ -1,0 +1,3 @@
+from .avs_local_visualizer import AVSLocalVisualizer
+
+__all__ = ['AVSLocalVisualizer']

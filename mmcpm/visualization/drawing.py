@@ -1,0 +1,147 @@
+"""Pieces of a picture of a scored frame, each an RGB array."""
+
+import functools
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import matplotlib
+import numpy as np
+import torch
+from PIL import Image, ImageDraw, ImageFont
+
+from ..models.audio.frontend import stft_magnitude
+
+IGNORED = 255
+PAPER = (255, 255, 255)
+INK = (30, 30, 30)
+# Decibels between the darkest and the brightest colour of a spectrogram, and
+# how loud (magnitude, decibels) a second has to be for the brightest one: so
+# that faint noise does not look like an event.
+DYNAMIC_RANGE = 70.0
+QUIETEST_PEAK = 0.0
+
+
+def overlay_classes(
+    image: np.ndarray,
+    labels: np.ndarray,
+    palette: Sequence[Sequence[int]],
+    alpha: float,
+) -> np.ndarray:
+    """Paint the foreground classes over an image.
+
+    The background (class 0) is left as it is; ignored pixels are hatched.
+    Painted pixels lose their own colour, so that the hue is the palette's.
+
+    Args:
+        image (np.ndarray): RGB, uint8, shape (H, W, 3).
+        labels (np.ndarray): Class of each pixel, integers, shape (H, W).
+        palette (Sequence[Sequence[int]]): RGB colour of each class.
+        alpha (float): Opacity of the paint, 0 to 1.
+
+    Returns:
+        np.ndarray: RGB, uint8, shape (H, W, 3).
+    """
+    painted = image.copy()
+    grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)[..., None]
+    thickness = 1 if image.shape[1] < 500 else 3  # Half of 3 is inside.
+    for label in np.unique(labels):
+        region = labels == label
+        if label == IGNORED:
+            rows, columns = np.indices(labels.shape)
+            hatch = region & ((rows + columns) % 10 < 2)
+            painted[hatch] = 160
+        elif label != 0:
+            paint = alpha * np.asarray(palette[label], np.float32)
+            painted[region] = (1 - alpha) * grey[region] + paint
+            # Dark colours of the palette vanish on dark frames without it.
+            edges, _ = cv2.findContours(
+                region.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE
+            )
+            outline = np.zeros(labels.shape, np.uint8)
+            cv2.drawContours(outline, edges, -1, 1, thickness)
+            painted[region & (outline == 1)] = PAPER
+    return painted
+
+
+def spectrogram_strip(
+    audio: np.ndarray | torch.Tensor, sample_rate: int, width: int, height: int
+) -> np.ndarray:
+    """Draw the log magnitude of one channel, time to the right, pitch up.
+
+    Args:
+        audio (np.ndarray | torch.Tensor): Samples, float, shape (S,).
+        sample_rate (int): In Hz.
+        width (int): Of the strip, in pixels.
+        height (int): Of the strip, in pixels.
+
+    Returns:
+        np.ndarray: RGB, uint8, shape (height, width, 3).
+    """
+    samples = torch.as_tensor(audio, dtype=torch.float32).cpu()
+    # 25 ms windows every 10 ms, as the model has them at 16 kHz.
+    win_length = round(0.025 * sample_rate)
+    n_fft = 2 ** (win_length - 1).bit_length()
+    shortage = n_fft // 2 + 1 - len(samples)
+    samples = torch.nn.functional.pad(samples, (0, max(0, shortage)))
+    magnitude = stft_magnitude(
+        samples,
+        n_fft,
+        torch.hann_window(win_length),
+        round(0.01 * sample_rate),
+    ).numpy()
+    decibels = 20 * np.log10(magnitude + 1e-6)
+    peak = max(decibels.max(), QUIETEST_PEAK)
+    level = np.clip((decibels - peak) / DYNAMIC_RANGE + 1, 0, 1)
+    strip = cv2.resize(
+        (255 * level.T[::-1]).astype(np.uint8),
+        (width, height),
+        interpolation=cv2.INTER_LINEAR,
+    )
+    colours = cv2.applyColorMap(strip, cv2.COLORMAP_MAGMA)
+    return np.ascontiguousarray(colours[..., ::-1])
+
+
+def text_block(
+    entries: Sequence[tuple[str, Sequence[int] | None]], width: int, size: int
+) -> np.ndarray:
+    """Set words in lines, each after a square of its colour if it has one.
+
+    Args:
+        entries (Sequence[tuple]): Pieces of text that are not broken, each
+            with its RGB colour or None.
+        width (int): Of the block, in pixels.
+        size (int): Of the font, in pixels.
+
+    Returns:
+        np.ndarray: RGB, uint8, shape (height, width, 3).
+    """
+    face = font(size)
+    gap, line_height = size // 2, size * 8 // 5
+    placed, x, y = [], 0, size // 4
+    for text, colour in entries:
+        square = 0 if colour is None else size + gap
+        length = square + int(face.getlength(text))
+        if x and x + length > width:
+            x, y = 0, y + line_height
+        placed.append((x, y, text, colour))
+        x += length + size
+    canvas = Image.new('RGB', (width, y + line_height + size // 4), PAPER)
+    draw = ImageDraw.Draw(canvas)
+    for x, y, text, colour in placed:
+        if colour is not None:
+            draw.rectangle(
+                (x, y + size // 4, x + size, y + size * 5 // 4),
+                tuple(int(c) for c in colour),
+                INK,
+            )
+            x += size + gap
+        draw.text((x, y + line_height // 2), text, INK, face, anchor='lm')
+    return np.asarray(canvas)
+
+
+@functools.lru_cache(maxsize=8)
+def font(size: int) -> ImageFont.FreeTypeFont:
+    """Load a font; matplotlib brings one along on every platform."""
+    folder = Path(matplotlib.get_data_path(), 'fonts', 'ttf')
+    return ImageFont.truetype(str(folder / 'DejaVuSans.ttf'), size)

@@ -1,0 +1,147 @@
+"""Tiny datasets on disk in the real layouts, and what many tests need."""
+
+import csv
+import json
+import shutil
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+# Before any test module imports a model of mmseg or mmdet.
+import mmcpm  # noqa: F401
+
+SAMPLE_RATE = 16000
+FRAMES_PER_CLIP = {'v1s': 5, 'v1m': 5, 'v2': 10}
+METADATA_COLUMNS = ('vid', 'uid', 's_min', 's_sec', 'a_obj', 'split', 'label')
+
+# uid, a_obj, split, label. Some ids begin with '-' or '_', and some a_obj
+# tokens are no class names, as in the published metadata.
+CLIPS = (
+    ('__GOGlHL23s_4000_9000', 'bird', 'train', 'v1s'),
+    ('zVfLHhs9uv8_3000_8000', 'h orse', 'train', 'v1s'),
+    ('m1_0', 'man_guitar', 'train', 'v1m'),
+    ('m2_1', 'background', 'train', 'v1m'),
+    ('-apT0tfo6U_16000_26000', 'guitar', 'train', 'v2'),
+    ('_offscreen_0_10000', 'off-the-screen_man', 'train', 'v2'),
+    ('val1s_0_5000', 'dog', 'val', 'v1s'),
+    ('val1m_0', 'woman_piano', 'val', 'v1m'),
+    ('val2_0_10000', 'car', 'val', 'v2'),
+    ('test1s_0_5000', 'cat', 'test', 'v1s'),
+    ('test1m_0', 'man_woman_dog', 'test', 'v1m'),
+    ('-test2_0_10000', 'violin_piano', 'test', 'v2'),
+)
+
+
+def write_metadata(root: Path, clips) -> None:
+    """Write metadata.csv for clips (uid, a_obj, split, label)."""
+    with open(root / 'metadata.csv', 'w', newline='') as file:
+        writer = csv.writer(file)
+        writer.writerow(METADATA_COLUMNS)
+        for uid, a_obj, split, label in clips:
+            writer.writerow((uid[:11], uid, 0, 4, a_obj, split, label))
+
+
+def write_label_index(root: Path, classes, first: int = 1) -> None:
+    """Write label2idx.json, numbered from ``first``."""
+    index = {name: number for number, name in enumerate(classes, first)}
+    (root / 'label2idx.json').write_text(json.dumps(index))
+
+
+def sine(second: int, rate: int = SAMPLE_RATE) -> np.ndarray:
+    """Make one second of the frequency that stands for ``second``."""
+    time = np.arange(rate) / rate
+    return 0.5 * np.sin(2 * np.pi * (300 + 100 * second) * time)
+
+
+def write_clip(
+    folder: Path, split: str, label: str, number: int, size: tuple[int, int]
+) -> None:
+    """Write frames, label maps and sound of one clip.
+
+    Frame i is of the even grey 20 + 20 i; its label map holds class
+    ``number + 1`` in the left half and class ``number + 2`` in the lower
+    right quarter; second i of the sound is ``sine(i)``.
+    """
+    num_frames = FRAMES_PER_CLIP[label]
+    height, width = size
+    (folder / 'frames').mkdir(parents=True)
+    (folder / 'labels_semantic').mkdir()
+    label_map = np.zeros(size, np.uint8)
+    label_map[:, : width // 2] = number + 1
+    label_map[height // 2 :, width // 2 :] = number + 2
+    labelled = 1 if (label, split) == ('v1s', 'train') else num_frames
+    for i in range(num_frames):
+        frame = np.full((*size, 3), 20 + 20 * i, np.uint8)
+        cv2.imwrite(str(folder / 'frames' / f'{i}.jpg'), frame)
+        if i < labelled:
+            cv2.imwrite(
+                str(folder / 'labels_semantic' / f'{i}.png'), label_map
+            )
+    sound = np.concatenate([sine(i) for i in range(num_frames)])
+    soundfile.write(folder / 'audio.wav', sound, SAMPLE_RATE)
+
+
+@pytest.fixture(scope='session')
+def avss_clips():
+    """The clips of ``avss_root``: (uid, a_obj, split, label)."""
+    return CLIPS
+
+
+@pytest.fixture(scope='session')
+def avss_writers():
+    """Functions that write index files in the AVSS layout."""
+    return write_metadata, write_label_index
+
+
+@pytest.fixture(scope='session')
+def sine_second():
+    """The function that makes second i of every clip's sound."""
+    return sine
+
+
+@pytest.fixture(scope='session')
+def avss_root(tmp_path_factory) -> Path:
+    """A read-only data root with twelve clips, of frames of two sizes."""
+    from mmcpm.datasets import AVSBenchSemanticDataset
+
+    root = tmp_path_factory.mktemp('avss')
+    write_metadata(root, CLIPS)
+    write_label_index(root, AVSBenchSemanticDataset.METAINFO['classes'])
+    for number, (uid, _, split, label) in enumerate(CLIPS):
+        size = (48, 64) if number % 2 else (36, 40)
+        write_clip(root / label / uid, split, label, number, size)
+    return root
+
+
+@pytest.fixture
+def avss_copy(avss_root, tmp_path) -> Path:
+    """A copy of ``avss_root`` that a test may damage."""
+    return Path(shutil.copytree(avss_root, tmp_path / 'avss'))
+
+
+@pytest.fixture
+def mmseg_scope():
+    """Let mmengine look names up in mmseg's registries, as a Runner does."""
+    from mmengine.registry import DefaultScope, init_default_scope
+
+    before = DefaultScope.get_current_instance()
+    init_default_scope('mmseg')
+    yield
+    if before is not None:
+        init_default_scope(before.scope_name)
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    """A seeded numpy generator."""
+    return np.random.default_rng(0)
+
+
+@pytest.fixture
+def torch_generator() -> torch.Generator:
+    """A seeded torch generator."""
+    return torch.Generator().manual_seed(0)

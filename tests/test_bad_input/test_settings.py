@@ -1,0 +1,180 @@
+"""Options and settings that cannot be meant."""
+
+from pathlib import Path
+
+import pytest
+
+
+@pytest.mark.parametrize(
+    ('option', 'message'),
+    [
+        # Not KEY=VALUE.
+        ('max_epochs', 'expects KEY=VALUE with balanced brackets and no bl'),
+        ('a=[1,(2]', "got 'a=[1,(2]'"),
+        # Names that are not there.
+        (
+            'model.decode_head.num_querys=7',
+            'no model.decode_head.num_querys. Did you mean '
+            'model.decode_head.num_queries?',
+        ),
+        ('modl.test_cfg.mode=slide', 'no modl. Did you mean model?'),
+        (
+            'train_dataloader.batchsize=2',
+            'Did you mean train_dataloader.batch_size?',
+        ),
+        (
+            'train_dataloader.dataset.pipeline.9.type=X',
+            'does not fit the configuration',
+        ),
+        (
+            'train_dataloader.dataset.colour=True',
+            "unexpected keyword argument 'colour'",
+        ),
+        ('default_hooks.logger.type=LogHook', 'LogHook is not in the mmseg'),
+        (
+            'train_dataloader.dataset.type=AVSBenchSemantic',
+            'AVSBenchSemantic is not a registered dataset',
+        ),
+        (
+            'train_dataloader.dataset.pipeline.0.type=LoadFrame',
+            'LoadFrame is not in the mmseg::transform registry',
+        ),
+        # Values that are none.
+        ('model=5', 'model must be a dict of settings, but is 5'),
+        (
+            'train_dataloader.dataset=None',
+            'train_dataloader.dataset must be a dict of settings, but is None',
+        ),
+        ('optim_wrapper=None', 'does not set optim_wrapper'),
+        (
+            'train_dataloader.batch_size=0',
+            'train_dataloader.batch_size must be a whole number, at least 1, '
+            'but is 0',
+        ),
+        ('val_dataloader.batch_size=1.5', 'at least 1, but is 1.5'),
+        (
+            'train_dataloader.num_workers=-1',
+            'train_dataloader.num_workers must be a whole number, at least 0',
+        ),
+        ('train_cfg.max_epochs=0', 'train_cfg.max_epochs must be a whole'),
+        ('train_cfg.max_epochs=many', "at least 1, but is 'many'"),
+        (
+            'train_dataloader.dataset.split=training',
+            "split must be one of ('train', 'val', 'test'), got 'training'",
+        ),
+        (
+            'train_dataloader.dataset.subset=s4',
+            "subset must be None, one of ('v1s', 'v1m', 'v2', 'ss', 'ms')",
+        ),
+        (
+            'optim_wrapper.optimizer.lr=fast',
+            'the optimiser cannot be built from optim_wrapper=',
+        ),
+        ('optim_wrapper.optimizer.lr=nan', 'Invalid learning rate: nan'),
+        (
+            'optim_wrapper.optimizer.type=Adamm',
+            "optim_wrapper.optimizer.type='Adamm' is no registered optimiser",
+        ),
+        (
+            'model.decode_head.num_classes=70',
+            'num_classes is 70, but the dataset of train_dataloader has 71 '
+            'classes, the background included',
+        ),
+        (
+            'default_hooks.checkpoint.save_best=mIoU',
+            "save_best='mIoU' is no score of val_evaluator; its scores' "
+            'names begin with dataset/',
+        ),
+        (
+            'val_dataloader.dataset.skip_unreadable=3',
+            'a score over fewer samples is not comparable',
+        ),
+        (
+            'train_dataloader.persistent_workers=True',
+            'persistent_workers option needs num_workers > 0',
+        ),
+    ],
+)
+def test_option(tools, option, message):
+    assert message in tools.refuses('train', option)
+
+
+def test_only_incomplete_batches(tools):
+    message = tools.refuses(
+        'train',
+        'train_dataloader.batch_size=100',
+        'train_dataloader.drop_last=True',
+    )
+    assert 'no batch can be made: 6 samples, batches of 100' in message
+
+
+def test_new_settings_are_accepted(tools):
+    tools.accepts(
+        'train',
+        'train_dataloader.drop_last=True',
+        'train_dataloader.dataset.skip_unreadable=1',
+        'default_hooks.progress.type=ProgressBarHook',
+        'model.backbone.frozen_stages=1',
+        # Not a misspelt norm_cfg or loss_cls.
+        'model.decode_head.loss_cl2.type=X',
+        'note=mine',
+    )
+
+
+def test_name_of_a_score_that_is_not_computed(tools):
+    message = tools.refuses(
+        'train', 'default_hooks.checkpoint.save_best=dataset/mIuO', begun=True
+    )
+    assert "save_best='dataset/mIuO'" in message
+    assert 'dataset/mIoU' in message
+
+
+@pytest.mark.parametrize(
+    ('launcher', 'message'),
+    [
+        ('pytorch', 'expects RANK, WORLD_SIZE, MASTER_ADDR, MASTER_PORT in'),
+        ('slurm', '--launcher slurm needs CUDA devices'),
+        ('mpi', '--launcher mpi needs CUDA devices'),
+    ],
+)
+def test_launcher_without_its_environment(
+    tools, monkeypatch, launcher, message
+):
+    monkeypatch.setattr('torch.cuda.is_available', lambda: False)
+    found = tools.refuses('train', launcher=launcher)
+    assert message in found and 'tools/dist_train.sh' in found
+
+
+def test_base_configuration_alone(tools):
+    message = tools.refuses(
+        'train',
+        config=str(
+            Path(__file__).resolve().parents[2]
+            / 'configs/_base_/default_runtime.py'
+        ),
+        data_root=None,
+    )
+    assert 'does not set model, train_dataloader, train_cfg' in message
+    assert 'such as those in configs/cpm, not a _base_ file' in message
+
+
+def test_shape_error_of_the_first_iteration_is_one_message(tools):
+    message = tools.refuses(
+        'train', 'model.audio_neck.out_channels=7', begun=True
+    )
+    assert 'MMCPM_TRACEBACK=1 shows the traceback' in message
+
+
+@pytest.mark.parametrize(
+    ('option', 'value'),
+    [
+        ('out', 'file/maps'),
+        ('show_dir', 'file/pictures'),
+        ('scores', 'file/a/s'),
+    ],
+)
+def test_outputs_that_cannot_be_written(tools, weights, option, value):
+    Path('file').touch()
+    message = tools.refuses('test', weights, **{option: value})
+    assert f'--{option.replace("_", "-")}' in message
+    assert 'cannot write to' in message

@@ -1,0 +1,139 @@
+"""Every shipped config builds and takes a step, in a fresh interpreter that
+was started outside the repository."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+LEAVES = sorted(
+    path.relative_to(ROOT / 'configs').as_posix()
+    for path in (ROOT / 'configs').rglob('*.py')
+    if '_base_' not in path.parts
+)
+
+SCRIPT = """
+import json, sys, warnings
+warnings.simplefilter('ignore')
+import torch
+from mmengine.config import Config
+from mmengine.model import revert_sync_batchnorm
+from mmengine.registry import init_default_scope
+from mmengine.structures import PixelData
+
+torch.manual_seed(0)
+outcome = {}
+for name in sys.argv[2:]:
+    cfg = Config.fromfile(f'{sys.argv[1]}/configs/{name}')
+    # What follows needs nothing but what the config imports.
+    from mmseg.registry import HOOKS, MODELS, VISUALIZERS
+    from mmseg.structures import SegDataSample
+    from mmengine.optim import build_optim_wrapper
+    init_default_scope(cfg.default_scope)
+    for hook in (*cfg.default_hooks.values(), *cfg.custom_hooks):
+        HOOKS.build(hook)
+    # No weights are fetched here, and frames are smaller.
+    cfg.model.backbone.init_cfg = None
+    cfg.model.audio_backbone.init_cfg = None
+    size = min(64, cfg.model.data_preprocessor.size[0])
+    cfg.model.data_preprocessor.size = (size, size)
+    model = revert_sync_batchnorm(MODELS.build(cfg.model)).train()
+    data_samples = []
+    for _ in range(2):
+        sample = SegDataSample()
+        label = torch.zeros(1, size, size, dtype=torch.long)
+        label[:, :size // 2] = cfg.model.decode_head.num_classes - 1
+        sample.gt_sem_seg = PixelData(data=label)
+        sample.audio = 0.1 * torch.randn(1, 16000)
+        sample.set_metainfo(dict(
+            sample_id=f'clip/{len(data_samples)}',
+            audio_labels=(cfg.model.decode_head.num_classes - 1,)))
+        data_samples.append(sample)
+    inputs = [
+        torch.randint(0, 256, (3, size, size), dtype=torch.uint8)
+        for _ in range(2)
+    ]
+    data = dict(inputs=inputs, data_samples=data_samples)
+    wrapper = build_optim_wrapper(model, cfg.optim_wrapper)
+    before = {k: p.detach().clone() for k, p in model.named_parameters()}
+    losses = model(**model.data_preprocessor(data, True), mode='loss')
+    total, logs = model.parse_losses(losses)
+    total.backward()
+    unused = [k for k, p in model.named_parameters() if p.grad is None]
+    wrapper.step()
+    changed = sum(not torch.equal(before[k], p)
+                  for k, p in model.named_parameters())
+    outcome[name] = dict(
+        loss=float(logs['loss']), unused=unused,
+        changed=changed / len(before))
+print(json.dumps(outcome))
+"""
+
+
+@pytest.fixture(scope='module')
+def outcome(tmp_path_factory):
+    """What a fresh interpreter says of every config."""
+    done = subprocess.run(
+        [sys.executable, '-c', SCRIPT, str(ROOT), *LEAVES],
+        cwd=tmp_path_factory.mktemp('elsewhere'),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def test_there_are_configs():
+    assert 'cpm/cpm_base_r50_avss.py' in LEAVES
+
+
+@pytest.mark.parametrize('name', LEAVES)
+def test_config_builds_and_takes_a_step(outcome, name):
+    result = outcome[name]
+    assert 0 < result['loss'] < 1e4
+    assert not result['unused']
+    assert result['changed'] > 0.9
+
+
+@pytest.mark.parametrize('name', LEAVES)
+def test_leaf_is_short(name):
+    """Leaves state differences."""
+    lines = (ROOT / 'configs' / name).read_text().splitlines()
+    assert len(lines) <= 30
+
+
+def test_paper_sizes():
+    """Section 4 of the paper, in the configuration that users type."""
+    from mmengine.config import Config
+
+    cfg = Config.fromfile(ROOT / 'configs/cpm/cpm_base_r50_avss.py')
+    head = cfg.model.decode_head
+    assert cfg.model.backbone.depth == 50
+    assert cfg.model.audio_backbone.type == 'VGGish'
+    assert (head.num_queries, head.num_classes) == (100, 71)
+    assert head.transformer_decoder.num_layers == 9
+    assert head.pixel_decoder.encoder.num_layers == 6
+    assert head.audio_query_decoder.num_layers == 3
+    assert tuple(cfg.model.data_preprocessor.size) == (512, 512)
+    assert cfg.train_dataloader.batch_size == 16
+    assert cfg.train_cfg.max_epochs == 100
+    optimizer = cfg.optim_wrapper.optimizer
+    assert (optimizer.type, optimizer.lr) == ('AdamW', 1e-4)
+    assert optimizer.weight_decay == 1e-4
+    schedule = cfg.param_scheduler[0]
+    assert (schedule.type, schedule.power) == ('PolyLR', 0.9)
+    assert schedule.convert_to_iter_based and schedule.end == 100
+
+
+@pytest.mark.parametrize('name', LEAVES)
+def test_schedule_covers_the_training(name):
+    from mmengine.config import Config
+
+    cfg = Config.fromfile(ROOT / 'configs' / name)
+    assert cfg.param_scheduler[-1].end == cfg.train_cfg.max_epochs
+    assert cfg.auto_scale_lr.base_batch_size == cfg.train_dataloader.batch_size
+    assert cfg.custom_imports['imports'] == ['mmcpm']

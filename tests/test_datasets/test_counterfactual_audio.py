@@ -1,0 +1,120 @@
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from mmseg.registry import DATASETS
+
+from mmcpm.datasets.counterfactual_audio import (
+    CounterfactualAudioDataset,
+    draw_partners,
+)
+
+PIPELINE = [
+    dict(type='LoadFrameFromFile'),
+    dict(type='LoadAudioFromFile'),
+    dict(type='CutAudioToFrame'),
+    dict(type='LoadAVSAnnotations'),
+    dict(type='RecordSoundingClasses'),
+    dict(type='PackAVSInputs'),
+]
+
+
+@pytest.fixture
+def plain_cfg(avss_root, mmseg_scope):
+    return dict(
+        type='AVSBenchSemanticDataset',
+        data_root=str(avss_root),
+        split='test',
+        test_mode=True,
+        pipeline=PIPELINE,
+    )
+
+
+def build(cfg, sound, **kwargs):
+    dataset = DATASETS.build(
+        dict(
+            type='CounterfactualAudioDataset',
+            dataset=cfg,
+            sound=sound,
+            **kwargs,
+        )
+    )
+    dataset.full_init()
+    return dataset
+
+
+def test_silence_changes_the_sound_only(plain_cfg):
+    plain = DATASETS.build(plain_cfg)
+    silent = build(plain_cfg, 'silence')
+    assert len(silent) == len(plain) == 20
+    assert silent.metainfo == plain.metainfo
+    for index in (0, 19):
+        before, after = plain[index], silent[index]
+        assert before['data_samples'].audio.abs().max() > 0
+        assert after['data_samples'].audio.abs().max() == 0
+        assert (
+            after['data_samples'].audio.shape
+            == before['data_samples'].audio.shape
+        )
+        torch.testing.assert_close(after['inputs'], before['inputs'])
+        torch.testing.assert_close(
+            after['data_samples'].gt_sem_seg.data,
+            before['data_samples'].gt_sem_seg.data,
+        )
+
+
+def test_swapped_sound_is_the_named_partners(plain_cfg):
+    plain = DATASETS.build(plain_cfg)
+    by_id = {plain.get_data_info(i)['sample_id']: i for i in range(len(plain))}
+    swapped = build(plain_cfg, 'swapped', seed=3)
+    for index in range(0, len(plain), 3):
+        own, heard = plain[index]['data_samples'], swapped[index]
+        heard = heard['data_samples']
+        partner = plain[by_id[heard.heard_sample_id]]['data_samples']
+        torch.testing.assert_close(heard.audio, partner.audio)
+        assert heard.sample_id == own.sample_id
+        assert partner.uid != own.uid
+        # The middle clip of the three shares a class with both others.
+        if own.uid != 'test1m_0':
+            assert not set(partner.audio_labels) & set(own.audio_labels)
+
+
+def test_partners_are_repeatable_and_seeded(plain_cfg):
+    first = build(plain_cfg, 'swapped', seed=0).partners
+    assert first == build(plain_cfg, 'swapped', seed=0).partners
+    assert first != build(plain_cfg, 'swapped', seed=1).partners
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.frozensets(st.integers(1, 4), max_size=2),
+            st.sampled_from('abcd'),
+        ),
+        min_size=1,
+        max_size=12,
+    ),
+    st.integers(0, 5),
+)
+@settings(deadline=None, max_examples=60)
+def test_partners_are_disjoint_where_possible(samples, seed):
+    classes = [sample[0] for sample in samples]
+    clips = [sample[1] for sample in samples]
+    possible = [
+        [i for i in range(len(samples)) if clips[i] != clip and classes[i]]
+        for clip in clips
+    ]
+    if not all(possible):
+        with pytest.raises(ValueError, match='at least two clips'):
+            draw_partners(classes, clips, seed)
+        return
+    partners = draw_partners(classes, clips, seed)
+    for own, partner, choice in zip(classes, partners, possible, strict=True):
+        assert partner in choice
+        if any(not classes[i] & own for i in choice):
+            assert not classes[partner] & own
+
+
+def test_unknown_sound(plain_cfg):
+    with pytest.raises(ValueError, match="'silence', 'swapped'.*'noise'"):
+        CounterfactualAudioDataset(plain_cfg, 'noise')

@@ -1,0 +1,52 @@
+from types import SimpleNamespace
+
+import torch
+import torch.nn as nn
+
+from mmcpm.engine.hooks import BatchNormSyncHook, batch_norm_sync_hook
+from mmcpm.engine.hooks.batch_norm_sync_hook import running_statistics
+
+
+def test_only_statistics_of_single_ranks_are_averaged():
+    own = nn.BatchNorm2d(3)
+    model = nn.Sequential(
+        own,
+        nn.SyncBatchNorm(3),
+        nn.GroupNorm(1, 3),
+        nn.BatchNorm1d(3, track_running_stats=False),
+    )
+    statistics = running_statistics(model)
+    assert [id(x) for x in statistics] == [
+        id(own.running_mean),
+        id(own.running_var),
+    ]
+
+
+def test_they_are_averaged_once_after_training(monkeypatch):
+    """A second time would round again, away from the checkpoint."""
+
+    def average(tensors, op):
+        assert op == 'mean'
+        for tensor in tensors:
+            tensor.add_(1)
+
+    monkeypatch.setattr(batch_norm_sync_hook, 'all_reduce_params', average)
+    monkeypatch.setattr(batch_norm_sync_hook, 'get_world_size', lambda: 2)
+    model, hook = nn.BatchNorm2d(2), BatchNormSyncHook()
+    runner = SimpleNamespace(model=model)
+    hook.before_val_epoch(runner)
+    assert torch.equal(model.running_mean, torch.zeros(2))
+    hook.after_train_iter(runner, 0)
+    hook.after_train_epoch(runner)
+    hook.before_val_epoch(runner)
+    assert torch.equal(model.running_mean, torch.ones(2))
+    hook.after_train_iter(runner, 0)
+    hook.before_val_epoch(runner)
+    assert torch.equal(model.running_var, torch.full((2,), 3.0))
+
+
+def test_one_rank_has_nothing_to_average(monkeypatch):
+    monkeypatch.setattr(batch_norm_sync_hook, 'all_reduce_params', None)
+    hook = BatchNormSyncHook()
+    hook.after_train_iter(None, 0)
+    hook.after_train_epoch(SimpleNamespace(model=nn.BatchNorm2d(2)))

@@ -1,0 +1,96 @@
+import math
+from types import SimpleNamespace
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mmcpm.engine.hooks import StabilityScoreHook
+from mmcpm.engine.hooks.stability_score_hook import stability_score
+
+
+def test_a_query_of_its_own_is_stable():
+    score, skipped = stability_score(torch.eye(4, 10) * 7)
+    assert score == pytest.approx(0, abs=1e-9)
+    assert skipped == 0
+
+
+def test_random_matches_have_full_entropy():
+    score, _ = stability_score(torch.ones(3, 20))
+    assert score == pytest.approx(math.log(20))
+
+
+def test_by_hand_with_a_class_that_never_occurs():
+    # Half and half: ln 2. Three quarters and one: about 0.5623.
+    counts = torch.tensor([[2, 2, 0], [0, 0, 0], [3, 0, 1]])
+    score, skipped = stability_score(counts)
+    mixed = -(0.75 * math.log(0.75) + 0.25 * math.log(0.25))
+    assert score == pytest.approx((math.log(2) + mixed) / 2)
+    assert skipped == 1
+
+
+def test_no_match_at_all():
+    score, skipped = stability_score(torch.zeros(3, 4))
+    assert math.isnan(score) and skipped == 3
+
+
+@given(
+    st.lists(
+        st.lists(st.integers(0, 9), min_size=5, max_size=5),
+        min_size=1,
+        max_size=4,
+    )
+)
+def test_bounds_and_order(counts):
+    counts = torch.tensor(counts)
+    score, skipped = stability_score(counts)
+    if skipped == len(counts):
+        return
+    assert -1e-9 <= score <= math.log(5) + 1e-9
+    shuffled = counts[:, torch.randperm(5)]
+    assert stability_score(shuffled)[0] == pytest.approx(score)
+
+
+class Recorder:
+    def __init__(self):
+        self.scalars, self.lines = [], []
+
+    def add_scalar(self, name, value, step):
+        self.scalars.append((name, value, step))
+
+    def info(self, line):
+        self.lines.append(line)
+
+
+def test_epochs_are_scored_apart():
+    head = SimpleNamespace(match_counts=torch.zeros(3, 4, dtype=torch.int64))
+    recorder = Recorder()
+    runner = SimpleNamespace(
+        model=SimpleNamespace(decode_head=head),
+        epoch=0,
+        logger=recorder,
+        visualizer=recorder,
+    )
+    hook = StabilityScoreHook()
+    for epoch, value in enumerate((math.log(4), 0.0)):
+        runner.epoch = epoch
+        hook.before_train_epoch(runner)
+        assert head.match_counts.sum() == 0
+        if epoch == 0:
+            head.match_counts[:2] += 5  # both classes by all queries
+        else:
+            head.match_counts[:2, 1] += 5  # both by one query each
+        head.match_counts[2] += 99  # "no object" is no class
+        hook.after_train_epoch(runner)
+        name, score, step = recorder.scalars[-1]
+        assert (name, step) == ('stability_score', epoch + 1)
+        assert score == pytest.approx(value, abs=1e-9)
+    assert 'lower is better' in recorder.lines[0]
+
+
+def test_heads_that_do_not_match_are_left_alone():
+    runner = SimpleNamespace(model=torch.nn.Identity())
+    hook = StabilityScoreHook()
+    hook.before_train_epoch(runner)
+    hook.after_train_epoch(runner)

@@ -1,0 +1,69 @@
+import pytest
+import torch
+from mmengine.structures import PixelData
+from mmseg.registry import METRICS
+from mmseg.structures import SegDataSample
+
+from mmcpm.evaluation import coverage
+from mmcpm.evaluation.coverage import CoverageMetric, set_coverage
+
+
+@pytest.mark.parametrize(
+    'heard,labelled,expected',
+    [
+        (set(), set(), 1.0),
+        ({1}, set(), 0.0),
+        (set(), {1}, 0.0),
+        ({1, 2}, {1, 2}, 1.0),
+        ({1, 2, 3}, {2, 3, 4}, 0.5),
+    ],
+)
+def test_by_hand(heard, labelled, expected):
+    assert set_coverage(heard, labelled) == expected
+
+
+def frame(name, heard, labels):
+    sample = SegDataSample(metainfo=dict(sample_id=name))
+    sample.set_data(dict(heard_classes=torch.tensor(heard)))
+    sample.gt_sem_seg = PixelData(data=torch.tensor(labels)[None, None])
+    return sample.to_dict()
+
+
+@pytest.fixture
+def metric():
+    metric = METRICS.build(dict(type='CoverageMetric'))
+    metric.dataset_meta = dict(classes=('background', 'a', 'b', 'c'))
+    return metric
+
+
+def test_background_none_and_ignored_do_not_count(metric):
+    # Class 4 is "no object".
+    metric.process(
+        {},
+        [
+            frame('x/0', [0, 4, 1], [0, 1, 255]),
+            frame('x/1', [0, 4, 4], [0, 255, 0]),
+            frame('x/2', [2, 1, 4], [0, 1, 3]),
+        ],
+    )
+    scores = metric.evaluate(3)
+    assert scores == {'coverage/td_a': pytest.approx((1 + 1 + 1 / 3) / 3)}
+
+
+def test_ranks_are_joined_and_repetitions_dropped(metric, monkeypatch):
+    metric.process({}, [frame('x/0', [1], [1]), frame('x/1', [1], [2])])
+    other = [('x/1', 0.0), ('x/2', 1.0)]
+    monkeypatch.setattr(
+        coverage, 'all_gather_object', lambda mine: [mine, other]
+    )
+    assert metric.evaluate(3)['coverage/td_a'] == pytest.approx(2 / 3)
+    assert metric.results == []
+
+
+def test_models_without_it_are_explained(metric):
+    sample = frame('x/0', [1], [1])
+    del sample['heard_classes']
+    with pytest.raises(ValueError, match='x/0.*heard_classes'):
+        metric.process({}, [sample])
+    with pytest.raises(ValueError, match='No frame'):
+        CoverageMetric().evaluate(0)

@@ -1,0 +1,165 @@
+import copy
+
+import pytest
+import torch
+from mmseg.models.decode_heads import Mask2FormerHead
+from mmseg.registry import MODELS
+
+from mmcpm.models.decode_heads.av_mask2former_head import (
+    AVMask2FormerHead,
+    semantic_merge,
+)
+
+
+def features(batch=2, size=64, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    image = [
+        torch.randn(batch, c, size // s, size // s, generator=generator)
+        for c, s in ((32, 4), (64, 8), (128, 16), (256, 32))
+    ]
+    audio = [
+        torch.randn(batch, 64, t, f, generator=generator)
+        for t, f in ((6, 16), (12, 32), (24, 64))
+    ]
+    return image, audio
+
+
+@pytest.fixture
+def head(tiny_cfg):
+    torch.manual_seed(0)
+    head = MODELS.build(tiny_cfg.decode_head)
+    head.init_weights()
+    return head
+
+
+def test_outputs_before_and_after_every_layer(head):
+    classes, masks = head(*features())
+    assert len(classes) == len(masks) == 4
+    assert all(c.shape == (2, 20, 10) for c in classes)
+    assert all(m.shape == (2, 20, 16, 16) for m in masks)
+
+
+def test_without_hearing_it_is_stock_mask2former(head, tiny_cfg):
+    """The visual part repeats mmseg's head with the same weights."""
+    cfg = copy.deepcopy(tiny_cfg.decode_head)
+    cfg.type = 'Mask2FormerHead'
+    cfg.pop('audio_query_decoder')
+    cfg.loss_cls.class_weight = [1.0] * 9 + [0.1]
+    stock = MODELS.build(cfg)
+    assert type(stock) is Mask2FormerHead
+    state = {
+        k: v
+        for k, v in head.state_dict().items()
+        if not k.startswith('audio_query_decoder')
+    }
+    stock.load_state_dict(state, strict=True)
+    image, audio = features()
+    head.audio_query_decoder.forward = lambda query, *args: query
+    torch.testing.assert_close(
+        head(image, audio), stock(image, [None] * 2), rtol=1e-5, atol=1e-5
+    )
+
+
+def test_first_prediction_hears_but_does_not_see(head):
+    """Classes before the visual decoder depend on the audio only."""
+    image, audio = features()
+    other_image, other_audio = features(seed=1)
+    base = head(image, audio)[0]
+    seen = head(other_image, audio)[0]
+    heard = head(image, other_audio)[0]
+    torch.testing.assert_close(base[0], seen[0], rtol=0, atol=0)
+    assert (base[0] - heard[0]).abs().max() > 1e-3
+    assert (base[-1] - seen[-1]).abs().max() > 1e-3
+    assert (base[-1] - heard[-1]).abs().max() > 1e-3
+
+
+def test_class_weight_follows_num_classes(tiny_cfg):
+    cfg = copy.deepcopy(tiny_cfg.decode_head)
+    cfg.num_classes = 5
+    cfg.no_object_weight = 0.3
+    head = MODELS.build(cfg)
+    assert list(head.class_weight) == [1.0] * 5 + [0.3]
+    assert head.cls_embed.out_features == 6
+
+
+def test_losses_have_mask2former_names_and_reach_everything(head, make_batch):
+    image, audio = features()
+    losses = head.loss(image, audio, make_batch()['data_samples'])
+    names = [f'loss_{n}' for n in ('cls', 'mask', 'dice')]
+    assert set(losses) == {
+        *names,
+        *(f'd{i}.{n}' for i in range(3) for n in names),
+    }
+    sum(losses.values()).backward()
+    assert not [n for n, p in head.named_parameters() if p.grad is None]
+
+
+@pytest.mark.parametrize('fill', [0, 255])
+def test_frames_without_objects(head, make_batch, fill):
+    """All background, or nothing labelled: finite, no unused parameter."""
+    image, audio = features()
+    data_samples = make_batch(labels=())['data_samples']
+    for data_sample in data_samples:
+        data_sample.gt_sem_seg.data.fill_(fill)
+    losses = head.loss(image, audio, data_samples)
+    total = sum(losses.values())
+    assert total.isfinite()
+    total.backward()
+    assert not [n for n, p in head.named_parameters() if p.grad is None]
+
+
+def test_semantic_merge_by_hand():
+    # Two queries, two classes (+ none), one pixel.
+    probability = torch.tensor([[[0.7, 0.2, 0.1], [0.1, 0.6, 0.3]]])
+    mask = torch.tensor([[[[0.9]], [[0.4]]]])
+    scores = semantic_merge(probability.log(), mask.logit(), (1, 1))
+    torch.testing.assert_close(
+        scores[0, :, 0, 0],
+        torch.tensor([0.7 * 0.9 + 0.1 * 0.4, 0.2 * 0.9 + 0.6 * 0.4]),
+    )
+
+
+def test_predict_has_the_size_asked_for(head):
+    image, audio = features()
+    query = head.listen(audio)
+    assert head.predict(image, query, (50, 70)).shape == (2, 9, 50, 70)
+
+
+def test_heard_classes_are_the_first_predictions(head):
+    image, audio = features()
+    heard = head.heard_classes(head.listen(audio))
+    torch.testing.assert_close(heard, head(image, audio)[0][0].argmax(-1))
+
+
+def test_matches_are_counted_per_class_and_query(head, make_batch):
+    image, audio = features()
+    data_samples = make_batch(labels=(1, 3))['data_samples']
+    for _ in range(2):
+        head.loss(image, audio, data_samples)
+    counts = head.match_counts
+    # Two steps of two images, each with background and two classes.
+    assert counts[[0, 1, 3]].sum(1).tolist() == [4, 4, 4]
+    assert counts[9].sum() == 2 * 2 * (20 - 3)
+    assert counts.sum() == 2 * 2 * 20
+    assert (counts.sum(0) == 4).all()
+    head.eval()
+    head.loss(image, audio, data_samples)
+    assert counts.sum() == 2 * 2 * 20
+    assert 'match_counts' not in head.state_dict()
+
+
+@pytest.mark.parametrize(
+    'change,message',
+    [
+        (dict(num_classes=1), 'num_classes'),
+        (dict(loss_cls=dict(class_weight=[1.0] * 10)), 'no_object_weight'),
+    ],
+)
+def test_bad_arguments(tiny_cfg, change, message):
+    cfg = copy.deepcopy(tiny_cfg.decode_head)
+    cfg.merge_from_dict(change) if hasattr(
+        cfg, 'merge_from_dict'
+    ) else cfg.update(change)
+    cfg.pop('type')
+    with pytest.raises(ValueError, match=message):
+        AVMask2FormerHead(**cfg)

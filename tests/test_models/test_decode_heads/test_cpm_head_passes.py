@@ -1,0 +1,236 @@
+"""Queries and prompts in one pass of CPMHead, and what keeps them apart."""
+
+import pytest
+import torch
+
+from mmcpm.models.audio.mixing import MixedAudio
+from mmcpm.models.decode_heads.av_mask2former_head import PixelTokens
+from mmcpm.models.decode_heads.cpm_head import block_mask
+
+QUERIES, CLASSES = 20, 9
+CCDM = ('classifier',)
+
+
+@pytest.fixture
+def head(build, teach):
+    return teach(build())
+
+
+def rows(predictions, part):
+    """Class scores and masks of some of the rows, all predictions."""
+    return [s[:, part] for s in predictions.class_scores] + [
+        m[:, part] for m in predictions.mask_logits
+    ]
+
+
+def in_double(head, image):
+    """Let the decoders work in float64, on pixels encoded in float32."""
+    pixels = head.encode_pixels(image)
+    head.double()
+    pixels = PixelTokens(
+        pixels.mask_feature.double().detach(),
+        [key.double().detach() for key in pixels.keys],
+        [position.double() for position in pixels.positions],
+        pixels.sizes,
+    )
+    head.encode_pixels = lambda levels: pixels
+    return pixels
+
+
+def doubled(levels):
+    return [level.double() for level in levels]
+
+
+def fix_samples(head, dtype=torch.float32):
+    """Always draw the same prompt for a class."""
+    generator = torch.Generator().manual_seed(9)
+    table = torch.randn(CLASSES, 64, generator=generator).to(dtype)
+    head.cls_embed.sample = lambda labels, noise: table[labels.clamp(min=0)]
+    return table
+
+
+def test_block_mask_by_hand():
+    valid = torch.tensor([[True, True, False], [False, False, False]])
+    mask = block_mask(valid, num_queries=2, num_heads=2)
+    # 1: may not see. Rows and columns: two queries, three prompts.
+    first = [
+        [0, 0, 1, 1, 1],
+        [0, 0, 1, 1, 1],
+        [1, 1, 0, 0, 1],
+        [1, 1, 0, 0, 1],
+        [1, 1, 1, 1, 0],
+    ]
+    second = [
+        [0, 0, 1, 1, 1],
+        [0, 0, 1, 1, 1],
+        [1, 1, 0, 1, 1],
+        [1, 1, 1, 0, 1],
+        [1, 1, 1, 1, 0],
+    ]
+    expected = torch.tensor([first, first, second, second]).bool()
+    assert torch.equal(mask, expected)
+
+
+LABELS = [
+    ((1, 3), (1, 3)),
+    ((2,), (2, 4, 5, 6, 7, 8)),
+    ((), (1,)),
+    ((), ()),
+]
+
+
+@pytest.mark.parametrize('labels', LABELS)
+def test_queries_do_not_know_of_prompts(
+    head, labels, features, samples_of, forward
+):
+    """As without prompts, in number, content or padding: float32."""
+    image, audio, mixed = features()
+    classes, masks = head(image, audio)
+    _, predictions = forward(head, image, audio, mixed, samples_of(*labels))
+    expected = classes + masks
+    actual = rows(predictions, slice(QUERIES))
+    torch.testing.assert_close(actual, expected, rtol=0, atol=1e-4)
+    for mask, plain in zip(predictions.mask_logits, masks, strict=True):
+        assert torch.equal(mask[:, :QUERIES] > 0, plain > 0)
+
+
+def test_queries_do_not_know_of_prompts_in_float64(
+    head, features, samples_of, forward
+):
+    image, audio, mixed = features()
+    in_double(head, image)
+    audio = doubled(audio)
+    expected = sum(head(image, audio), [])
+    seen = []
+    for seed, labels in enumerate(LABELS):
+        torch.manual_seed(seed)
+        other = MixedAudio(doubled(features(seed=seed)[2].levels), *mixed[1:])
+        _, predictions = forward(
+            head, image, audio, other, samples_of(*labels)
+        )
+        actual = rows(predictions, slice(QUERIES))
+        assert actual[0].dtype == torch.float64
+        torch.testing.assert_close(actual, expected, rtol=0, atol=1e-6)
+        seen.append(predictions.class_scores[-1][1, QUERIES])
+    # The prompts themselves did differ.
+    assert all((seen[0] - other).abs().max() > 1e-3 for other in seen[1:])
+
+
+def test_no_gradient_leads_from_queries_to_prompts(
+    head, features, samples_of, forward
+):
+    image, audio, mixed = features()
+    for level in (*audio, *mixed.levels):
+        level.requires_grad_()
+    _, predictions = forward(
+        head, image, audio, mixed, samples_of((1, 3), (2,))
+    )
+    total = sum(t.square().sum() for t in rows(predictions, slice(QUERIES)))
+    watched = [*head.prompts.parameters(), *mixed.levels]
+    gradients = torch.autograd.grad(
+        total, [*watched, *audio], allow_unused=True
+    )
+    for gradient in gradients[: len(watched)]:
+        assert gradient is None or (gradient == 0).all()
+    assert all(g.abs().sum() > 0 for g in gradients[len(watched) :])
+
+
+def test_padding_does_not_change_prompts(head, features, samples_of, forward):
+    image, audio, mixed = features()
+    in_double(head, image)
+    audio, mixture = doubled(audio), doubled(mixed.levels)
+    table = fix_samples(head, torch.float64)
+    outputs = []
+    for other in ((2, 5), (2, 4, 5, 6), (2, 4, 5, 6)):
+        # Image 0 is padded by 0, 2 and again 2 prompts.
+        _, predictions = forward(
+            head,
+            image,
+            audio,
+            MixedAudio(mixture, *mixed[1:]),
+            samples_of((1, 3), other),
+        )
+        prompts = rows(predictions, slice(QUERIES, QUERIES + 2))
+        outputs.append([t[0] for t in prompts])
+        if len(outputs) == 2:
+            table[0] += 3  # what is drawn for padding
+    torch.testing.assert_close(outputs[1], outputs[0], rtol=0, atol=1e-9)
+    torch.testing.assert_close(outputs[2], outputs[0], rtol=0, atol=1e-9)
+
+
+def test_one_pass_is_two_passes(head, features, samples_of, forward):
+    image, audio, mixed = features()
+    pixels = in_double(head, image)
+    audio, mixture = doubled(audio), doubled(mixed.levels)
+    fix_samples(head, torch.float64)
+    _, predictions = forward(
+        head,
+        image,
+        audio,
+        MixedAudio(mixture, *mixed[1:]),
+        samples_of((1, 3), (2,)),
+    )
+    labels = torch.tensor([[1, 3], [2, -1]])
+    prompt, position = head.prompts(labels, head.cls_embed)
+    mask = block_mask(labels >= 0, 0, head.num_heads)
+    heard = head.audio_query_decoder(prompt, position, mixture, mask)
+    alone = head.decode(heard, position, pixels, mask)
+    torch.testing.assert_close(
+        rows(predictions, slice(QUERIES, None)),
+        alone.class_scores + alone.mask_logits,
+        rtol=0,
+        atol=1e-9,
+    )
+    queries = sum(head(image, audio), [])
+    torch.testing.assert_close(
+        rows(predictions, slice(QUERIES)), queries, rtol=0, atol=1e-9
+    )
+
+
+def test_prompts_are_not_matched(head, make_batch, features):
+    sizes = []
+    assign = head.assigner.assign
+    head.assigner.assign = lambda pred_instances, **kwargs: (
+        sizes.append(len(pred_instances.scores))
+        or assign(pred_instances=pred_instances, **kwargs)
+    )
+    image, audio, mixed = features()
+    head.loss(image, audio, make_batch()['data_samples'], mixed)
+    # Four predictions of two frames, learnt queries only.
+    assert sizes == [QUERIES] * 8
+    assert head.match_counts.sum() == 2 * QUERIES
+
+
+def test_without_acp_prompts_hear_what_queries_hear(
+    make_batch, build, teach, features
+):
+    head = teach(build(CCDM + ('prompts', 'loss_vcp')))
+    assert not head.hears_mixtures
+    calls = []
+    decoder = head.audio_query_decoder
+    listen = decoder.forward_with_prompts
+    decoder.forward_with_prompts = lambda *args: (
+        calls.append(args) or listen(*args)
+    )
+    image, audio, _ = features()
+    head.loss(image, audio, make_batch()['data_samples'])
+    assert calls[0][2] is audio and calls[0][3] is audio
+
+
+def test_testing_needs_no_prompts(head, build, features):
+    """The same weights without prompts predict the same."""
+    image, audio, _ = features()
+    plain = build(CCDM)
+    report = plain.load_state_dict(head.state_dict(), strict=False)
+    assert not report.missing_keys
+    prefixes = ('prompts.', 'audio_', 'loss_pcl.')
+    assert all(k.startswith(prefixes) for k in report.unexpected_keys)
+    head.prompts.forward = None  # would raise
+    for one in (head, plain):
+        one.eval()
+    with torch.no_grad():
+        first, second = (
+            one.predict(image, one.listen(audio), (64, 64))
+            for one in (head, plain)
+        )
+    assert torch.equal(first, second)

@@ -1,0 +1,43 @@
+"""What the README says of the repository is so."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+README = (ROOT / 'README.md').read_text()
+
+
+@pytest.mark.parametrize(
+    'target', sorted(set(re.findall(r'\]\(([^)#:]+)\)', README)))
+)
+def test_links_lead_somewhere(target):
+    assert (ROOT / target).exists()
+
+
+@pytest.mark.parametrize(
+    'anchor', sorted(set(re.findall(r'\]\(#([^)]+)\)', README)))
+)
+def test_anchors_exist(anchor):
+    headings = re.findall(r'^#+ (.+)$', README, re.M)
+    slugs = {
+        re.sub(r'[^\w\- ]', '', heading.lower()).replace(' ', '-')
+        for heading in headings
+    }
+    assert anchor in slugs
+
+
+@pytest.mark.parametrize(
+    'path', sorted(set(re.findall(r'(?:tools|configs)/[\w/]+\.\w+', README)))
+)
+def test_named_files_exist(path):
+    assert (ROOT / path).exists()
+
+
+def test_table_of_scores_is_that_of_the_files():
+    """The numbers are those of the summaries beside the configs."""
+    from mmcpm.utils.quickstart import result_table
+
+    between = README.split('<!-- quickstart-table -->')[1]
+    assert between.strip() == result_table(ROOT / 'configs/cpm/results')

@@ -1,0 +1,117 @@
+import random
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+import torch.nn as nn
+from mmengine.config import Config
+from mmseg.structures import SegDataSample
+
+from mmcpm.utils import preflight
+from mmcpm.utils.errors import UsageError
+
+
+def make_model(channels=1, **kwargs):
+    model = nn.Module()
+    model.audio_backbone = nn.Sequential(nn.Conv2d(channels, 4, 3))
+    model.audio_frontend = SimpleNamespace(
+        sample_rate=16000, min_samples=15200, num_frames=96
+    )
+    return model
+
+
+def sample(channels=1, length=16000, **metainfo):
+    data_sample = SegDataSample(metainfo=metainfo)
+    data_sample.set_data({'audio': torch.zeros(channels, length)})
+    return {'data_samples': data_sample}
+
+
+def test_sample_that_fits():
+    preflight.check_sample(make_model(), sample(sample_rate=16000))
+    preflight.check_sample(make_model(2), sample(2, 15200))
+    views = [sample()['data_samples'], sample()['data_samples']]
+    preflight.check_sample(make_model(), {'data_samples': views})
+
+
+@pytest.mark.parametrize(
+    ('data', 'message'),
+    [
+        (sample(2), r'2 channel\(s\), but .* in_channels=1'),
+        (sample(sample_rate=8000), '8000 samples per second'),
+        (sample(length=15199), 'CutAudioToFrame gives 0.949937 s'),
+        (sample(length=17000), 'CutAudioToFrame gives 1.0625 s'),
+        ({'data_samples': SegDataSample()}, 'carry no sound'),
+        ({'data_samples': [SegDataSample()]}, 'carry no sound'),
+    ],
+)
+def test_sample_that_does_not_fit(data, message):
+    with pytest.raises(UsageError, match=message):
+        preflight.check_sample(make_model(), data)
+
+
+def test_models_without_ears_are_not_looked_at():
+    preflight.check_sample(nn.Linear(1, 1), sample(7))
+    preflight.check_sample(make_model(), {'inputs': 0})
+
+
+def test_random_numbers_are_those_of_a_run_without_checks():
+    def draw():
+        return random.random(), np.random.rand(), torch.rand(1).item()
+
+    random.seed(0), np.random.seed(0), torch.manual_seed(0)
+    expected = draw()
+    random.seed(0), np.random.seed(0), torch.manual_seed(0)
+    with pytest.raises(ValueError), preflight.kept_random_state():
+        draw()
+        raise ValueError
+    assert draw() == expected
+
+
+@pytest.mark.parametrize(
+    ('settings', 'accepted'),
+    [
+        ({'batch_size': 1, 'num_workers': 0}, True),
+        ({'batch_size': None}, True),
+        ({}, True),
+        ({'batch_size': True}, False),
+        ({'batch_size': '2'}, False),
+        ({'num_workers': -1}, False),
+    ],
+)
+def test_numbers(settings, accepted):
+    cfg = Config({'train_dataloader': settings})
+    if accepted:
+        preflight.check_numbers(cfg, ('train_dataloader', 'val_dataloader'))
+        return
+    with pytest.raises(UsageError, match='train_dataloader.* whole number'):
+        preflight.check_numbers(cfg, ('train_dataloader',))
+
+
+class Runner:
+    """What the checks look at."""
+
+    def __init__(self, work_dir):
+        self.work_dir = str(work_dir)
+        self.model = nn.Linear(1 << 18, 1, bias=False)  # 1 MiB
+        self.lines = []
+        self.logger = SimpleNamespace(warning=self.lines.append)
+
+
+@pytest.mark.parametrize(
+    ('free', 'refused', 'warned'),
+    [(0.9, True, False), (8.0, False, True), (9.5, False, False)],
+)
+def test_space(tmp_path, monkeypatch, free, refused, warned):
+    monkeypatch.setattr(
+        'shutil.disk_usage',
+        lambda path: SimpleNamespace(free=free * 2**20),
+    )
+    runner = Runner(tmp_path)
+    if refused:
+        with pytest.raises(UsageError, match='the weights alone are 1 MiB'):
+            preflight.check_space(runner)
+    else:
+        preflight.check_space(runner)
+    assert len(runner.lines) == warned
+    assert not warned or 'may need 9 MiB' in runner.lines[0]
