@@ -326,6 +326,19 @@ def prepare_launcher(launcher: str, cfg=None) -> None:
         )
 
 
+def leave_launcher() -> None:
+    """Close the process group once all ranks are done, if there is one.
+
+    Left to the interpreter's exit, threads of gloo may still run when their
+    owner is destroyed, which aborts a rank that had finished its work.
+    """
+    import torch.distributed as torch_dist
+
+    if torch_dist.is_available() and torch_dist.is_initialized():
+        torch_dist.barrier()
+        torch_dist.destroy_process_group()
+
+
 def apply() -> bool:
     """Apply every adjustment of this file once.
 

@@ -105,7 +105,7 @@ from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from mmcpm.compat import prepare_launcher
+from mmcpm.compat import leave_launcher, prepare_launcher
 
 prepare_launcher('pytorch')
 RANK = dist.get_rank()
@@ -237,6 +237,8 @@ for name, config in (('base', sys.argv[1]), ('cpm', sys.argv[2])):
             )
 if RANK == 0:
     print('RESULTS', json.dumps(results), flush=True)
+del local, wrapped
+leave_launcher()
 '''
 
 

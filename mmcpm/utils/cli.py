@@ -73,6 +73,7 @@ def train(args: Namespace) -> None:
         '--resume continues from the last whole checkpoint',
     ):
         runner.train()
+        compat.leave_launcher()
 
 
 def test(args: Namespace) -> dict[str, float]:
@@ -115,6 +116,7 @@ def test(args: Namespace) -> dict[str, float]:
         metrics = runner.test()
         if args.scores is not None and is_main_process():
             write_scores(args, metrics)
+        compat.leave_launcher()
         return metrics
 
 
