@@ -1,3 +1,4 @@
+import mmap
 import os
 import sys
 from pathlib import Path
@@ -34,7 +35,11 @@ class Leaky(Dataset):
         return self.length
 
     def __getitem__(self, index):
-        self.kept.append(torch.ones(self.mib << 18))
+        if self.mib:
+            # Fresh pages: malloc may have free ones that count already.
+            pages = mmap.mmap(-1, self.mib << 20)
+            pages.write(b'1' * (self.mib << 20))
+            self.kept.append(pages)
         return torch.zeros(1)
 
 

@@ -15,21 +15,21 @@ from mmseg.registry import MODELS
 from torch import Tensor
 
 from .gaussian_mixture import (
-    class_moments,
     component_log_prob,
     em_responsibilities,
-    maximisation,
     member_log_prob,
     shrink_variance,
     sinkhorn_responsibilities,
 )
 from .memory_bank import enqueue
+from .mixture_update import diagnose, fit, least_likely_members, old_shares
 
 ESTEPS = ('em', 'sinkhorn')
 REDUCTIONS = ('lse', 'max')
 NORMALISATIONS = ('layernorm', 'scale', 'none')
 FIRST_UPDATES = ('momentum', 'assign')
 MOMENTA = ('fixed', 'growing')
+RESEEDINGS = ('momentum', 'assign')
 # Finite logits keep the Hungarian algorithm and the softmax finite.
 LOGIT_LIMIT = 1e4
 
@@ -62,6 +62,8 @@ class GMMClassifier(nn.Module):
         first_update (str): 'momentum' treats the random unit means as
             starting prototypes; 'assign' replaces them at a class's first
             update.
+        reseeding (str): 'momentum' lets a component without members move
+            towards the member that fits worst; 'assign' puts it there.
         sparse_variance (bool): Whether a component with fewer than two
             members takes its class's total variance; otherwise it keeps its
             own.
@@ -94,6 +96,7 @@ class GMMClassifier(nn.Module):
         momentum: float = 0.999,
         momentum_schedule: str = 'fixed',
         first_update: str = 'momentum',
+        reseeding: str = 'momentum',
         sparse_variance: bool = True,
         unit_mean: bool = True,
         variance_floor: float = 1e-4,
@@ -112,6 +115,7 @@ class GMMClassifier(nn.Module):
             ('logit_norm', logit_norm, NORMALISATIONS),
             ('first_update', first_update, FIRST_UPDATES),
             ('momentum_schedule', momentum_schedule, MOMENTA),
+            ('reseeding', reseeding, RESEEDINGS),
             ('enqueue_policy', enqueue_policy, ('all', 'correct')),
         ):
             if value not in accepted:
@@ -137,6 +141,7 @@ class GMMClassifier(nn.Module):
         self.momentum = momentum
         self.momentum_schedule = momentum_schedule
         self.first_update = first_update
+        self.reseeding = reseeding
         self.sparse_variance = sparse_variance
         self.unit_mean = unit_mean
         self.variance_floor = variance_floor
@@ -174,9 +179,8 @@ class GMMClassifier(nn.Module):
             self.register_buffer(name, torch.zeros(size[0], dtype=torch.int64))
         self.register_buffer('dirty', torch.zeros(size[0], dtype=torch.bool))
         self.register_buffer('dead', torch.zeros((), dtype=torch.int64))
-        # Diagnosis of the last update: mean cosine between class means,
-        # accuracy of the bank under its own mixtures, class-bias share.
-        self.register_buffer('diagnosis', torch.zeros(3), persistent=False)
+        # Of the last update, see mixture_update.diagnose.
+        self.register_buffer('diagnosis', torch.zeros(3))
         self.register_buffer('num_steps', torch.zeros((), dtype=torch.int64))
         # The same number where reading it costs no synchronisation.
         self._steps = 0
@@ -204,7 +208,6 @@ class GMMClassifier(nn.Module):
         expected = {
             prefix + name: buffer.shape
             for name, buffer in self.named_buffers(recurse=False)
-            if name not in self._non_persistent_buffers_set
         }
         found = [key for key in expected if key in state_dict]
         reshaped = [
@@ -271,16 +274,14 @@ class GMMClassifier(nn.Module):
             Tensor: ``[..., C + 1]`` float32.
         """
         with torch.autocast(embedding.device.type, enabled=False):
-            # Fresh tensors: the update changes the buffers in place before
-            # or after the backward pass needs them.
             components = component_log_prob(
                 at_least_float32(embedding),
-                self.mean.clone(),
+                self.mean,
                 self.effective_variance(),
             )
             if self.reduction == 'max':
                 return components.amax(-1)
-            return (components + self.log_weight.clone()).logsumexp(-1)
+            return (components + self.log_weight).logsumexp(-1)
 
     def forward(self, features: Tensor) -> Tensor:
         """Class logits: equation (1) before its softmax, normalised.
@@ -381,36 +382,26 @@ class GMMClassifier(nn.Module):
             shares = em_responsibilities(log_prob, self.log_weight, valid)
         else:
             shares = sinkhorn_responsibilities(log_prob, valid)
-        counts, centre, spread = maximisation(self.bank, shares)
-        class_centre, class_spread = class_moments(self.bank, valid)
-        size = self.count.clamp(min=1)[:, None]
-
-        dead = counts < 1e-3 * size
+        dead = shares.sum(1) < 1e-3 * self.count.clamp(min=1)[:, None]
         seed = self.mean
         if self.estep == 'em':
-            seed = self._outliers(log_prob, valid, dead)
-        target = torch.where(dead[..., None], seed, centre)
-        if self.unit_mean:
-            target = F.normalize(target, dim=-1)
-        old_share = self._old_share()[:, None, None]
-        mean = old_share * self.mean + (1 - old_share) * target
-        if self.unit_mean:
-            mean = F.normalize(mean, dim=-1)
-        # About the mean that is used: as long as it is on its way to the
-        # members, their distance to it is part of the variance. Without that
-        # part, wide classes would win everywhere.
-        variance = spread + (centre - mean).square()
-        sparse = (counts < 2)[..., None]
-        if self.sparse_variance:
-            about_class = class_centre[:, None] - mean
-            whole = class_spread[:, None] + about_class.square()
-            variance = torch.where(sparse, whole, variance)
-        variance = variance + self.variance_floor
-        if not self.sparse_variance:
-            variance = torch.where(sparse, self.variance, variance)
-        weight = (counts / size).clamp(min=1e-4)
-        weight = weight / weight.sum(1, keepdim=True)
-
+            joint = log_prob + self.log_weight[:, None]
+            seed = least_likely_members(
+                self.bank, joint.logsumexp(-1), valid, dead
+            )
+        mean, variance, weight = fit(
+            self.bank,
+            shares,
+            valid,
+            dead,
+            mean=self.mean,
+            variance=self.variance,
+            seed=seed,
+            old_share=self._old_share(dead),
+            unit_mean=self.unit_mean,
+            sparse_variance=self.sparse_variance,
+            variance_floor=self.variance_floor,
+        )
         due = self.dirty & (self.count > 0)
         rows = due[:, None, None]
         self.mean.copy_(torch.where(rows, mean, self.mean))
@@ -421,7 +412,11 @@ class GMMClassifier(nn.Module):
         self.num_updates.add_(due.long())
         self.dead.copy_((dead & due[:, None]).sum())
         self.dirty.zero_()
-        self.diagnosis.copy_(self._diagnose(valid))
+        self.diagnosis.copy_(
+            diagnose(
+                self.mean, self.log_prob(self.bank), valid, self.num_updates
+            )
+        )
         # Equal by construction; this removes drift of the last bit.
         self._synchronise()
 
@@ -431,69 +426,17 @@ class GMMClassifier(nn.Module):
             for buffer in (self.mean, self.variance, self.log_weight):
                 broadcast(buffer, src=0)
 
-    def _outliers(
-        self, log_prob: Tensor, valid: Tensor, dead: Tensor
-    ) -> Tensor:
-        """A least likely member for every dead component.
-
-        Each takes another one: components that begin as twins stay twins.
-
-        Args:
-            log_prob (Tensor): Of the members, ``[C + 1, S, M]``.
-            valid (Tensor): ``[C + 1, S]`` bool.
-            dead (Tensor): ``[C + 1, M]`` bool.
-
-        Returns:
-            Tensor: ``[C + 1, M, D]``, arbitrary where nothing is dead.
-        """
-        likelihood = (log_prob + self.log_weight[:, None]).logsumexp(-1)
-        likelihood = likelihood.masked_fill(~valid, torch.inf)
-        worst = likelihood.topk(self.num_components, largest=False).indices
-        place = (dead.long().cumsum(1) - 1).minimum(self.count[:, None] - 1)
-        index = worst.gather(1, place.clamp(min=0))  # [C + 1, M]
-        index = index[..., None].expand(-1, -1, self.embed_dims)
-        return self.bank.gather(1, index)
-
-    def _old_share(self) -> Tensor:
-        """Share of the old mean that the update of a class keeps."""
-        updates = self.num_updates.to(self.mean)
-        share = torch.full_like(updates, self.momentum)
-        if self.momentum_schedule == 'growing':
-            share = share.minimum((updates + 1) / (updates + 10))
-        if self.first_update == 'assign':
-            share = share * (updates > 0)
-        return share
-
-    def _diagnose(self, valid: Tensor) -> Tensor:
-        """Tell whether the mixtures keep the classes apart.
-
-        Args:
-            valid (Tensor): Members of the bank, ``[C + 1, S]`` bool.
-
-        Returns:
-            Tensor: Mean cosine between the means of different classes,
-            accuracy of the bank under its own mixtures, and the share of
-            the variance of log densities over classes that is the same for
-            every member; ``[3]``, each 0 while it is not defined.
-        """
-        fitted = self.num_updates > 0
-        centre = F.normalize(self.mean.mean(1), dim=-1)
-        pairs = fitted[:, None] & fitted[None]
-        pairs = pairs & ~torch.eye(
-            len(fitted), dtype=torch.bool, device=fitted.device
-        )
-        cosine = (centre @ centre.T * pairs).sum() / pairs.sum().clamp(min=1)
-
-        weight = valid.to(self.mean)
-        total = weight.sum().clamp(min=1.0)
-        log_prob = self.log_prob(self.bank)  # [C + 1, S, C + 1]
-        own = torch.arange(len(fitted), device=fitted.device)[:, None]
-        right = (log_prob.argmax(-1) == own) * weight
-        bias = (log_prob * weight[..., None]).sum((0, 1)) / total
-        spread = log_prob.var(-1, correction=0) * weight
-        share = bias.var(correction=0) / (spread.sum() / total).clamp(1e-12)
-        share = share * (weight.sum() > 0)
-        return torch.stack([cosine, right.sum() / total, share])
+    def _old_share(self, dead: Tensor) -> Tensor:
+        """Share of the old means that an update keeps, ``[C + 1, M]``."""
+        share = old_shares(
+            self.num_updates,
+            self.momentum,
+            growing=self.momentum_schedule == 'growing',
+            assign_first=self.first_update == 'assign',
+        ).to(self.mean)[:, None]
+        if self.reseeding == 'assign':
+            return share.masked_fill(dead, 0.0)
+        return share.expand_as(dead)
 
     def health(self) -> dict[str, Tensor]:
         """How the mixtures fare, for the log.

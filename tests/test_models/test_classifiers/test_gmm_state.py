@@ -60,7 +60,7 @@ def test_checkpoints_hold_the_mixtures(make_classifier):
     assert set(make_classifier().state_dict()) == {
         *('feature_norm.weight', 'feature_norm.bias', 'logit_gain'),
         *('mean', 'variance', 'log_weight', 'bank', 'pointer', 'count'),
-        *('num_updates', 'dirty', 'dead', 'num_steps'),
+        *('num_updates', 'dirty', 'dead', 'diagnosis', 'num_steps'),
     }
 
 

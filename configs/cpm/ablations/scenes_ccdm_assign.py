@@ -1,0 +1,4 @@
+# Start-up: the first update of a class replaces its random prototypes.
+_base_ = ['./scenes_ccdm.py']
+
+model = dict(decode_head=dict(classifier=dict(first_update='assign')))

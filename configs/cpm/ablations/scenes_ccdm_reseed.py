@@ -1,0 +1,4 @@
+# Start-up: components without members are put on one at once.
+_base_ = ['./scenes_ccdm.py']
+
+model = dict(decode_head=dict(classifier=dict(reseeding='assign')))

@@ -1,0 +1,249 @@
+"""Trains and tests many configurations with many seeds, and remembers.
+
+Every run is made by the tools that users type. A finished run is one record
+in a JSON file, so that a study that was interrupted goes on where it was.
+"""
+
+import fcntl
+import json
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from .quickstart import PROTOCOL, SOUNDS, best_checkpoint, run_step
+
+# Scalars of the last training epoch that tell how a method fared.
+HEALTH = (
+    'gmm_ready',
+    'gmm_dead',
+    'gmm_mean_cosine',
+    'gmm_bank_accuracy',
+    'gmm_class_bias',
+    'prompt_accuracy',
+    'loss_acp',
+    'loss_pcl',
+)
+
+
+@contextmanager
+def locked(file: Path) -> Iterator[None]:
+    """Keep other processes from changing a file.
+
+    Args:
+        file (Path): The file; a lock file lies beside it meanwhile.
+    """
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with open(f'{file}.lock', 'w') as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def read_records(file: Path) -> list[dict]:
+    """Read the finished runs; none if there is no such file."""
+    return json.loads(file.read_text()) if file.exists() else []
+
+
+def append_record(file: Path, record: dict) -> None:
+    """Add a finished run, never leaving half a file behind.
+
+    Args:
+        file (Path): JSON list of records.
+        record (dict): The run.
+    """
+    with locked(file):
+        records = [*read_records(file), record]
+        part = file.with_name(file.name + '.part')
+        lines = ',\n'.join(json.dumps(entry) for entry in records)
+        part.write_text(f'[\n{lines}\n]\n')
+        os.replace(part, file)
+
+
+def key(record: dict) -> tuple:
+    """What tells one run from another."""
+    return (
+        record['config'],
+        record['seed'],
+        record['epochs'],
+        record['split'],
+        tuple(record.get('options', ())),
+    )
+
+
+class Study:
+    """Runs of several configurations on one dataset.
+
+    Args:
+        repository (Path): Root of the repository, where the tools are.
+        file (Path): JSON list that receives the records.
+        work_dir (Path): Logs and checkpoints, one folder per run; the
+            checkpoints of finished runs are removed.
+        data_root (Path): Of the dataset.
+        epochs (int, optional): Length of the schedule; that of the
+            configurations if None.
+        split (str): Frames to score: 'val' for choosing, 'test' for
+            reporting.
+        options (list[str], optional): Further settings, as for
+            ``--cfg-options``, the same for every configuration.
+    """
+
+    def __init__(
+        self,
+        repository: Path,
+        file: Path,
+        work_dir: Path,
+        data_root: Path,
+        epochs: int | None = None,
+        split: str = 'test',
+        options: list[str] | None = None,
+    ) -> None:
+        self.repository = repository
+        self.file = file
+        self.work_dir = work_dir
+        self.data_root = data_root
+        self.epochs = epochs
+        self.split = split
+        self.options = options or []
+
+    def run(self, configs: list[str], seeds: list[int]) -> None:
+        """Do what is not done yet, seed by seed.
+
+        Args:
+            configs (list[str]): Configuration files.
+            seeds (list[int]): Seeds of the trainings.
+        """
+        for seed in seeds:
+            for config in configs:
+                wanted = self._identity(config, seed)
+                done = {key(record) for record in read_records(self.file)}
+                if key(wanted) not in done:
+                    append_record(
+                        self.file, {**wanted, **self._train_and_test(wanted)}
+                    )
+
+    def _identity(self, config: str, seed: int) -> dict:
+        """What a record says before its run."""
+        path = Path(config).resolve()
+        if path.is_relative_to(self.repository):
+            path = path.relative_to(self.repository)
+        return {
+            'config': str(path),
+            'seed': seed,
+            'epochs': self.epochs,
+            'split': self.split,
+            'options': self.options,
+        }
+
+    def _train_and_test(self, wanted: dict) -> dict:
+        """Train, test with three sounds, and sum up."""
+        name = f'{Path(wanted["config"]).stem}_seed{wanted["seed"]}'
+        folder = self.work_dir / name
+        folder.mkdir(parents=True, exist_ok=True)
+        common = ['--data-root', str(self.data_root)]
+        options = list(self.options)
+        if self.epochs is not None:
+            options += [
+                f'train_cfg.max_epochs={self.epochs}',
+                f'param_scheduler.1.end={self.epochs}',
+            ]
+        tools, config = self.repository / 'tools', self._config(wanted)
+        started = time.monotonic()
+        run_step(
+            [
+                str(tools / 'train.py'),
+                config,
+                *common,
+                '--work-dir',
+                str(folder),
+                '--seed',
+                str(wanted['seed']),
+                '--resume',
+                *(['--cfg-options', *options] if options else []),
+            ],
+            folder / 'train.log',
+            f'{name}: training',
+        )
+        seconds = time.monotonic() - started
+        checkpoint = best_checkpoint(folder)
+        scores = {}
+        for row, sound in SOUNDS.items():
+            file = folder / f'scores_{row}.json'
+            run_step(
+                [
+                    str(tools / 'test.py'),
+                    config,
+                    str(checkpoint),
+                    *common,
+                    '--work-dir',
+                    str(folder / f'test_{row}'),
+                    '--sound',
+                    sound,
+                    '--scores',
+                    str(file),
+                    '--cfg-options',
+                    f'test_dataloader.dataset.split={self.split}',
+                ],
+                folder / f'test_{row}.log',
+                f'{name}: test, {sound} sound',
+            )
+            scores[row] = json.loads(file.read_text())['metrics']
+        record = summarise(scores, read_scalars(folder))
+        for weights in folder.glob('*.pth'):
+            weights.unlink()
+        return {**record, 'seconds': round(seconds, 1)}
+
+    def _config(self, wanted: dict) -> str:
+        """Path of the configuration from anywhere."""
+        return str(self.repository / wanted['config'])
+
+
+def summarise(scores: dict[str, dict], scalars: list[dict]) -> dict:
+    """Sum up a run.
+
+    Args:
+        scores (dict[str, dict]): Metrics of the tests with the true sound
+            ('model'), with silence and with another clip's sound.
+        scalars (list[dict]): What the training logged, in order.
+
+    Returns:
+        dict: Scores in 0..1, the stability score (nats) and the losses over
+        the epochs, and the last health figures.
+    """
+    steps = [line for line in scalars if 'loss' in line]
+    epochs = [line for line in scalars if 'stability_score' in line]
+    checks = [line for line in scalars if f'{PROTOCOL}/mIoU' in line]
+    last = steps[-1] if steps else {}
+    names = {name.removeprefix('decode.'): name for name in last}
+    return {
+        'iterations': last.get('step'),
+        'mIoU': scores['model'][f'{PROTOCOL}/mIoU'],
+        'Fbeta': scores['model'][f'{PROTOCOL}/Fbeta'],
+        'sts': [round(line['stability_score'], 4) for line in epochs],
+        'coverage': scores['model'].get('coverage/td_a'),
+        'coverage_final': scores['model'].get('coverage/final'),
+        'mIoU_silence': scores['silence'][f'{PROTOCOL}/mIoU'],
+        'mIoU_swapped': scores['swapped'][f'{PROTOCOL}/mIoU'],
+        'mIoU_val': [round(line[f'{PROTOCOL}/mIoU'], 4) for line in checks],
+        'health': {
+            name: round(last[names[name]], 4)
+            for name in HEALTH
+            if name in names
+        },
+        'seconds_per_step': last.get('time'),
+    }
+
+
+def read_scalars(folder: Path) -> list[dict]:
+    """Read what a training logged, over all its resumptions.
+
+    Args:
+        folder (Path): Its work dir.
+
+    Returns:
+        list[dict]: Logged values in order.
+    """
+    lines = []
+    for file in sorted(folder.glob('*/vis_data/scalars.json')):
+        lines += [json.loads(line) for line in file.read_text().splitlines()]
+    return lines
