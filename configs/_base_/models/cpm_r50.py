@@ -7,7 +7,7 @@ model = dict(
         type='CPMHead',
         classifier=dict(type='GMMClassifier', num_components=3),
         prompts=dict(type='ClassPrompts', source='gmm', max_prompts=8),
-        loss_vcp=dict(type='FixedAssignmentMaskLoss', num_points=12544),
+        loss_vcp=dict(type='FixedAssignmentMaskLoss'),
         loss_acp=dict(type='RatioMaskLoss'),
         loss_pcl=dict(type='PromptContrastiveLoss', temperature=0.1),
         cpm_weight=0.5,

@@ -4,7 +4,6 @@ With a linear classifier this is the baseline of the paper's Table 4.
 """
 
 import copy
-from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -14,57 +13,13 @@ from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
 from torch import Tensor
 
-
-class PixelTokens(NamedTuple):
-    """What the visual decoder attends to and dots its masks with."""
-
-    # Mask feature, [B, C, H / 4, W / 4].
-    mask_feature: Tensor
-    # Per level, coarse to fine, [B, h * w, C].
-    keys: list[Tensor]
-    # Their positional encodings, [B, h * w, C].
-    positions: list[Tensor]
-    # (h, w) of each level.
-    sizes: list[tuple[int, int]]
-
-
-class QueryPredictions(NamedTuple):
-    """What the queries say before the first and after every visual layer."""
-
-    # Per prediction, [B, N, classes + 1].
-    class_scores: list[Tensor]
-    # Per prediction, [B, N, H / 4, W / 4].
-    mask_logits: list[Tensor]
-    # The queries after the last layer, [B, N, C].
-    query: Tensor
-
-
-def semantic_merge(
-    class_scores: Tensor, mask_logits: Tensor, size: tuple[int, int]
-) -> Tensor:
-    """Sum the queries' masks by class (Mask2Former's semantic inference).
-
-    Args:
-        class_scores (Tensor): Logits ``[B, N, classes + 1]``; the last one is
-            "no object".
-        mask_logits (Tensor): ``[B, N, h, w]``.
-        size (tuple[int, int]): Height and width to resize the masks to.
-
-    Returns:
-        Tensor: ``[B, classes, H, W]``, for class c
-        ``sum_n p_n(c) sigmoid(mask_n)``: a score, not a logit.
-    """
-    mask_logits = F.interpolate(
-        mask_logits, size=size, mode='bilinear', align_corners=False
-    )
-    class_probability = class_scores.softmax(dim=-1)[..., :-1]
-    return torch.einsum(
-        'bnc,bnhw->bchw', class_probability, mask_logits.sigmoid()
-    )
+from ..layers.attention import use_lean_attention
+from .semantic_merge import semantic_merge
+from .set_prediction import PixelTokens, QueryPredictions, SetPrediction
 
 
 @MODELS.register_module()
-class AVMask2FormerHead(Mask2FormerHead):
+class AVMask2FormerHead(SetPrediction, Mask2FormerHead):
     """Mask2Former head with an audio decoder in front of the visual one.
 
     The prediction between the two (``d0`` in the losses) is the paper's
@@ -106,6 +61,7 @@ class AVMask2FormerHead(Mask2FormerHead):
             num_classes=num_classes, loss_cls=loss_cls, **ConfigDict(kwargs)
         )
         self.audio_query_decoder = MODELS.build(audio_query_decoder)
+        use_lean_attention(self)
         # How often each query was matched to each class since a hook reset
         # it; the last row is "no object".
         self.register_buffer(
@@ -113,7 +69,6 @@ class AVMask2FormerHead(Mask2FormerHead):
             torch.zeros(num_classes + 1, self.num_queries, dtype=torch.int64),
             persistent=False,
         )
-        self.matched_labels: Tensor | None = None
 
     def init_weights(self) -> None:
         """Initialise both decoders; the audio one as the visual one."""
@@ -183,28 +138,42 @@ class AVMask2FormerHead(Mask2FormerHead):
         query_pos: Tensor,
         pixels: PixelTokens,
         self_attn_mask: Tensor | None = None,
+        last_only: bool = False,
     ) -> QueryPredictions:
         """Let the queries look: Mask2Former's masked-attention decoder.
 
         Args:
-            query (Tensor): Queries that have heard the audio, ``[B, N, C]``.
-            query_pos (Tensor): ``[B, N, C]``.
+            query (Tensor): Queries that have heard the audio, ``[B, T, C]``.
+            query_pos (Tensor): ``[B, T, C]``.
             pixels (PixelTokens): Of :meth:`encode_pixels`.
-            self_attn_mask (Tensor, optional): ``[B * heads, N, N]`` bool,
-                True where a query may not see another.
+            self_attn_mask (Tensor, optional): ``[B, T, T]`` bool, True where
+                a query may not see another.
+            last_only (bool): Whether only the last prediction is wanted.
 
         Returns:
-            QueryPredictions: Before the first and after every layer.
+            QueryPredictions: Before the first and after every layer, or the
+            last one (L = 1).
         """
-        num_levels = self.num_transformer_feat_level
-        class_scores, mask_logits, attn_mask = self._forward_head(
-            query, pixels.mask_feature, pixels.sizes[0]
-        )
-        all_class_scores, all_mask_logits = [class_scores], [mask_logits]
+        # Resizing commutes with the product: masks of the size of a level
+        # are products with the resized feature.
+        with torch.no_grad():
+            small_features = [
+                F.interpolate(
+                    pixels.mask_feature,
+                    size,
+                    mode='bilinear',
+                    align_corners=False,
+                ).flatten(2)
+                for size in pixels.sizes
+            ]  # [B, C, h * w]
+        states = [self.transformer_decoder.post_norm(query)]
+        embeddings = [self.mask_embed(states[0])]
         for index, layer in enumerate(self.transformer_decoder.layers):
-            level = index % num_levels
-            # A query whose mask is empty attends everywhere instead.
-            attn_mask = attn_mask & ~attn_mask.all(dim=-1, keepdim=True)
+            level = index % self.num_transformer_feat_level
+            with torch.no_grad():
+                outside = embeddings[-1] @ small_features[level] < 0
+                # A query whose mask is empty attends everywhere instead.
+                outside &= ~outside.all(dim=-1, keepdim=True)
             query = layer(
                 query=query,
                 key=pixels.keys[level],
@@ -212,21 +181,22 @@ class AVMask2FormerHead(Mask2FormerHead):
                 query_pos=query_pos,
                 key_pos=pixels.positions[level],
                 self_attn_mask=self_attn_mask,
-                cross_attn_mask=attn_mask,
+                cross_attn_mask=outside,
             )
-            class_scores, mask_logits, attn_mask = self._forward_head(
-                query,
-                pixels.mask_feature,
-                pixels.sizes[(index + 1) % num_levels],
-            )
-            all_class_scores.append(class_scores)
-            all_mask_logits.append(mask_logits)
-        return QueryPredictions(all_class_scores, all_mask_logits, query)
+            states.append(self.transformer_decoder.post_norm(query))
+            embeddings.append(self.mask_embed(states[-1]))
+        if last_only:
+            states, embeddings = states[-1:], embeddings[-1:]
+        state = torch.stack(states)
+        # One call classifies the queries of all predictions.
+        return QueryPredictions(
+            query, state, self.cls_embed(state), torch.stack(embeddings)
+        )
 
     def forward(
         self, image_levels: list[Tensor], audio_levels: list[Tensor]
     ) -> tuple[list[Tensor], list[Tensor]]:
-        """Predict classes and masks of all queries.
+        """Predict classes and masks of all queries, as mmdet's head does.
 
         Args:
             image_levels (list[Tensor]): Fine to coarse, strides 4 to 32.
@@ -239,10 +209,12 @@ class AVMask2FormerHead(Mask2FormerHead):
         """
         query = self.listen(audio_levels)
         _, query_pos = self.learnt_queries(len(query))
-        predictions = self.decode(
-            query, query_pos, self.encode_pixels(image_levels)
+        pixels = self.encode_pixels(image_levels)
+        predictions = self.decode(query, query_pos, pixels)
+        mask_logits = torch.einsum(
+            'lbnc,bchw->lbnhw', predictions.mask_embedding, pixels.mask_feature
         )
-        return predictions.class_scores, predictions.mask_logits
+        return list(predictions.class_scores), list(mask_logits)
 
     def loss(
         self,
@@ -262,66 +234,15 @@ class AVMask2FormerHead(Mask2FormerHead):
             the last layer and ``d{i}.*`` of the earlier ones; ``d0`` is the
             audio decoder's.
         """
-        instances, metas = self._seg_data_to_instance_data(batch_data_samples)
-        all_class_scores, all_mask_logits = self(image_levels, audio_levels)
-        losses = self.loss_by_feat(
-            all_class_scores, all_mask_logits, instances, metas
-        )
+        targets = self.read_targets(batch_data_samples)
+        query = self.listen(audio_levels)
+        _, query_pos = self.learnt_queries(len(query))
+        pixels = self.encode_pixels(image_levels)
+        predictions = self.decode(query, query_pos, pixels)
+        matched = self.match(predictions, pixels, targets)
+        terms, labels = self.set_terms(predictions, pixels, targets, [matched])
         self.count_matches()
-        return losses
-
-    def _seg_data_to_instance_data(self, batch_data_samples) -> tuple:
-        """Make instances of label maps; refuse classes out of range."""
-        instances, metas = super()._seg_data_to_instance_data(
-            batch_data_samples
-        )
-        labels = torch.cat([instance.labels for instance in instances])
-        # On a GPU the loss would end in an assertion that names nothing.
-        if ((labels < 0) | (labels >= self.num_classes)).any():
-            for instance, meta in zip(instances, metas, strict=True):
-                self.check_classes(instance.labels.tolist(), meta)
-        return instances, metas
-
-    def check_classes(self, classes: list[int], meta: dict) -> None:
-        """Refuse class ids that the head does not have.
-
-        Args:
-            classes (list[int]): Class ids of a frame.
-            meta (dict): Its meta information.
-
-        Raises:
-            ValueError: Names the frame and the class ids.
-        """
-        wrong = sorted(k for k in classes if not 0 <= k < self.num_classes)
-        if wrong:
-            name = meta.get('seg_map_path') or meta.get('img_path', 'a frame')
-            raise ValueError(
-                f'The labels of {name} hold the classes {wrong}, but the '
-                f'decode head has 0..{self.num_classes - 1}. Set '
-                'num_classes to that of the dataset.'
-            )
-
-    def get_targets(self, *args, **kwargs) -> tuple:
-        """Match as mmdet does, and remember what was matched last.
-
-        Returns:
-            tuple: See mmdet's MaskFormerHead.
-        """
-        targets = super().get_targets(*args, **kwargs)
-        # The last prediction is matched last.
-        self.matched_labels = torch.stack(targets[0])  # [B, N]
-        return targets
-
-    @torch.no_grad()
-    def count_matches(self) -> None:
-        """Count which query was matched to which class (Algorithm 1)."""
-        if not self.training:
-            return
-        labels = self.matched_labels  # [B, N]
-        slots = torch.arange(labels.shape[1], device=labels.device)
-        flat = labels * labels.shape[1] + slots
-        counts = self.match_counts.view(-1)
-        counts.scatter_add_(0, flat.view(-1), torch.ones_like(flat.view(-1)))
+        return self.query_losses(terms, labels, len(matched))
 
     def predict(
         self,
@@ -340,9 +261,9 @@ class AVMask2FormerHead(Mask2FormerHead):
             Tensor: ``[B, classes, H, W]``, see :func:`semantic_merge`.
         """
         _, query_pos = self.learnt_queries(len(query))
-        predictions = self.decode(
-            query, query_pos, self.encode_pixels(image_levels)
+        pixels = self.encode_pixels(image_levels)
+        last = self.decode(query, query_pos, pixels, last_only=True)
+        mask_logits = torch.einsum(
+            'bnc,bchw->bnhw', last.mask_embedding[0], pixels.mask_feature
         )
-        return semantic_merge(
-            predictions.class_scores[-1], predictions.mask_logits[-1], size
-        )
+        return semantic_merge(last.class_scores[0], mask_logits, size)

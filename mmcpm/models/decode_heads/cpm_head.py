@@ -14,36 +14,20 @@ from mmseg.structures import SegDataSample
 from torch import Tensor
 
 from ..audio.mixing import MixedAudio
-from .av_mask2former_head import AVMask2FormerHead, PixelTokens
+from ..layers.block_mask import block_mask
+from ..layers.class_prompts import pad_classes
+from .av_mask2former_head import AVMask2FormerHead
+from .combinations import check_combination
+from .mask_rows import prompted_rows
+from .set_prediction import (
+    FrameTargets,
+    PixelTokens,
+    QueryPredictions,
+    SetTerms,
+)
 
 LABEL_SOURCES = ('full', 'crop')
 ACP_EMBEDDINGS = ('final', 'td_a')
-
-
-def block_mask(valid: Tensor, num_queries: int, num_heads: int) -> Tensor:
-    """Keep queries and prompts apart in self-attention.
-
-    Prompts are made from the ground truth: one query that sees one of them
-    would leave a gap between training and test. Prompts see valid prompts of
-    their image only, so that one pass equals two.
-
-    Args:
-        valid (Tensor): ``[B, K]`` bool, False for padding.
-        num_queries (int): Learnt queries N, in front.
-        num_heads (int): Heads of the attention.
-
-    Returns:
-        Tensor: ``[B * heads, N + K, N + K]`` bool, True where a row may not
-        see a column. Padding sees itself, as no row may see nothing.
-    """
-    batch, prompts = valid.shape
-    total = num_queries + prompts
-    mask = valid.new_ones((batch, total, total))
-    mask[:, :num_queries, :num_queries] = False
-    seen = valid[:, None, :] & valid[:, :, None]
-    itself = torch.eye(prompts, dtype=torch.bool, device=valid.device)
-    mask[:, num_queries:, num_queries:] = ~(seen | itself)
-    return mask.repeat_interleave(num_heads, 0)
 
 
 @MODELS.register_module()
@@ -197,20 +181,26 @@ class CPMHead(AVMask2FormerHead):
             dict[str, Tensor]: Mask2Former's losses of the learnt queries,
             and ``loss_vcp_*``, ``loss_acp``, ``loss_pcl`` of the prompts.
         """
-        instances, metas = self._seg_data_to_instance_data(batch_data_samples)
+        targets = self.read_targets(batch_data_samples)
         pixels = self.encode_pixels(image_levels)
         query, query_pos = self.learnt_queries(len(image_levels[0]))
         if self.prompts is None:
             heard = self.audio_query_decoder(query, query_pos, audio_levels)
             predictions = self.decode(heard, query_pos, pixels)
-            losses = self._query_losses(predictions, instances, metas)
-            return losses
+            matched = self.match(predictions, pixels, targets)
+            terms, classes = self.set_terms(
+                predictions, pixels, targets, [matched]
+            )
+            return self._learn(predictions, terms, classes, len(matched))
 
-        labels = self.prompts.pad(
-            self.sounding_classes(batch_data_samples), query.device
+        prompted = self.prompts.choose(
+            self.sounding_classes(batch_data_samples)
         )
+        labels = pad_classes(prompted, query.device)
+        # Before the mixtures change: the prompts are drawn from these.
+        valid = self.prompts.ready(labels, self.cls_embed)
         prompt, prompt_pos = self.prompts(labels, self.cls_embed)
-        mask = block_mask(labels >= 0, self.num_queries, self.num_heads)
+        mask = block_mask(valid, self.num_queries)
         query = torch.cat([query, prompt.to(query)], 1)
         query_pos = torch.cat([query_pos, prompt_pos.to(query)], 1)
         prompt_levels = mixed_audio.levels if mixed_audio else audio_levels
@@ -223,40 +213,64 @@ class CPMHead(AVMask2FormerHead):
             mask,
         )
         predictions = self.decode(heard, query_pos, pixels, mask)
-        # Before the mixtures change: the prompts were drawn from these.
-        valid = self.prompts.ready(labels, self.cls_embed)
-        losses = self._query_losses(predictions, instances, metas)
-        losses.update(
-            self._prompt_losses(
-                predictions,
-                heard,
-                labels,
-                valid,
-                pixels,
-                batch_data_samples,
-                prompt_levels,
-                mixed_audio,
+        matched = self.match(predictions, pixels, targets)
+        parts = [matched]
+        if self.loss_vcp is not None:
+            num_layers = len(predictions.state)
+            parts.append(
+                prompted_rows(
+                    prompted, targets.classes, num_layers, self.num_queries
+                )
             )
+        terms, classes = self.set_terms(predictions, pixels, targets, parts)
+        losses = self._learn(predictions, terms, classes, len(matched))
+        first = self.num_queries
+        prompt_losses = {}
+        if self.loss_vcp is not None:
+            # A class that the crop has lost has nothing to be found: its
+            # prompt has no row.
+            seen = valid & (classes[0, :, first:] == labels)
+            named = self.loss_vcp(
+                *(part[:, :, first:] for part in terms), seen
+            )
+            prompt_losses.update(
+                {f'loss_vcp_{name}': value for name, value in named.items()}
+            )
+        if self.loss_acp is not None:
+            embedding = predictions.query
+            if self.acp_embedding == 'td_a':
+                embedding = heard
+            prompt_losses.update(
+                self._audio_losses(
+                    embedding[:, first:],
+                    labels,
+                    valid,
+                    pixels,
+                    targets,
+                    mixed_audio,
+                )
+            )
+        losses.update(
+            {k: self.cpm_weight * v for k, v in prompt_losses.items()}
         )
+        scores = predictions.class_scores[-1, :, first:]
+        losses.update(self._health(scores, labels, valid))
         return losses
 
-    def _query_losses(self, predictions, instances, metas) -> dict:
+    def _learn(
+        self,
+        predictions: QueryPredictions,
+        terms: SetTerms,
+        classes: Tensor,
+        num_matched: int,
+    ) -> dict[str, Tensor]:
         """Mask2Former's losses of the learnt queries; feed the mixtures."""
-        count = self.num_queries
-        losses = self.loss_by_feat(
-            [scores[:, :count] for scores in predictions.class_scores],
-            [logits[:, :count] for logits in predictions.mask_logits],
-            instances,
-            metas,
-        )
+        losses = self.query_losses(terms, classes, num_matched)
         self.count_matches()
         if self.has_mixtures:
-            with torch.no_grad():
-                states = self.transformer_decoder.post_norm(
-                    predictions.query[:, :count]
-                )
+            states = predictions.state[-1, :, : self.num_queries]
             self.cls_embed.enqueue(
-                states.flatten(0, 1), self.matched_labels.flatten()
+                states.detach().flatten(0, 1), self.matched_labels.flatten()
             )
             losses.update(
                 (name, value.float())
@@ -264,65 +278,52 @@ class CPMHead(AVMask2FormerHead):
             )
         return losses
 
-    def _prompt_losses(
+    def _audio_losses(
         self,
-        predictions,
-        heard: Tensor,
+        embedding: Tensor,
         labels: Tensor,
         valid: Tensor,
         pixels: PixelTokens,
-        batch_data_samples: list[SegDataSample],
-        prompt_levels: list[Tensor],
-        mixed_audio: MixedAudio | None,
+        targets: FrameTargets,
+        mixed_audio: MixedAudio,
     ) -> dict[str, Tensor]:
-        """Equations (5), (6) and (9), weighted by lambda."""
-        first = self.num_queries
-        label_maps = torch.cat(
-            [sample.gt_sem_seg.data for sample in batch_data_samples]
-        )  # [B, H, W]
-        masks = label_maps[:, None] == labels[..., None, None]
-        losses = {}
-        scores = [s[:, first:] for s in predictions.class_scores]
-        if self.loss_vcp is not None:
-            # A class that the crop has lost has nothing to be found.
-            seen = valid & masks.flatten(2).any(-1)
-            terms = self.loss_vcp(
-                scores,
-                [logits[:, first:] for logits in predictions.mask_logits],
-                labels,
-                masks,
-                seen,
+        """Equations (5) and (9), of the prompts' masks over the spectrogram.
+
+        Args:
+            embedding (Tensor): Of the prompts, ``[B, K, C]``.
+            labels (Tensor): Their classes, ``[B, K]``.
+            valid (Tensor): ``[B, K]`` bool.
+            pixels (PixelTokens): Of the images.
+            targets (FrameTargets): Label maps.
+            mixed_audio (MixedAudio): What the prompts heard.
+
+        Returns:
+            dict[str, Tensor]: ``loss_acp`` and, if there is one,
+            ``loss_pcl``.
+        """
+        dense = mixed_audio.levels[-1]
+        logits = torch.einsum(
+            'bkc,bctf->bktf',
+            self.audio_mask_embed(self.audio_post_norm(embedding)),
+            self.audio_mask_feature(dense),
+        )
+        # Background makes no sound. And prompts of some of the classes
+        # cannot account for the sound of all.
+        sounding = valid & (labels > 0)
+        missing = ((labels > 0) & ~valid).any(1, keepdim=True)
+        recovered = sounding & mixed_audio.mixed[:, None] & ~missing
+        losses = {
+            'loss_acp': self.loss_acp(logits, mixed_audio.ratio, recovered)
+        }
+        if self.loss_pcl is not None:
+            losses['loss_pcl'] = self.loss_pcl(
+                dense,
+                logits,
+                labels.masked_fill(~sounding, -1),
+                pixels.mask_feature,
+                targets.label_maps,
+                self.num_classes,
             )
-            losses.update(
-                {f'loss_vcp_{name}': value for name, value in terms.items()}
-            )
-        if self.loss_acp is not None:
-            embedding = predictions.query
-            if self.acp_embedding == 'td_a':
-                embedding = heard
-            dense = prompt_levels[-1]
-            logits = torch.einsum(
-                'bkc,bctf->bktf',
-                self.audio_mask_embed(
-                    self.audio_post_norm(embedding[:, first:])
-                ),
-                self.audio_mask_feature(dense),
-            )
-            recovered = valid & mixed_audio.mixed[:, None]
-            losses['loss_acp'] = self.loss_acp(
-                logits, mixed_audio.ratio, recovered
-            )
-            if self.loss_pcl is not None:
-                losses['loss_pcl'] = self.loss_pcl(
-                    dense,
-                    logits,
-                    labels.masked_fill(~valid, -1),
-                    pixels.mask_feature,
-                    label_maps,
-                    self.num_classes,
-                )
-        losses = {k: self.cpm_weight * v for k, v in losses.items()}
-        losses.update(self._health(scores[-1], labels, valid))
         return losses
 
     @torch.no_grad()
@@ -339,45 +340,3 @@ class CPMHead(AVMask2FormerHead):
             'prompt_accuracy': totals[0] / totals[1].clamp(min=1e-6),
             'prompts_ready': totals[1] / totals[2].clamp(min=1e-6),
         }
-
-
-def check_combination(
-    classifier: dict | None,
-    prompts: dict | None,
-    loss_vcp: dict | None,
-    loss_acp: dict | None,
-    loss_pcl: dict | None,
-) -> None:
-    """Refuse combinations of components that mean nothing.
-
-    Raises:
-        ValueError: Says which, and why.
-    """
-    losses = {
-        'loss_vcp': loss_vcp,
-        'loss_acp': loss_acp,
-        'loss_pcl': loss_pcl,
-    }
-    used = [name for name, loss in losses.items() if loss]
-    if loss_pcl and not loss_acp:
-        raise ValueError(
-            'loss_pcl pools the audio under the masks that loss_acp teaches; '
-            'without loss_acp they are random. Set loss_acp too.'
-        )
-    if used and prompts is None:
-        raise ValueError(
-            f'{", ".join(used)} need prompts, but prompts is None. Set '
-            "prompts=dict(type='ClassPrompts')."
-        )
-    if prompts is not None and not used:
-        raise ValueError(
-            'prompts without loss_vcp or loss_acp teach nothing. Set a loss, '
-            'or prompts=None.'
-        )
-    source = (prompts or {}).get('source', 'gmm')
-    if prompts is not None and source != 'table' and classifier is None:
-        raise ValueError(
-            f'prompts.source={source!r} draws from the mixtures of a '
-            'GMMClassifier, but classifier is None (linear). Set '
-            "prompts.source='table' or a classifier."
-        )

@@ -15,6 +15,22 @@ from torch import Tensor
 SOURCES = ('gmm', 'mean', 'table')
 
 
+def pad_classes(classes: list[list[int]], device: torch.device) -> Tensor:
+    """Bring the classes of a batch to one tensor.
+
+    Args:
+        classes (list[list[int]]): Class ids, per image.
+        device (torch.device): Of the result.
+
+    Returns:
+        Tensor: ``[B, K]`` int64, -1 for padding. K is the most classes of an
+        image, at least 1.
+    """
+    width = max(1, *(len(image) for image in classes))
+    padded = [image + [-1] * (width - len(image)) for image in classes]
+    return torch.tensor(padded, dtype=torch.int64, device=device)
+
+
 @MODELS.register_module()
 class ClassPrompts(BaseModule):
     """Makes one query per class to be prompted.
@@ -62,16 +78,14 @@ class ClassPrompts(BaseModule):
         nn.init.eye_(self.projection.weight)
         nn.init.zeros_(self.projection.bias)
 
-    def pad(self, classes: list[list[int]], device: torch.device) -> Tensor:
-        """Bring the classes of a batch to one tensor.
+    def choose(self, classes: list[list[int]]) -> list[list[int]]:
+        """Refuse what is no class, and leave out what is too much.
 
         Args:
             classes (list[list[int]]): Classes to prompt, per image.
-            device (torch.device): Of the result.
 
         Returns:
-            Tensor: ``[B, K]`` int64, -1 for padding. K is the most classes
-            of an image, at least 1 and at most ``max_prompts``.
+            list[list[int]]: At most ``max_prompts`` of each image.
 
         Raises:
             ValueError: If a class is outside 0..num_classes - 1.
@@ -88,15 +102,13 @@ class ClassPrompts(BaseModule):
                 order = torch.randperm(len(image))[: self.max_prompts]
                 image = [image[i] for i in sorted(order.tolist())]
             chosen.append(list(image))
-        width = max(1, *(len(image) for image in chosen))
-        padded = [image + [-1] * (width - len(image)) for image in chosen]
-        return torch.tensor(padded, dtype=torch.int64, device=device)
+        return chosen
 
     def ready(self, labels: Tensor, classifier: nn.Module) -> Tensor:
         """Tell which prompts mean something yet.
 
         Args:
-            labels (Tensor): Of :meth:`pad`.
+            labels (Tensor): Of :func:`pad_classes`.
             classifier (nn.Module): The GMMClassifier, for its samples.
 
         Returns:
@@ -112,7 +124,7 @@ class ClassPrompts(BaseModule):
         """Make the prompts.
 
         Args:
-            labels (Tensor): Of :meth:`pad`, ``[B, K]``.
+            labels (Tensor): Of :func:`pad_classes`, ``[B, K]``.
             classifier (nn.Module): The GMMClassifier to sample.
 
         Returns:

@@ -1,0 +1,72 @@
+"""From queries to a score per class and pixel, without a mask per query."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+# Numbers of a band of masks: small enough for the cache of a processor, large
+# enough for the kernels of a GPU.
+BAND_NUMBERS = {'cpu': 2**19, 'cuda': 2**25}
+
+
+def source_rows(
+    size: int, source: int, device: torch.device
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Rows between which bilinear interpolation takes each output row.
+
+    Args:
+        size (int): Output rows.
+        source (int): Input rows.
+        device (torch.device): Of the result.
+
+    Returns:
+        tuple[Tensor, Tensor, Tensor]: Upper and lower row, ``[size]`` int64,
+        and the weight of the lower one, ``[size]`` float32.
+    """
+    place = torch.arange(size, device=device, dtype=torch.float32) + 0.5
+    place = (place * (source / size) - 0.5).clamp(min=0.0)
+    upper = place.long().clamp(max=source - 1)
+    lower = (upper + 1).clamp(max=source - 1)
+    return upper, lower, place - upper
+
+
+def semantic_merge(
+    class_scores: Tensor, mask_logits: Tensor, size: tuple[int, int]
+) -> Tensor:
+    """Sum the queries' masks by class (Mask2Former's semantic inference).
+
+    Masks of the output's size exist for a band of rows at a time.
+
+    Args:
+        class_scores (Tensor): Logits ``[B, N, classes + 1]``; the last one is
+            "no object".
+        mask_logits (Tensor): ``[B, N, h, w]``.
+        size (tuple[int, int]): Height and width to resize the masks to.
+
+    Returns:
+        Tensor: ``[B, classes, H, W]`` float32, for class c
+        ``sum_n p_n(c) sigmoid(mask_n)``: a score, not a logit.
+    """
+    height, width = size
+    batch, queries, rows, _ = mask_logits.shape
+    class_probability = class_scores.float().softmax(dim=-1)[..., :-1].mT
+    wide = F.interpolate(
+        mask_logits.float(),
+        size=(rows, width),
+        mode='bilinear',
+        align_corners=False,
+    )
+    upper, lower, weight = source_rows(height, rows, mask_logits.device)
+    scores = wide.new_empty(batch, class_probability.shape[1], height, width)
+    room = BAND_NUMBERS.get(mask_logits.device.type, BAND_NUMBERS['cuda'])
+    band = max(1, room // (batch * queries * width))
+    for top in range(0, height, band):
+        part = slice(top, min(top + band, height))
+        masks = torch.lerp(
+            wide[:, :, upper[part]],
+            wide[:, :, lower[part]],
+            weight[part, None],
+        ).sigmoid_()
+        merged = class_probability @ masks.flatten(2)
+        scores[:, :, part] = merged.unflatten(2, (-1, width))
+    return scores
