@@ -30,6 +30,7 @@ default_hooks = dict(
 custom_hooks = [
     dict(type='EpochSeedHook'),
     dict(type='StabilityScoreHook'),
+    dict(type='GradientShareHook', interval=100),
     dict(type='NonFiniteGuardHook'),
     dict(type='SampleReportHook'),
 ]

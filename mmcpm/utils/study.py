@@ -24,6 +24,12 @@ HEALTH = (
     'prompt_accuracy',
     'loss_acp',
     'loss_pcl',
+    'gradient_cls',
+    'gradient_mask',
+    'gradient_dice',
+    'gradient_vcp',
+    'gradient_acp',
+    'gradient_pcl',
 )
 
 

@@ -1,6 +1,7 @@
 from .atomic_checkpoint_hook import AtomicCheckpointHook
 from .batch_norm_sync_hook import BatchNormSyncHook
 from .epoch_seed_hook import EpochSeedHook
+from .gradient_share_hook import GradientShareHook
 from .non_finite_guard_hook import NonFiniteError, NonFiniteGuardHook
 from .prediction_writer_hook import PredictionWriterHook
 from .progress_bar_hook import ProgressBarHook
@@ -13,6 +14,7 @@ __all__ = [
     'AtomicCheckpointHook',
     'BatchNormSyncHook',
     'EpochSeedHook',
+    'GradientShareHook',
     'NonFiniteError',
     'NonFiniteGuardHook',
     'PredictionWriterHook',

@@ -16,6 +16,7 @@ from ..batch_statistics import (
     frozen_running_statistics,
     has_batch_statistics,
 )
+from ..gradient_shares import gradient_shares
 from ..losses.ratio_mask_loss import ratio_mask
 from ..pretrained import check_pretrained_weights
 
@@ -65,6 +66,8 @@ class AVEncoderDecoder(EncoderDecoder):
         self.audio_frontend = MODELS.build(audio_frontend)
         self.audio_backbone = MODELS.build(audio_backbone)
         self.audio_neck = MODELS.build(audio_neck)
+        # Set by GradientShareHook.
+        self.watch_gradients = False
 
     def init_weights(self) -> None:
         """Initialise; name the part whose pretrained weights are missing."""
@@ -223,6 +226,23 @@ class AVEncoderDecoder(EncoderDecoder):
             self.extract_feat(inputs), levels, data_samples, *mixed
         )
         return {f'decode.{name}': value for name, value in losses.items()}
+
+    def parse_losses(self, losses: dict[str, Tensor]) -> tuple[Tensor, dict]:
+        """Sum the losses; add the shares of their gradients if asked to.
+
+        Args:
+            losses (dict[str, Tensor]): Of :meth:`loss`.
+
+        Returns:
+            tuple[Tensor, dict]: Their sum, and what to log.
+        """
+        total, logged = super().parse_losses(losses)
+        if self.watch_gradients:
+            shares = gradient_shares(
+                losses, self.decode_head.audio_query_decoder.parameters()
+            )
+            logged.update({f'gradient_{k}': v for k, v in shares.items()})
+        return total, logged
 
     def predict(
         self, inputs: Tensor, data_samples: list[SegDataSample] | None = None
