@@ -2,6 +2,6 @@
 _base_ = [
     '../_base_/default_runtime.py',
     '../_base_/datasets/sounding_scenes_demo.py',
-    '../_base_/models/cpm_r18_scenes.py',
+    '../_base_/models/cpm_r18_tiny.py',
     '../_base_/schedules/adamw_poly_scenes.py',
 ]

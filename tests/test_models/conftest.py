@@ -19,7 +19,7 @@ CONFIGS = Path(__file__).resolve().parents[2] / 'configs'
 def tiny_cfg():
     """Configuration of the scenes model with fewer points."""
     init_default_scope('mmseg')
-    cfg = Config.fromfile(CONFIGS / '_base_/models/cpm_base_r18_scenes.py')
+    cfg = Config.fromfile(CONFIGS / '_base_/models/cpm_base_r18_tiny.py')
     cfg.model.decode_head.train_cfg.num_points = 64
     cfg.model.data_preprocessor.size = (64, 64)
     return cfg.model
@@ -35,7 +35,7 @@ def tiny_model(tiny_cfg):
 def cpm_cfg():
     """Configuration of the full CPM with fewer points."""
     init_default_scope('mmseg')
-    cfg = Config.fromfile(CONFIGS / '_base_/models/cpm_r18_scenes.py')
+    cfg = Config.fromfile(CONFIGS / '_base_/models/cpm_r18_tiny.py')
     cfg.model.decode_head.train_cfg.num_points = 64
     cfg.model.decode_head.loss_vcp.num_points = 64
     cfg.model.data_preprocessor.size = (64, 64)
