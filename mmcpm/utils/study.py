@@ -8,6 +8,7 @@ import fcntl
 import json
 import os
 import time
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -77,6 +78,16 @@ def key(record: dict) -> tuple:
     )
 
 
+def run_name(record: dict) -> str:
+    """Name the folder of a run: other settings, other folder."""
+    name = f'{Path(record["config"]).stem}_seed{record["seed"]}'
+    if record['epochs'] is not None:
+        name += f'_epochs{record["epochs"]}'
+    if record['options']:
+        name += f'_{zlib.crc32(" ".join(record["options"]).encode()):08x}'
+    return name
+
+
 class Study:
     """Runs of several configurations on one dataset.
 
@@ -143,7 +154,7 @@ class Study:
 
     def _train_and_test(self, wanted: dict) -> dict:
         """Train, test with three sounds, and sum up."""
-        name = f'{Path(wanted["config"]).stem}_seed{wanted["seed"]}'
+        name = run_name(wanted)
         folder = self.work_dir / name
         folder.mkdir(parents=True, exist_ok=True)
         common = ['--data-root', str(self.data_root)]
@@ -153,7 +164,8 @@ class Study:
                 f'train_cfg.max_epochs={self.epochs}',
                 f'param_scheduler.1.end={self.epochs}',
             ]
-        tools, config = self.repository / 'tools', self._config(wanted)
+        tools = self.repository / 'tools'
+        config = str(self.repository / wanted['config'])
         started = time.monotonic()
         run_step(
             [
@@ -199,10 +211,6 @@ class Study:
             weights.unlink()
         return {**record, 'seconds': round(seconds, 1)}
 
-    def _config(self, wanted: dict) -> str:
-        """Path of the configuration from anywhere."""
-        return str(self.repository / wanted['config'])
-
 
 def summarise(scores: dict[str, dict], scalars: list[dict]) -> dict:
     """Sum up a run.
@@ -227,7 +235,6 @@ def summarise(scores: dict[str, dict], scalars: list[dict]) -> dict:
         'Fbeta': scores['model'][f'{PROTOCOL}/Fbeta'],
         'sts': [round(line['stability_score'], 4) for line in epochs],
         'coverage': scores['model'].get('coverage/td_a'),
-        'coverage_final': scores['model'].get('coverage/final'),
         'mIoU_silence': scores['silence'][f'{PROTOCOL}/mIoU'],
         'mIoU_swapped': scores['swapped'][f'{PROTOCOL}/mIoU'],
         'mIoU_val': [round(line[f'{PROTOCOL}/mIoU'], 4) for line in checks],
