@@ -37,7 +37,6 @@ def cpm_cfg():
     init_default_scope('mmseg')
     cfg = Config.fromfile(CONFIGS / '_base_/models/cpm_r18_tiny.py')
     cfg.model.decode_head.train_cfg.num_points = 64
-    cfg.model.decode_head.loss_vcp.num_points = 64
     cfg.model.data_preprocessor.size = (64, 64)
     return cfg.model
 

@@ -113,18 +113,28 @@ def test_class_lost_by_the_crop_is_heard_but_not_looked_for(
     vcp, acp, pcl = (
         spy_on(m) for m in (head.loss_vcp, head.loss_acp, head.loss_pcl)
     )
+    recorded, set_terms = [], head.set_terms
+    head.set_terms = lambda *args: (
+        recorded.append(set_terms(*args)) or recorded[-1]
+    )
     losses = head.loss(image, audio, [sample, other], mixed)
-    _, _, labels, masks, seen = vcp[0]
-    assert labels.tolist() == [[1, 7], [-1, -1]]
+    class_terms, mask_terms, dice_terms, seen = vcp[0]
     assert seen.tolist() == [[True, False], [False, False]]
-    assert torch.equal(masks[0, 0], sample.gt_sem_seg.data[0] == 1)
-    assert not masks[0, 1].any() and not masks[1].any()
+    _, labels = recorded[0]
+    # Of all four predictions, "no object" where nothing is looked for.
+    expected = torch.tensor([[1, CLASSES], [CLASSES, CLASSES]])
+    assert (labels[:, :, QUERIES:] == expected).all()
+    for terms in (mask_terms, dice_terms):
+        assert terms.shape == class_terms.shape == (4, 2, 2)
+        assert (terms[:, 0, 0] > 0).all()
+        assert terms.count_nonzero() == 4
     assert acp[0][2].tolist() == [[True, True], [False, False]]
     assert pcl[0][2].tolist() == [[1, 7], [-1, -1]]
     # Without class 7 in the crop's labels VCP is the same.
     head.label_source = 'crop'
     head.loss(image, audio, [sample, other], mixed)
-    assert vcp[1][2].tolist() == [[1], [-1]]
+    assert vcp[1][3].tolist() == [[True], [False]]
+    assert (recorded[1][1][:, :, QUERIES] == expected[:, 0]).all()
     assert losses['loss_vcp_cls'] > 0
 
 
@@ -174,22 +184,22 @@ def test_matched_queries_of_the_last_prediction_feed_the_bank(
 ):
     head = build(COMBINATIONS['full'])
     image, audio, mixed = features()
-    matched, get_targets = [], head.get_targets
-
-    def spy(scores, *args):
-        matched.append((scores, get_targets(scores, *args)))
-        return matched[-1][1]
-
-    head.get_targets = spy
+    recorded, match = [], head.assigner.match
+    head.assigner.match = lambda *args: (
+        recorded.append((args, match(*args))) or recorded[-1][1]
+    )
     _, predictions = forward(
         head, image, audio, mixed, make_batch()['data_samples'], stop=False
     )
-    last = predictions.class_scores[-1][:, :QUERIES]
-    assert torch.equal(torch.stack(matched[-1][0]), last)
-    labels, early = (
-        torch.cat(targets[0]) for _, targets in (matched[-1], matched[0])
-    )
+    (((scores, _, targets), matches),) = recorded
+    assert torch.equal(scores, predictions.class_scores[:, :, :QUERIES])
+    early, labels = (torch.full((2, QUERIES), CLASSES) for _ in range(2))
+    for found, layer in ((early, matches[0]), (labels, matches[-1])):
+        for b, (queries, wanted) in enumerate(layer):
+            for query, target in zip(queries, wanted, strict=True):
+                found[b, query] = targets[b].labels[target]
     assert not torch.equal(labels, early)
+    labels = labels.flatten()
     states = head.transformer_decoder.post_norm(
         predictions.query[:, :QUERIES]
     ).flatten(0, 1)
@@ -302,7 +312,8 @@ def test_more_classes_than_prompts(
     samples[0].set_metainfo(dict(audio_labels=(1, 3, 5, 6)))
     image, audio, mixed = features()
     head.loss(image, audio, samples, mixed)
-    assert calls[0][2].shape == (2, 2)
+    # Terms of four predictions, and what counts.
+    assert [t.shape for t in calls[0]] == [(4, 2, 2)] * 3 + [(2, 2)]
 
 
 @pytest.mark.parametrize(

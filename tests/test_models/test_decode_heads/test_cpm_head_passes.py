@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from mmcpm.models.audio.mixing import MixedAudio
-from mmcpm.models.decode_heads.av_mask2former_head import PixelTokens
-from mmcpm.models.decode_heads.cpm_head import block_mask
+from mmcpm.models.decode_heads.set_prediction import PixelTokens
+from mmcpm.models.layers.block_mask import block_mask
 
 QUERIES, CLASSES = 20, 9
 CCDM = ('classifier',)
@@ -16,10 +16,13 @@ def head(build, teach):
     return teach(build())
 
 
-def rows(predictions, part):
+def rows(predictions, pixels, part):
     """Class scores and masks of some of the rows, all predictions."""
+    masks = torch.einsum(
+        'lbtc,bchw->lbthw', predictions.mask_embedding, pixels.mask_feature
+    )
     return [s[:, part] for s in predictions.class_scores] + [
-        m[:, part] for m in predictions.mask_logits
+        m[:, part] for m in masks
     ]
 
 
@@ -49,28 +52,6 @@ def fix_samples(head, dtype=torch.float32):
     return table
 
 
-def test_block_mask_by_hand():
-    valid = torch.tensor([[True, True, False], [False, False, False]])
-    mask = block_mask(valid, num_queries=2, num_heads=2)
-    # 1: may not see. Rows and columns: two queries, three prompts.
-    first = [
-        [0, 0, 1, 1, 1],
-        [0, 0, 1, 1, 1],
-        [1, 1, 0, 0, 1],
-        [1, 1, 0, 0, 1],
-        [1, 1, 1, 1, 0],
-    ]
-    second = [
-        [0, 0, 1, 1, 1],
-        [0, 0, 1, 1, 1],
-        [1, 1, 0, 1, 1],
-        [1, 1, 1, 0, 1],
-        [1, 1, 1, 1, 0],
-    ]
-    expected = torch.tensor([first, first, second, second]).bool()
-    assert torch.equal(mask, expected)
-
-
 LABELS = [
     ((1, 3), (1, 3)),
     ((2,), (2, 4, 5, 6, 7, 8)),
@@ -86,19 +67,21 @@ def test_queries_do_not_know_of_prompts(
     """As without prompts, in number, content or padding: float32."""
     image, audio, mixed = features()
     classes, masks = head(image, audio)
-    _, predictions = forward(head, image, audio, mixed, samples_of(*labels))
+    (_, _, pixels, _), predictions = forward(
+        head, image, audio, mixed, samples_of(*labels)
+    )
     expected = classes + masks
-    actual = rows(predictions, slice(QUERIES))
+    actual = rows(predictions, pixels, slice(QUERIES))
     torch.testing.assert_close(actual, expected, rtol=0, atol=1e-4)
-    for mask, plain in zip(predictions.mask_logits, masks, strict=True):
-        assert torch.equal(mask[:, :QUERIES] > 0, plain > 0)
+    for mask, plain in zip(actual[len(classes) :], masks, strict=True):
+        assert torch.equal(mask > 0, plain > 0)
 
 
 def test_queries_do_not_know_of_prompts_in_float64(
     head, features, samples_of, forward
 ):
     image, audio, mixed = features()
-    in_double(head, image)
+    pixels = in_double(head, image)
     audio = doubled(audio)
     expected = sum(head(image, audio), [])
     seen = []
@@ -108,7 +91,7 @@ def test_queries_do_not_know_of_prompts_in_float64(
         _, predictions = forward(
             head, image, audio, other, samples_of(*labels)
         )
-        actual = rows(predictions, slice(QUERIES))
+        actual = rows(predictions, pixels, slice(QUERIES))
         assert actual[0].dtype == torch.float64
         torch.testing.assert_close(actual, expected, rtol=0, atol=1e-6)
         seen.append(predictions.class_scores[-1][1, QUERIES])
@@ -122,10 +105,11 @@ def test_no_gradient_leads_from_queries_to_prompts(
     image, audio, mixed = features()
     for level in (*audio, *mixed.levels):
         level.requires_grad_()
-    _, predictions = forward(
+    (_, _, pixels, _), predictions = forward(
         head, image, audio, mixed, samples_of((1, 3), (2,))
     )
-    total = sum(t.square().sum() for t in rows(predictions, slice(QUERIES)))
+    queries = rows(predictions, pixels, slice(QUERIES))
+    total = sum(t.square().sum() for t in queries)
     watched = [*head.prompts.parameters(), *mixed.levels]
     gradients = torch.autograd.grad(
         total, [*watched, *audio], allow_unused=True
@@ -137,7 +121,7 @@ def test_no_gradient_leads_from_queries_to_prompts(
 
 def test_padding_does_not_change_prompts(head, features, samples_of, forward):
     image, audio, mixed = features()
-    in_double(head, image)
+    pixels = in_double(head, image)
     audio, mixture = doubled(audio), doubled(mixed.levels)
     table = fix_samples(head, torch.float64)
     outputs = []
@@ -150,7 +134,7 @@ def test_padding_does_not_change_prompts(head, features, samples_of, forward):
             MixedAudio(mixture, *mixed[1:]),
             samples_of((1, 3), other),
         )
-        prompts = rows(predictions, slice(QUERIES, QUERIES + 2))
+        prompts = rows(predictions, pixels, slice(QUERIES, QUERIES + 2))
         outputs.append([t[0] for t in prompts])
         if len(outputs) == 2:
             table[0] += 3  # what is drawn for padding
@@ -172,32 +156,37 @@ def test_one_pass_is_two_passes(head, features, samples_of, forward):
     )
     labels = torch.tensor([[1, 3], [2, -1]])
     prompt, position = head.prompts(labels, head.cls_embed)
-    mask = block_mask(labels >= 0, 0, head.num_heads)
+    mask = block_mask(labels >= 0, 0)
     heard = head.audio_query_decoder(prompt, position, mixture, mask)
     alone = head.decode(heard, position, pixels, mask)
     torch.testing.assert_close(
-        rows(predictions, slice(QUERIES, None)),
-        alone.class_scores + alone.mask_logits,
+        rows(predictions, pixels, slice(QUERIES, None)),
+        rows(alone, pixels, slice(None)),
         rtol=0,
         atol=1e-9,
     )
     queries = sum(head(image, audio), [])
     torch.testing.assert_close(
-        rows(predictions, slice(QUERIES)), queries, rtol=0, atol=1e-9
+        rows(predictions, pixels, slice(QUERIES)), queries, rtol=0, atol=1e-9
     )
 
 
 def test_prompts_are_not_matched(head, make_batch, features):
-    sizes = []
-    assign = head.assigner.assign
-    head.assigner.assign = lambda pred_instances, **kwargs: (
-        sizes.append(len(pred_instances.scores))
-        or assign(pred_instances=pred_instances, **kwargs)
-    )
+    calls = []
+    match = head.assigner.match
+
+    def spy(class_scores, mask_logits, targets):
+        mask_logits = list(mask_logits)
+        calls.append((class_scores, mask_logits))
+        return match(class_scores, mask_logits, targets)
+
+    head.assigner.match = spy
     image, audio, mixed = features()
     head.loss(image, audio, make_batch()['data_samples'], mixed)
     # Four predictions of two frames, learnt queries only.
-    assert sizes == [QUERIES] * 8
+    ((class_scores, mask_logits),) = calls
+    assert class_scores.shape[:3] == (4, 2, QUERIES)
+    assert [m.shape[:2] for m in mask_logits] == [(4, QUERIES)] * 2
     assert head.match_counts.sum() == 2 * QUERIES
 
 
