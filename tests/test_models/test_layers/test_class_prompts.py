@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 
 from mmcpm.models.classifiers import GMMClassifier
 from mmcpm.models.layers import ClassPrompts
+from mmcpm.models.layers.class_prompts import pad_classes
 
 CPU = torch.device('cpu')
 
@@ -31,7 +32,7 @@ def classifier():
 @settings(max_examples=40, deadline=None)
 def test_padding(classes):
     classes = [sorted(image) for image in classes]
-    padded = build().pad(classes, CPU)
+    padded = pad_classes(classes, CPU)
     longest = max(len(image) for image in classes)
     assert padded.shape == (len(classes), max(1, longest))
     assert padded.dtype == torch.int64
@@ -43,17 +44,28 @@ def test_more_classes_than_prompts():
     """A random choice, in order; every class has its turn."""
     torch.manual_seed(0)
     prompts = build(max_prompts=2)
-    drawn = [prompts.pad([[1, 2, 4], [3]], CPU) for _ in range(60)]
-    assert all(d.shape == (2, 2) for d in drawn)
-    assert all(d[1].tolist() == [3, -1] for d in drawn)
-    pairs = {tuple(d[0].tolist()) for d in drawn}
-    assert pairs == {(1, 2), (1, 4), (2, 4)}
+    drawn = [prompts.choose([[1, 2, 4], [3]]) for _ in range(60)]
+    assert all(pad_classes(d, CPU).shape == (2, 2) for d in drawn)
+    assert all(d[1] == [3] for d in drawn)
+    assert {tuple(d[0]) for d in drawn} == {(1, 2), (1, 4), (2, 4)}
+
+
+@given(st.lists(st.sets(st.integers(0, 4)), min_size=1, max_size=4))
+@settings(max_examples=40, deadline=None)
+def test_as_many_classes_as_prompts_are_all_chosen(classes):
+    classes = [sorted(image) for image in classes]
+    before = [list(image) for image in classes]
+    chosen = build(max_prompts=5).choose(classes)
+    assert chosen == before
+    # What is chosen may be changed without a change of the labels.
+    chosen[0].append(9)
+    assert classes == before
 
 
 @pytest.mark.parametrize('wrong', [-1, 5, 255])
 def test_classes_out_of_range_are_named(wrong):
     with pytest.raises(ValueError, match=rf'0\.\.4, but got \[{wrong}\]'):
-        build().pad([[1], [2, wrong]], CPU)
+        build().choose([[1], [2, wrong]])
 
 
 @pytest.mark.parametrize('source', ['gmm', 'mean'])
