@@ -4,7 +4,9 @@ import copy
 
 import pytest
 import torch
+from mmengine.structures import PixelData
 from mmseg.registry import MODELS
+from mmseg.structures import SegDataSample
 
 from mmcpm.models.audio.mixing import MixedAudio
 
@@ -84,6 +86,57 @@ def samples_of(make_batch):
         ]
 
     return make
+
+
+@pytest.fixture
+def frames():
+    """Make data samples with ragged areas of classes, some pixels ignored.
+
+    The first class of a frame is its background; None ignores all of it.
+    """
+
+    def make(*classes, size=64, seed=0):
+        generator = torch.Generator().manual_seed(seed)
+        samples = []
+        for own in classes:
+            choice = torch.randint(
+                len(own or ()) + 1, (8, 8), generator=generator
+            )
+            choice[0, : len(own or ()) + 1] = torch.arange(len(own or ()) + 1)
+            labels = torch.tensor([255, *(own or ())])[choice]
+            labels = labels.repeat_interleave(size // 8, 0)
+            labels = labels.repeat_interleave(size // 8, 1)
+            sample = SegDataSample(
+                metainfo=dict(
+                    img_shape=(size, size),
+                    audio_labels=tuple(k for k in own or () if k),
+                )
+            )
+            sample.gt_sem_seg = PixelData(data=labels[None])
+            samples.append(sample)
+        return samples
+
+    return make
+
+
+@pytest.fixture
+def shared_points(monkeypatch):
+    """Give every mask the same random points, however they are drawn.
+
+    Mask2Former draws them mask by mask, image by image or all at once, which
+    would be the only difference between two ways to the same loss.
+    """
+    rand = torch.rand
+
+    def same(*size, **kwargs):
+        size = tuple(size[0]) if len(size) == 1 else size
+        state = torch.get_rng_state()
+        torch.manual_seed(sum(size[1:]))
+        drawn = rand(1, *size[1:], **kwargs).expand(size).clone()
+        torch.set_rng_state(state)
+        return drawn
+
+    monkeypatch.setattr(torch, 'rand', same)
 
 
 class Recorded(Exception):
