@@ -34,6 +34,10 @@ model = dict(
     ),
 )
 """
+# Mixtures are to learn within a handful of steps.
+MIXTURES = """
+model['decode_head']['classifier'] = dict(em_interval=2)
+"""
 CONFIG = """
 _base_ = ['cpm.py']
 custom_imports = dict(
@@ -235,6 +239,12 @@ for name, config in (('base', sys.argv[1]), ('cpm', sys.argv[2])):
                 losses=share(losses),
                 losses_together=losses_together,
             )
+    if name == 'cpm':
+        mixtures = wrapped.module.decode_head.cls_embed
+        results['mixtures'] = dict(
+            updates=int(mixtures.num_updates.sum()),
+            members=int(mixtures.count.sum()),
+        )
 if RANK == 0:
     print('RESULTS', json.dumps(results), flush=True)
 del local, wrapped
@@ -306,7 +316,10 @@ def ranks(tmp_path_factory):
     write_sounding_scenes(data, size=64, clips=(2, 1, 1), workers=0)
     for name in ('cpm_base', 'cpm'):
         config = ROOT / f'configs/cpm/{name}_r18_scenes.py'
-        (folder / f'{name}.py').write_text(MODEL.format(config=str(config)))
+        text = MODEL.format(config=str(config))
+        if name == 'cpm':
+            text += MIXTURES
+        (folder / f'{name}.py').write_text(text)
     (folder / 'config.py').write_text(CONFIG.format(data=str(data)))
     (folder / 'steps.py').write_text(STEPS)
     (folder / 'rank_report.py').write_text(RANK_REPORT)
@@ -450,6 +463,15 @@ def test_gradients_are_the_means_of_the_ranks(steps, model, case):
     assert result['finite'] and result['nonzero']
     assert result['ranks_agree'] and result['is_mean']
     assert result['different'] == []
+
+
+def test_mixtures_have_learnt_from_both_ranks(steps):
+    """All 4 queries of 2 frames on 2 ranks in 4 steps.
+
+    Mixtures and bank are among what is not "different" after each case.
+    """
+    assert steps['mixtures']['updates'] > 0
+    assert steps['mixtures']['members'] == 2 * 2 * 4 * 4
 
 
 def test_two_ranks_are_one_with_twice_the_frames(steps):

@@ -58,7 +58,7 @@ def test_averaged_weights_go_with_the_newest_mixtures(model, make_batch):
 
 def test_bfloat16_teaches_mixtures_in_float32(model, make_batch):
     optimizer = torch.optim.SGD(model.parameters(), lr=1e-3)
-    wrapper = CPUAmpOptimWrapper(optimizer=optimizer, dtype='bfloat16')
+    wrapper = CPUAmpOptimWrapper(optimizer=optimizer)
     for seed in range(4):
         logged = model.train_step(make_batch(seed=seed), wrapper)
         assert all(torch.as_tensor(v).isfinite() for v in logged.values())
