@@ -1,3 +1,4 @@
+from .avsbench_object import AVSBenchObjectDataset
 from .avsbench_semantic import AVSBenchSemanticDataset
 from .base_avs_dataset import BaseAVSDataset
 from .counterfactual_audio import CounterfactualAudioDataset
@@ -15,15 +16,20 @@ from .transforms import (
     CutAudioToFrame,
     LoadAudioFromFile,
     LoadAVSAnnotations,
+    LoadBinaryAnnotations,
     LoadFrameFromFile,
     LoadOffscreenAudio,
+    LoadSoundSources,
+    LoadTranslatedAnnotations,
     PackAVSInputs,
     RandomRescale,
     RecordSoundingClasses,
     SwapStereoOnFlip,
 )
+from .vpo import VPODataset
 
 __all__ = [
+    'AVSBenchObjectDataset',
     'AVSBenchSemanticDataset',
     'AudioReadError',
     'BaseAVSDataset',
@@ -36,12 +42,16 @@ __all__ = [
     'LabelReadError',
     'LoadAVSAnnotations',
     'LoadAudioFromFile',
+    'LoadBinaryAnnotations',
     'LoadFrameFromFile',
     'LoadOffscreenAudio',
+    'LoadSoundSources',
+    'LoadTranslatedAnnotations',
     'PackAVSInputs',
     'RandomRescale',
     'RecordSoundingClasses',
     'SampleReadError',
     'SoundingScenesDataset',
     'SwapStereoOnFlip',
+    'VPODataset',
 ]

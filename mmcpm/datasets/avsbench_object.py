@@ -1,0 +1,197 @@
+"""AVSBench-Object (S4 and MS3): what sounds, whatever it is.
+
+Zhou et al., "Audio-Visual Segmentation", ECCV 2022; layout as distributed by
+https://github.com/OpenNLPLab/AVSBench.
+"""
+
+import os.path as osp
+
+from mmseg.registry import DATASETS
+
+from .avsbench_metadata import SPLITS, read_text
+from .avsbench_semantic import FRAME_SAMPLINGS
+from .base_avs_dataset import BaseAVSDataset
+from .errors import DatasetIndexError
+from .index_table import check_present, check_root
+from .object_metadata import ObjectClip, read_object_metadata
+
+SUBSETS = ('s4', 'ms3')
+FRAMES_PER_CLIP = 5
+
+
+@DATASETS.register_module()
+class AVSBenchObjectDataset(BaseAVSDataset):
+    """AVSBench-Object, one labelled frame of a five-second clip per sample.
+
+    .. code-block:: none
+
+        Single-source/                          S4: one sounding object
+        ├── s4_meta_data.csv
+        └── s4_data/
+            ├── visual_frames/<split>/<category>/<name>/<name>_1.png ... _5
+            ├── gt_masks/<split>/<category>/<name>/<name>_1.png ... _5
+            └── audio_wav/<split>/<category>/<name>.wav
+        Multi-sources/                          MS3: several sounding objects
+        ├── ms3_meta_data.csv
+        └── ms3_data/
+            ├── visual_frames/<name>/<name>.mp4_1.png ... _5    no split
+            ├── gt_masks/<split>/<name>/<name>_1.png ... _5
+            └── audio_wav/<split>/<name>.wav
+
+    Files count frames from 1; ``frame_index`` and ``sample_id`` count from 0,
+    as everywhere in mmcpm: frame ``i`` is in the files ``_{i + 1}`` and hears
+    the seconds ``[i, i + 1)``. Every frame is labelled, but in the training
+    clips of S4 only the first.
+
+    In the mask files 255 means "sounds", it is no value to ignore: load them
+    with ``LoadBinaryAnnotations``.
+
+    Args:
+        data_root (str): Folder that holds the index file and ``s4_data`` or
+            ``ms3_data``.
+        subset (str): 's4' or 'ms3'.
+        split (str): 'train', 'val' or 'test'. Defaults to 'train'.
+        frame_sampling (str, optional): 'random': one sample per clip, a
+            labelled frame drawn for every epoch (see ``set_epoch``). 'all':
+            one sample per labelled frame. Defaults to None: 'random' for
+            training on 'train', 'all' otherwise, where it is the only choice.
+        metadata_file (str, optional): Defaults to None: 's4_meta_data.csv'
+            or 'ms3_meta_data.csv'.
+        test_mode (bool): Whether samples are for evaluation. Defaults to
+            False.
+        kwargs: ``seed`` and ``skip_unreadable`` of ``BaseAVSDataset``;
+            ``pipeline``, ``indices``, ``lazy_init`` and the others of
+            ``BaseSegDataset``.
+    """
+
+    METAINFO = {
+        'classes': ('background', 'sounding'),
+        'palette': [[0, 0, 0], [128, 0, 0]],
+    }
+
+    def __init__(
+        self,
+        *,
+        data_root: str,
+        subset: str,
+        split: str = 'train',
+        frame_sampling: str | None = None,
+        metadata_file: str | None = None,
+        test_mode: bool = False,
+        **kwargs,
+    ) -> None:
+        if subset not in SUBSETS:
+            raise ValueError(
+                f'subset must be one of {SUBSETS}, got {subset!r}'
+            )
+        if split not in SPLITS:
+            raise ValueError(f'split must be one of {SPLITS}, got {split!r}')
+        trains = split == 'train' and not test_mode
+        if frame_sampling is None:
+            frame_sampling = 'random' if trains else 'all'
+        if frame_sampling not in FRAME_SAMPLINGS or (
+            frame_sampling == 'random' and not trains
+        ):
+            raise ValueError(
+                f'frame_sampling={frame_sampling!r} with split={split!r} and '
+                f'test_mode={test_mode}: expected one of {FRAME_SAMPLINGS}, '
+                "and 'all' for every evaluation, which scores all frames"
+            )
+        self.subset = subset
+        self.split = split
+        self.frame_sampling = frame_sampling
+        kwargs.setdefault('img_suffix', '.png')
+        super().__init__(
+            ann_file=metadata_file or f'{subset}_meta_data.csv',
+            data_root=data_root or '',
+            test_mode=test_mode,
+            **kwargs,
+        )
+
+    def load_data_list(self) -> list[dict]:
+        """Read the metadata and check what lies beside it.
+
+        Returns:
+            list[dict]: One item per sample, in the order of the metadata and
+            by frame: ``uid``, ``name``, ``category``, ``frames``.
+
+        Raises:
+            DatasetNotFoundError: If the data root, the index file or a folder
+                of masks is missing (local storage only).
+            DatasetIndexError: If the index file is not as expected, or no
+                clip is left.
+        """
+        if self.is_local:
+            index_file = osp.relpath(self.ann_file, self.data_root or '.')
+            check_root(
+                self.data_root,
+                [index_file],
+                f'{index_file} and {self.subset}_data/ with visual_frames, '
+                'gt_masks and audio_wav',
+            )
+        rows = read_object_metadata(
+            read_text(self.ann_file, self.backend_args),
+            self.ann_file,
+            self.subset,
+        )
+        clips = [clip for clip in rows if clip.split == self.split]
+        if not clips:
+            raise DatasetIndexError(
+                f'{self.ann_file}: none of its {len(rows)} rows is of the '
+                f'split {self.split!r}. Restore it from the '
+                "dataset's archive."
+            )
+        if self.is_local:
+            check_present(
+                [self._folder('gt_masks', self.split, c.uid) for c in clips],
+                f'folders of masks ({self.subset}, {self.split})',
+                'Unpack the dataset again, or remove the rows of these clips '
+                f'from {self.ann_file}.',
+            )
+        return [item for clip in clips for item in self._items(clip)]
+
+    def _items(self, clip: ObjectClip) -> list[dict]:
+        """Make the items of the data list that stand for a clip."""
+        only_first = self.subset == 's4' and clip.split == 'train'
+        frames = (0,) if only_first else tuple(range(FRAMES_PER_CLIP))
+        draws = self.frame_sampling == 'random'
+        return [
+            {'uid': clip.uid, 'name': clip.name, 'frames': choice}
+            for choice in ([frames] if draws else [(i,) for i in frames])
+        ]
+
+    def frame_info(self, item: dict, frame_index: int) -> dict:
+        """Describe one frame of a clip.
+
+        Args:
+            item (dict): Item of the data list.
+            frame_index (int): The second of the clip, from 0.
+
+        Returns:
+            dict: Paths of frame, mask and audio, ``sample_id``, ``uid``
+            (``<category>/<name>`` in S4, where folders are told so, and
+            ``<name>`` in MS3) and ``subset``.
+        """
+        uid, name = item['uid'], item['name']
+        number = frame_index + 1
+        if self.subset == 's4':
+            frames = self._folder('visual_frames', self.split, uid)
+            frame = f'{name}_{number}'
+        else:
+            frames = self._folder('visual_frames', uid)
+            frame = f'{name}.mp4_{number}'
+        masks = self._folder('gt_masks', self.split, uid)
+        return {
+            'img_path': osp.join(frames, frame + self.img_suffix),
+            'seg_map_path': osp.join(
+                masks, f'{name}_{number}{self.seg_map_suffix}'
+            ),
+            'audio_path': self._folder('audio_wav', self.split, f'{uid}.wav'),
+            'sample_id': f'{uid}/{frame_index}',
+            'uid': uid,
+            'subset': self.subset,
+        }
+
+    def _folder(self, *names: str) -> str:
+        """Make a path under the folder of the data."""
+        return osp.join(self.data_root, f'{self.subset}_data', *names)

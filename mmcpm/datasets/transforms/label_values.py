@@ -1,0 +1,215 @@
+"""Label files whose values are no class ids: greys, and ids of COCO."""
+
+import io
+
+import mmengine.fileio as fileio
+import numpy as np
+from mmseg.registry import TRANSFORMS
+from PIL import Image, UnidentifiedImageError
+
+from ..errors import LabelReadError, why
+from .frame_loading import LoadAVSAnnotations
+
+
+def binary_mask(grey: np.ndarray, threshold: int) -> np.ndarray:
+    """Tell foreground from background in a grey picture.
+
+    Args:
+        grey (np.ndarray): uint8 ``[H, W]``.
+        threshold (int): The highest value of the background.
+
+    Returns:
+        np.ndarray: 1 where it is brighter, else 0, uint8 ``[H, W]``.
+
+    Raises:
+        ValueError: If something is drawn, but nothing above the threshold:
+            the mask would silently become empty.
+    """
+    mask = grey > threshold
+    if (brightest := grey.max()) and not mask.any():
+        raise ValueError(
+            f'its brightest value is {brightest}, so that nothing would '
+            'count as sounding'
+        )
+    return mask.astype(np.uint8)
+
+
+def translate_labels(
+    values: np.ndarray, classes_by_value: dict[int, int], ignore_index: int
+) -> np.ndarray:
+    """Turn the values of a label file into class ids, all at once.
+
+    One value after another would do harm: where car is 3 in the file and 5
+    among the classes, and airplane is 5 and 1, cars would end as airplanes.
+
+    Args:
+        values (np.ndarray): Integers ``[H, W]``.
+        classes_by_value (dict[int, int]): From value to class id.
+        ignore_index (int): A value that stays what it is.
+
+    Returns:
+        np.ndarray: Class ids, uint8 ``[H, W]``.
+
+    Raises:
+        ValueError: If it is not ``[H, W]``, or if it holds other values. The
+            message tells what arrived.
+    """
+    if values.ndim != 2:
+        raise ValueError(
+            f'it holds an array of shape {values.shape}, a colour picture'
+        )
+    table = np.full(256, -1, np.int16)
+    table[list(classes_by_value)] = list(classes_by_value.values())
+    table[ignore_index] = ignore_index
+    inside = (values >= 0) & (values < len(table))
+    labels = table[np.where(inside, values, 0)]
+    unknown = ~inside | (labels < 0)
+    if unknown.any():
+        strange = np.unique(values[unknown])
+        listed = ', '.join(map(str, strange[:5]))
+        more = ', ...' if len(strange) > 5 else ''
+        raise ValueError(f'it holds the values {listed}{more}')
+    return labels.astype(np.uint8)
+
+
+class _LoadLabelValues(LoadAVSAnnotations):
+    """Load a label map whose values are to be translated."""
+
+    def _read_labels(self, data: bytes, results: dict) -> np.ndarray:
+        """Decode a file to class ids, uint8 ``[H, W]``."""
+        raise NotImplementedError
+
+    def _expected(self, results: dict) -> str:
+        """Tell what the file should be."""
+        raise NotImplementedError
+
+    def _load_seg_map(self, results: dict) -> None:
+        """Add the label map of ``results['seg_map_path']``."""
+        path = results['seg_map_path']
+        try:
+            data = fileio.get(path, backend_args=self.backend_args)
+            if not data:
+                raise ValueError('the file is empty (0 bytes)')
+            labels = self._read_labels(data, results)
+        # Pillow tells of a broken PNG file with a SyntaxError.
+        except (OSError, ValueError, SyntaxError) as error:
+            raise LabelReadError(
+                f'Cannot use the label file {path}: {why(error)}. Expected '
+                f'{self._expected(results)}'
+            ) from error
+        shape = tuple(results.get('img_shape', labels.shape))
+        if labels.shape != shape:
+            raise LabelReadError(
+                f'The label file {path} is {labels.shape[0]} x '
+                f'{labels.shape[1]} (height x width), its frame '
+                f'{results.get("img_path")} is {shape[0]} x {shape[1]}. Take '
+                'both from the same copy of the dataset.'
+            )
+        results['gt_seg_map'] = self._rename(labels, results.get('label_map'))
+        results.setdefault('seg_fields', []).append('gt_seg_map')
+
+
+@TRANSFORMS.register_module()
+class LoadBinaryAnnotations(_LoadLabelValues):
+    """Load a black and white mask: 1 where it is white, 255 included.
+
+    The masks of AVSBench-Object. A value to ignore does not exist in them.
+    Grey, black and white, and palette files are read as the grey they show.
+
+    Required Keys:
+
+    - seg_map_path
+    - label_map (dict, optional): From class ids to those of the model.
+    - img_shape (optional): The mask must have this size.
+
+    Added Keys:
+
+    - seg_fields (list)
+    - gt_seg_map (np.ndarray): uint8 ``[H, W]``, 0 or 1.
+
+    Args:
+        threshold (int): The highest grey of the background. Defaults to 127.
+        kwargs: Arguments of ``LoadAVSAnnotations``.
+    """
+
+    def __init__(self, *, threshold: int = 127, **kwargs) -> None:
+        if not 0 <= threshold < 255:
+            raise ValueError(
+                f'threshold must be a grey in 0..254, got {threshold}'
+            )
+        super().__init__(**kwargs)
+        self.threshold = threshold
+
+    def _read_labels(self, data: bytes, results: dict) -> np.ndarray:
+        """Decode a file to 0 and 1."""
+        try:
+            image = Image.open(io.BytesIO(data))
+        except UnidentifiedImageError:
+            raise ValueError(
+                f'{len(data)} bytes arrived and could not be decoded'
+            ) from None
+        if image.mode not in ('1', 'L'):
+            colours = np.asarray(image.convert('RGB'))
+            if (colours != colours[..., :1]).any():
+                raise ValueError(
+                    f'it is a colour picture (mode {image.mode}) with other '
+                    'colours than greys'
+                )
+            image = image.convert('RGB')
+        # A black and white picture becomes 0 and 255 here.
+        return binary_mask(np.asarray(image.convert('L')), self.threshold)
+
+    def _expected(self, results: dict) -> str:
+        """Tell what the file should be."""
+        return (
+            'a whole black and white mask with 255 (any value above '
+            f'{self.threshold}) where the object sounds: the files of the '
+            "folder gt_masks. Restore it from the dataset's archive, or set "
+            'threshold of LoadBinaryAnnotations if your masks are scaled '
+            'otherwise.'
+        )
+
+    def __repr__(self) -> str:
+        return (
+            f'{self.__class__.__name__}(threshold={self.threshold}, '
+            f'backend_args={self.backend_args})'
+        )
+
+
+@TRANSFORMS.register_module()
+class LoadTranslatedAnnotations(_LoadLabelValues):
+    """Load a label map and translate its values to class ids.
+
+    The masks of VPO hold ids of COCO's categories.
+
+    Required Keys:
+
+    - seg_map_path
+    - label_values (dict[int, int]): From value in the file to class id.
+    - label_map (dict, optional): From class ids to those of the model.
+    - img_shape (optional): The label map must have this size.
+
+    Added Keys:
+
+    - seg_fields (list)
+    - gt_seg_map (np.ndarray): uint8 ``[H, W]``.
+
+    Args:
+        kwargs: Arguments of ``LoadAVSAnnotations``.
+    """
+
+    def _read_labels(self, data: bytes, results: dict) -> np.ndarray:
+        """Decode a file and translate its values."""
+        return translate_labels(
+            self._decode(data), results['label_values'], self.ignore_index
+        )
+
+    def _expected(self, results: dict) -> str:
+        """Tell what the file should be."""
+        values = ', '.join(map(str, sorted(results['label_values'])))
+        return (
+            'a whole single-channel image that holds only the values '
+            f'{values} (or {self.ignore_index}). Restore it from the '
+            "dataset's archive, or use the dataset class and layout that "
+            'belong to these labels.'
+        )

@@ -1,0 +1,180 @@
+"""The sound of a VPO image: recordings, each placed where its object is.
+
+Chen et al., "Unraveling Instance Associations: A Closer Look for Audio-Visual
+Segmentation" (CAVP), CVPR 2024: an image is given the centre three seconds of
+a recording per sounding object, panned by the object's horizontal position.
+"""
+
+from collections.abc import Sequence
+
+import mmengine.fileio as fileio
+import numpy as np
+from mmseg.registry import TRANSFORMS
+
+from ..errors import SampleReadError, why
+from .audio import cut_window
+from .loading import (
+    LoadAudioFromFile,
+    convert_channels,
+    decode_audio,
+    resample_audio,
+)
+
+
+def cut_centre(audio: np.ndarray, length: int) -> tuple[np.ndarray, int]:
+    """Cut the middle; a shorter sound is kept and continued with zeros.
+
+    Args:
+        audio (np.ndarray): Waveform, float32 ``[channels, samples]``.
+        length (int): Samples of the window.
+
+    Returns:
+        tuple[np.ndarray, int]: The window ``[channels, length]``, a copy, and
+        how many of its samples come from ``audio``.
+    """
+    start = max((audio.shape[1] - length) // 2, 0)
+    return cut_window(audio, start, length)
+
+
+def mix_sources(
+    sources: Sequence[np.ndarray], positions: Sequence[float]
+) -> np.ndarray:
+    """Place mono sounds between left and right and add them.
+
+    Left is ``w (1 - p)`` and right ``w p``; the sum is not renormalised, and
+    left and right together are the sum of the sounds.
+
+    Args:
+        sources (Sequence[np.ndarray]): Waveforms, float32 ``[1, samples]``.
+        positions (Sequence[float]): 0 for the left border of the image, 1
+            for the right one.
+
+    Returns:
+        np.ndarray: Waveform, float32 ``[2, samples]``.
+    """
+    return sum(
+        source * np.array([[1 - position], [position]], np.float32)
+        for source, position in zip(sources, positions, strict=True)
+    )
+
+
+@TRANSFORMS.register_module()
+class LoadSoundSources(LoadAudioFromFile):
+    """Load the recordings of an image's sounding objects and mix them.
+
+    Every recording is made mono, resampled and cut to its centre before it
+    is placed. Mono sound is the sum of the recordings, wherever their objects
+    are. Where ``audio_sources`` is missing, ``audio_path`` is a finished
+    mixture, cut alike.
+
+    Required Keys:
+
+    - audio_sources (list[tuple[str, float | None]], optional): Path and
+      horizontal position in 0..1 of every recording.
+    - audio_path (if there are no sources)
+    - mono_audio_path (optional): Used instead of ``audio_path`` for mono.
+
+    Added Keys:
+
+    - audio (np.ndarray): float32 ``[channels, seconds * sample_rate]``.
+    - sample_rate (int): in Hz.
+    - audio_valid_samples (int): Samples that are not padding.
+
+    Args:
+        sample_rate (int): The rate in Hz to resample to. Defaults to 16000.
+        channels (str): 'mono' or 'stereo'. Defaults to 'stereo'.
+        seconds (float): Length of the sound. Defaults to 3.0.
+        backend_args (dict, optional): Arguments of the
+            ``mmengine.fileio`` backend. Defaults to None.
+    """
+
+    def __init__(
+        self,
+        *,
+        sample_rate: int = 16000,
+        channels: str = 'stereo',
+        seconds: float = 3.0,
+        backend_args: dict | None = None,
+    ) -> None:
+        if not seconds > 0:
+            raise ValueError(f'seconds must be positive, got {seconds}')
+        super().__init__(
+            sample_rate=sample_rate,
+            channels=channels,
+            backend_args=backend_args,
+        )
+        self.seconds = seconds
+
+    def transform(self, results: dict) -> dict:
+        """Load and mix the sounds of a sample.
+
+        Args:
+            results (dict): Result dict of the dataset.
+
+        Returns:
+            dict: The same, with ``audio``, ``sample_rate`` and
+            ``audio_valid_samples``.
+
+        Raises:
+            SampleReadError: If a file is missing, empty, truncated or not
+                finite, or if positions are wanted and not known.
+        """
+        sources = results.get('audio_sources')
+        if sources is None:
+            path = results['audio_path']
+            if self.channels == 'mono':
+                path = results.get('mono_audio_path', path)
+            audio, valid = self._read(path, self.channels)
+        else:
+            windows, numbers = zip(
+                *(self._read(path, 'mono') for path, _ in sources),
+                strict=True,
+            )
+            valid = max(numbers)
+            if self.channels == 'stereo':
+                audio = mix_sources(windows, self._positions(sources))
+            else:
+                audio = np.sum(windows, axis=0, dtype=np.float32)
+        results['audio'] = audio
+        results['audio_valid_samples'] = valid
+        results['sample_rate'] = self.sample_rate
+        return results
+
+    def _read(self, path: str, channels: str) -> tuple[np.ndarray, int]:
+        """Read a file, resample it and cut its centre."""
+        try:
+            data = fileio.get(path, backend_args=self.backend_args)
+            audio, rate = decode_audio(data)
+            audio = convert_channels(audio, channels)
+        except (OSError, ValueError) as error:
+            raise SampleReadError(
+                f'Cannot read the audio file {path}: {why(error)}. Expected a '
+                'whole wav, flac, ogg or mp3 file; restore it from the '
+                "dataset's archive.",
+                path,
+            ) from error
+        return cut_centre(
+            resample_audio(audio, rate, self.sample_rate),
+            round(self.seconds * self.sample_rate),
+        )
+
+    @staticmethod
+    def _positions(sources: Sequence[tuple]) -> list[float]:
+        """List the positions, and refuse unknown ones."""
+        for path, position in sources:
+            if position is None:
+                raise SampleReadError(
+                    f'{path}: stereo sound needs the position of the object, '
+                    'and the index file has no column audio_pos. Use the '
+                    'files vpo_*_data_stereo.csv of the dataset, or '
+                    "LoadSoundSources(channels='mono').",
+                    path,
+                )
+        return [position for _, position in sources]
+
+    def __repr__(self) -> str:
+        return (
+            f'{self.__class__.__name__}(sample_rate={self.sample_rate}, '
+            f"channels='{self.channels}', seconds={self.seconds}, "
+            f'backend_args={self.backend_args})'
+        )
