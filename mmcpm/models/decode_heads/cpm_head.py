@@ -5,6 +5,8 @@ classes that sound go through one decoder. Only the learnt queries are used
 for testing.
 """
 
+from collections.abc import Iterable
+
 import torch
 import torch.nn as nn
 from mmdet.utils import reduce_mean
@@ -155,10 +157,26 @@ class CPMHead(AVMask2FormerHead):
                 found = list(data_sample.metainfo['audio_labels'])
             else:
                 found = data_sample.gt_sem_seg.data.unique().tolist()
-            kept = [k for k in found if k not in (0, self.ignore_index)]
-            self.check_classes(kept, data_sample.metainfo)
+            kept = self.known_classes(found, data_sample.metainfo)
             classes.append(([0] if self.prompt_background else []) + kept)
         return classes
+
+    def known_classes(self, found: Iterable[int], meta: dict) -> list[int]:
+        """Keep foreground classes; refuse those out of range.
+
+        Args:
+            found (Iterable[int]): Class ids of a frame.
+            meta (dict): Its meta information.
+
+        Returns:
+            list[int]: Without background and what is to be ignored.
+
+        Raises:
+            ValueError: Names the frame and the class ids.
+        """
+        kept = [k for k in found if k not in (0, self.ignore_index)]
+        self.check_classes(kept, meta)
+        return kept
 
     def loss(
         self,
@@ -245,6 +263,7 @@ class CPMHead(AVMask2FormerHead):
                     embedding[:, first:],
                     labels,
                     valid,
+                    self._accounted(batch_data_samples, prompted),
                     pixels,
                     targets,
                     mixed_audio,
@@ -256,6 +275,24 @@ class CPMHead(AVMask2FormerHead):
         scores = predictions.class_scores[-1, :, first:]
         losses.update(self._health(scores, labels, valid))
         return losses
+
+    def _accounted(
+        self,
+        batch_data_samples: list[SegDataSample],
+        prompted: list[list[int]],
+    ) -> list[bool]:
+        """Tell for which images every class that sounds is prompted."""
+        return [
+            set(
+                self.known_classes(
+                    sample.metainfo.get('audio_labels', ()), sample.metainfo
+                )
+            )
+            <= set(classes)
+            for sample, classes in zip(
+                batch_data_samples, prompted, strict=True
+            )
+        ]
 
     def _learn(
         self,
@@ -283,6 +320,7 @@ class CPMHead(AVMask2FormerHead):
         embedding: Tensor,
         labels: Tensor,
         valid: Tensor,
+        accounted: list[bool],
         pixels: PixelTokens,
         targets: FrameTargets,
         mixed_audio: MixedAudio,
@@ -293,6 +331,8 @@ class CPMHead(AVMask2FormerHead):
             embedding (Tensor): Of the prompts, ``[B, K, C]``.
             labels (Tensor): Their classes, ``[B, K]``.
             valid (Tensor): ``[B, K]`` bool.
+            accounted (list[bool]): Whether all that sounds in an image is
+                prompted.
             pixels (PixelTokens): Of the images.
             targets (FrameTargets): Label maps.
             mixed_audio (MixedAudio): What the prompts heard.
@@ -310,8 +350,9 @@ class CPMHead(AVMask2FormerHead):
         # Background makes no sound. And prompts of some of the classes
         # cannot account for the sound of all.
         sounding = valid & (labels > 0)
-        missing = ((labels > 0) & ~valid).any(1, keepdim=True)
-        recovered = sounding & mixed_audio.mixed[:, None] & ~missing
+        missing = ((labels > 0) & ~valid).any(1)
+        whole = torch.tensor(accounted).to(missing.device) & ~missing
+        recovered = sounding & (mixed_audio.mixed & whole)[:, None]
         losses = {
             'loss_acp': self.loss_acp(logits, mixed_audio.ratio, recovered)
         }

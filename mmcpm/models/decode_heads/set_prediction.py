@@ -246,7 +246,8 @@ class SetPrediction:
         count, num_layers = self.num_queries, len(labels)
         class_weight = terms.classes.new_tensor(self.class_weight)
         weight = class_weight[labels[:, :, :count]].sum((1, 2))
-        # Over all ranks: the same collective on each, whatever it holds.
+        # Over all ranks: the same collective on each, whatever it holds. A
+        # frame without any class counts nothing here, and one in mmdet.
         masks = reduce_mean(terms.masks.new_tensor(num_matched / num_layers))
         masks = masks.clamp(min=1.0)
         columns = {

@@ -190,14 +190,15 @@ class AVEncoderDecoder(EncoderDecoder):
 
     def _sounding(self, data_samples: list[SegDataSample]) -> Tensor:
         """Foreground classes of the samples, ``[B, classes]`` bool."""
-        # Those of the whole frame if they are known: what the crop has lost
-        # sounds on.
-        classes = [
-            list(sample.metainfo.get('audio_labels', ()))
-            for sample in data_samples
-        ]
-        if not all('audio_labels' in s.metainfo for s in data_samples):
-            classes = self.decode_head.sounding_classes(data_samples)
+        head = self.decode_head
+        if all('audio_labels' in s.metainfo for s in data_samples):
+            # Of the whole frame: what the crop has lost sounds on.
+            classes = [
+                head.known_classes(s.metainfo['audio_labels'], s.metainfo)
+                for s in data_samples
+            ]
+        else:
+            classes = head.sounding_classes(data_samples)
         labels = torch.zeros(len(classes), self.num_classes, dtype=torch.bool)
         for row, found in zip(labels, classes, strict=True):
             row[[k for k in found if k > 0]] = True
