@@ -5,71 +5,16 @@ whole dataset before anything is divided. A frame's share is a confusion matrix
 of integers, so the result does not depend on batch size, order or ranks.
 """
 
-import logging
-from collections.abc import Sequence
-
 import numpy as np
-import torch
-from mmengine.dist import all_gather_object, is_main_process
-from mmengine.evaluator import BaseMetric
+from mmengine.dist import is_main_process
 from mmengine.logging import print_log
 from mmseg.registry import METRICS
 
+from .confusion import frame_confusion
+from .frame_metric import FrameMetric
 from .tables import class_table, group_table
 
 F_BETA_SQUARED = 0.3
-
-
-def frame_confusion(
-    prediction: np.ndarray | torch.Tensor,
-    label: np.ndarray | torch.Tensor,
-    num_classes: int,
-    ignore_index: int = 255,
-    sample_id: str = 'this frame',
-) -> np.ndarray:
-    """Count the pixels of one frame by labelled and predicted class.
-
-    Args:
-        prediction (np.ndarray | torch.Tensor): Predicted class of each pixel,
-            any integer dtype, shape (H, W) or (1, H, W).
-        label (np.ndarray | torch.Tensor): Labelled class of each pixel, any
-            integer dtype, shape (H, W) or (1, H, W).
-        num_classes (int): Number of classes K, background included.
-        ignore_index (int): Label of the pixels that are left out.
-        sample_id (str): Name of the frame, for error messages.
-
-    Returns:
-        np.ndarray: Pixel counts, int64, shape (K, K); rows are labels,
-        columns are predictions.
-
-    Raises:
-        TypeError: If a map does not hold integers.
-        ValueError: If the shapes differ, or if a pixel that is not ignored
-            is labelled or predicted outside ``[0, num_classes)``.
-    """
-    prediction = _integer_map(prediction, 'prediction', sample_id)
-    label = _integer_map(label, 'label', sample_id)
-    if prediction.shape != label.shape:
-        raise ValueError(
-            f'{sample_id}: the prediction has shape {prediction.shape}, its '
-            f'label {label.shape} (height, width). Predictions must be '
-            'resized to the size of the label before they are scored.'
-        )
-    kept = label != ignore_index
-    prediction, label = prediction[kept], label[kept]
-    for name, values in (('label', label), ('prediction', prediction)):
-        wrong = values[(values < 0) | (values >= num_classes)]
-        if wrong.size:
-            raise ValueError(
-                f'{sample_id}: the {name} holds the value {wrong[0]}, '
-                f'expected 0 to {num_classes - 1} ({num_classes} classes; '
-                f"label {ignore_index} is ignored). Check that the head's "
-                'num_classes and the label files belong to this dataset.'
-            )
-    # int64 before multiplying: uint8 maps would overflow.
-    pairs = label.astype(np.int64) * num_classes + prediction.astype(np.int64)
-    counts = np.bincount(pairs, minlength=num_classes**2).astype(np.int64)
-    return counts.reshape(num_classes, num_classes)
 
 
 def per_class_scores(confusion: np.ndarray) -> dict[str, np.ndarray]:
@@ -145,7 +90,7 @@ def scores_from_confusion(
 
 
 @METRICS.register_module()
-class DatasetIoUFMetric(BaseMetric):
+class DatasetIoUFMetric(FrameMetric):
     """Dataset-level mIoU and F-beta of all frames and of groups of frames.
 
     Frames whose data sample states ``sources`` (``'ss'``: one sounding
@@ -154,16 +99,11 @@ class DatasetIoUFMetric(BaseMetric):
     ``dataset/F1``, ``dataset/FDR``, ``dataset/aAcc`` and the same names after
     ``dataset/ss/`` and ``dataset/ms/``; values lie in [0, 1].
 
-    A frame that several ranks scored (samplers repeat frames to give every
-    rank the same number) counts once, told by its ``sample_id``.
-
     Args:
         absent_as_zero (bool): Whether classes that were neither labelled nor
             predicted count as 0 in ``mIoU``, as in the published numbers.
         ignore_index (int): Label of the pixels that are left out.
-        collect_device (str): Not used: results are gathered through the
-            process group, without temporary files.
-        prefix (str, optional): Replaces the prefix ``'dataset'``.
+        **kwargs: Of :class:`FrameMetric`.
     """
 
     default_prefix = 'dataset'
@@ -173,78 +113,42 @@ class DatasetIoUFMetric(BaseMetric):
         *,
         absent_as_zero: bool = True,
         ignore_index: int = 255,
-        collect_device: str = 'cpu',
-        prefix: str | None = None,
+        **kwargs,
     ) -> None:
-        super().__init__(collect_device=collect_device, prefix=prefix)
+        super().__init__(**kwargs)
         self.absent_as_zero = absent_as_zero
         self.ignore_index = ignore_index
 
-    def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
-        """Count the pixels of a batch of frames.
+    def count_frame(self, sample: dict, sample_id: str) -> tuple:
+        """Count the pixels of a frame by labelled and predicted class.
 
         Args:
-            data_batch (dict): Not used.
-            data_samples (Sequence[dict]): Frames with ``sample_id``,
-                ``pred_sem_seg`` and ``gt_sem_seg`` (their ``data`` has shape
-                (1, H, W)) and, optionally, ``sources``.
-        """
-        num_classes = len(self.classes)
-        for sample in data_samples:
-            sample_id = sample.get('sample_id') or sample.get('img_path')
-            for field in ('sample_id', 'gt_sem_seg', 'pred_sem_seg'):
-                if field not in sample:
-                    raise ValueError(
-                        f'{sample_id}: the data sample has no {field!r}. '
-                        'Scored frames need a sample_id, a label and a '
-                        'prediction: check that the pipeline loads '
-                        'annotations and ends with PackAVSInputs.'
-                    )
-            confusion = frame_confusion(
-                sample['pred_sem_seg']['data'],
-                sample['gt_sem_seg']['data'],
-                num_classes,
-                ignore_index=self.ignore_index,
-                sample_id=sample_id,
-            ).ravel()
-            # A frame shows few classes: its non-zero entries are some tens
-            # of numbers where the matrix of 71 classes has 5,041.
-            entries = np.flatnonzero(confusion)
-            self.results.append(
-                (sample_id, sample.get('sources'), entries, confusion[entries])
-            )
-
-    def evaluate(self, size: int) -> dict[str, float]:
-        """Score the frames of all ranks.
-
-        mmengine's own collection interleaves the ranks and cuts the list to
-        ``size``. That keeps a repeated frame and drops a real one wherever
-        ranks hold unequal numbers of frames, so frames are gathered whole
-        and repetitions are told by their name. All ranks compute the scores:
-        an error is raised by each of them and none is left waiting.
-
-        Args:
-            size (int): Number of frames of the dataset.
+            sample (dict): With ``pred_sem_seg`` and ``gt_sem_seg`` (their
+                ``data`` has shape (1, H, W)) and, optionally, ``sources``.
+            sample_id (str): Name of the frame.
 
         Returns:
-            dict[str, float]: Scores, the same on all ranks.
+            tuple: ``(sample_id, sources or None, entries, counts)`` with the
+            flat indices and the values of the non-zero confusion counts.
         """
-        parts = all_gather_object(self.results)
-        self.results = []  # Alone, this rank's list is the one gathered.
-        frames = drop_repeated_frames(
-            [frame for part in parts for frame in part], len(self.classes)
-        )
-        if not frames:
-            raise ValueError('No frame was scored: the dataset is empty.')
-        if len(frames) != size and is_main_process():
-            print_log(
-                f'The dataset has {size} frames, but {len(frames)} different '
-                'ones were scored. The scores describe only these.',
-                logger='current',
-                level=logging.WARNING,
-            )
-        metrics = self.compute_metrics(frames)
-        return {f'{self.prefix}/{key}': metrics[key] for key in metrics}
+        confusion = frame_confusion(
+            sample['pred_sem_seg']['data'],
+            sample['gt_sem_seg']['data'],
+            len(self.classes),
+            ignore_index=self.ignore_index,
+            sample_id=sample_id,
+        ).ravel()
+        # A frame shows few classes: its non-zero entries are some tens of
+        # numbers where the matrix of 71 classes has 5,041.
+        entries = np.flatnonzero(confusion)
+        return sample_id, sample.get('sources'), entries, confusion[entries]
+
+    def label_pixels(self, frame: tuple) -> tuple[int, ...]:
+        """How often each class is labelled in a counted frame."""
+        num_classes = len(self.classes)
+        _, _, entries, counts = frame
+        pixels = np.bincount(entries // num_classes, counts, num_classes)
+        return tuple(pixels.tolist())
 
     def compute_metrics(self, results: list) -> dict[str, float]:
         """Sum the frames of each group and score the sums.
@@ -281,17 +185,6 @@ class DatasetIoUFMetric(BaseMetric):
             for key, score in scores[group].items()
         }
 
-    @property
-    def classes(self) -> Sequence[str]:
-        """Sequence[str]: Class names of the dataset, background first."""
-        if not (self.dataset_meta or {}).get('classes'):
-            raise ValueError(
-                "DatasetIoUFMetric needs dataset_meta['classes']. The Runner "
-                'sets it from the METAINFO of the dataset; elsewhere, assign '
-                "metric.dataset_meta = dict(classes=('background', ...))."
-            )
-        return self.dataset_meta['classes']
-
     def _log(self, num_frames: int, confusions: dict, scores: dict) -> None:
         """Print what was measured, how, and the scores."""
         columns = {
@@ -307,56 +200,6 @@ class DatasetIoUFMetric(BaseMetric):
             f'{class_table(self.classes, columns)}\n{group_table(scores)}',
             logger='current',
         )
-
-
-def drop_repeated_frames(frames: list, num_classes: int) -> list:
-    """Keep the first entry of every ``sample_id``.
-
-    Args:
-        frames (list): Tuples as in :meth:`DatasetIoUFMetric.compute_metrics`.
-        num_classes (int): Number of classes K.
-
-    Returns:
-        list: Different frames, in the order given.
-
-    Raises:
-        ValueError: If two entries of one name are labelled differently and
-            so cannot be the same frame.
-    """
-
-    def label_counts(frame: tuple) -> np.ndarray:
-        return np.bincount(frame[2] // num_classes, frame[3], num_classes)
-
-    first = {}
-    for frame in frames:
-        known = first.setdefault(frame[0], frame)
-        if known is not frame and not np.array_equal(
-            label_counts(known), label_counts(frame)
-        ):
-            raise ValueError(
-                f'Two different frames are called {frame[0]!r}: their labels '
-                'differ. Give every frame of the dataset its own sample_id.'
-            )
-    return list(first.values())
-
-
-def _integer_map(
-    values: np.ndarray | torch.Tensor, name: str, sample_id: str
-) -> np.ndarray:
-    """Bring a map of shape (H, W) or (1, H, W) to numpy, shape (H, W)."""
-    if isinstance(values, torch.Tensor):
-        values = values.detach().cpu().numpy()
-    if not np.issubdtype(values.dtype, np.integer):
-        raise TypeError(
-            f'{sample_id}: the {name} must hold class indices '
-            f'(integers), but its dtype is {values.dtype}.'
-        )
-    if values.ndim not in (2, 3) or values.ndim == 3 and len(values) != 1:
-        raise ValueError(
-            f'{sample_id}: the {name} must have shape (H, W) or '
-            f'(1, H, W), got {values.shape}.'
-        )
-    return values.reshape(values.shape[-2:])
 
 
 def _divide(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:

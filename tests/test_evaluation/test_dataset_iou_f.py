@@ -1,30 +1,17 @@
-import json
 import math
-import os
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-from mmengine.evaluator import Evaluator
-from mmengine.structures import PixelData
-from mmseg.registry import METRICS
-from mmseg.structures import SegDataSample
 
-import mmcpm
 from mmcpm.evaluation import (
-    DatasetIoUFMetric,
     frame_confusion,
     per_class_scores,
     scores_from_confusion,
 )
 
-PACKAGE = Path(mmcpm.__file__).parent
 NAN = float('nan')
 
 
@@ -173,78 +160,6 @@ def test_scores_equal_slow_count(frames):
     )
 
 
-# --- frame_confusion at its borders ---
-
-
-def test_rows_are_labels():
-    confusion = frame_confusion(np.array([[2]]), np.array([[1]]), 3)
-    assert confusion.dtype == np.int64
-    assert confusion[1, 2] == 1 and confusion.sum() == 1
-
-
-def test_uint8_maps_of_many_classes_do_not_overflow():
-    confusion = frame_confusion(
-        np.full((2, 2), 70, np.uint8), np.full((2, 2), 69, np.uint8), 71
-    )
-    assert confusion[69, 70] == 4
-
-
-def test_tensors_with_leading_axis():
-    prediction = torch.tensor([[[0, 1]]])
-    assert frame_confusion(prediction, prediction, 2).tolist() == [
-        [1, 0],
-        [0, 1],
-    ]
-
-
-@pytest.mark.parametrize('name', ['label', 'prediction'])
-@pytest.mark.parametrize('value', [3, 200, -1])
-def test_values_out_of_range_are_refused(name, value):
-    maps = {
-        'label': np.zeros((2, 2), np.int64),
-        'prediction': np.zeros((2, 2), np.int64),
-    }
-    maps[name][1, 0] = value
-    with pytest.raises(
-        ValueError, match=rf'clip/7: the {name} holds the value {value}'
-    ):
-        frame_confusion(**maps, num_classes=3, sample_id='clip/7')
-
-
-def test_any_prediction_is_accepted_where_ignored():
-    label = np.array([[255, 0]], np.uint8)
-    prediction = np.array([[99, 0]])
-    assert frame_confusion(prediction, label, 2).tolist() == [[1, 0], [0, 0]]
-
-
-def test_other_ignore_index():
-    label = np.array([[7, 0]], np.uint8)
-    confusion = frame_confusion(label * 0, label, 2, ignore_index=7)
-    assert confusion.sum() == 1
-
-
-def test_shapes_must_agree():
-    with pytest.raises(ValueError, match=r'clip/0.*\(2, 3\).*\(3, 2\)'):
-        frame_confusion(
-            np.zeros((2, 3), int), np.zeros((3, 2), int), 2, sample_id='clip/0'
-        )
-
-
-def test_probabilities_are_refused():
-    with pytest.raises(TypeError, match='clip/0: the prediction.*float32'):
-        frame_confusion(
-            np.zeros((2, 2), np.float32),
-            np.zeros((2, 2), int),
-            2,
-            sample_id='clip/0',
-        )
-
-
-def test_stacked_frames_are_refused():
-    with pytest.raises(ValueError, match=r'\(2, 4, 4\)'):
-        frame_confusion(np.zeros((2, 4, 4), int), np.zeros((4, 4), int), 2)
-
-
 # --- scores_from_confusion at its borders ---
 
 
@@ -278,43 +193,19 @@ def test_confusion_must_be_square():
 
 # --- The metric ---
 
-
-def data_sample(prediction, label, **metainfo):
-    sample = SegDataSample(metainfo=metainfo)
-    sample.gt_sem_seg = PixelData(data=torch.as_tensor(label)[None])
-    sample.pred_sem_seg = PixelData(data=torch.as_tensor(prediction)[None])
-    return sample
+METRIC = dict(type='DatasetIoUFMetric')
 
 
-def example_samples(sources=(None, None, None, None)):
+def example(frame, sources=(None, None, None, None)):
     samples = []
-    for i, (prediction, label) in enumerate(
-        zip(*published_example(), strict=True)
-    ):
-        metainfo = {'sample_id': f'clip/{i}'}
-        if sources[i] is not None:
-            metainfo['sources'] = sources[i]
-        samples.append(data_sample(prediction, label, **metainfo))
+    for i, maps in enumerate(zip(*published_example(), strict=True)):
+        metainfo = {'sources': sources[i]} if sources[i] else {}
+        samples.append(frame(*maps, f'clip/{i}', **metainfo))
     return samples
 
 
-def build_metric(**kwargs):
-    metric = METRICS.build(dict(type='DatasetIoUFMetric', **kwargs))
-    metric.dataset_meta = {'classes': ('background', 'a', 'b', 'c', 'd')}
-    return metric
-
-
-def evaluate(samples, batch_size=1, size=None, **kwargs):
-    metric = build_metric(**kwargs)
-    evaluator = Evaluator(metric)
-    evaluator.dataset_meta = metric.dataset_meta
-    for start in range(0, len(samples), batch_size):
-        evaluator.process(samples[start : start + batch_size])
-    return evaluator.evaluate(len(samples) if size is None else size)
-
-
-def test_metric_keys_name_the_protocol():
-    metrics = evaluate(example_samples())
+def test_metric_keys_name_the_protocol(frame, score):
+    metrics = score(METRIC, example(frame), 5)
     assert metrics == pytest.approx(
         {
             'dataset/mIoU': 0.1204083,
@@ -328,20 +219,21 @@ def test_metric_keys_name_the_protocol():
     )
 
 
-def test_metric_is_not_rounded():
-    assert (
-        evaluate(example_samples())['dataset/mIoU'] == (19 / 49 + 6 / 28) / 5
-    )
+def test_metric_is_not_rounded(frame, score):
+    metrics = score(METRIC, example(frame), 5)
+    assert metrics['dataset/mIoU'] == (19 / 49 + 6 / 28) / 5
 
 
-def test_metric_leaving_absent_classes_out():
-    metrics = evaluate(example_samples(), absent_as_zero=False)
+def test_metric_leaving_absent_classes_out(frame, score):
+    metrics = score(dict(**METRIC, absent_as_zero=False), example(frame), 5)
     assert metrics['dataset/mIoU'] == metrics['dataset/mIoU_present']
 
 
-def test_groups_in_one_pass():
+def test_groups_in_one_pass(frame, score):
     predictions, labels = published_example()
-    metrics = evaluate(example_samples(sources=('ss', 'ms', 'ms', 'ss')))
+    metrics = score(
+        METRIC, example(frame, sources=('ss', 'ms', 'ms', 'ss')), 5
+    )
     assert metrics['dataset/mIoU'] == pytest.approx(0.1204083, abs=2e-7)
     for group, chosen in (('ss', [0, 3]), ('ms', [1, 2])):
         expected = slow_scores(predictions[chosen], labels[chosen], 5)
@@ -350,89 +242,30 @@ def test_groups_in_one_pass():
     assert len(metrics) == 18
 
 
-@settings(max_examples=20, deadline=None)
-@given(order=st.permutations(range(4)), batch_size=st.integers(1, 4))
-def test_order_and_batch_size_do_not_matter(order, batch_size):
-    samples = example_samples(sources=('ss', 'ms', 'ms', 'ss'))
-    shuffled = [samples[i] for i in order]
-    assert evaluate(shuffled, batch_size) == evaluate(samples)
-
-
-def test_repeated_frame_counts_once():
-    samples = example_samples()
-    assert evaluate([*samples, samples[0]], size=4) == evaluate(samples)
-
-
-def test_two_frames_of_one_name_are_refused():
-    samples = example_samples()
-    samples[1].set_metainfo({'sample_id': 'clip/0'})
-    with pytest.raises(ValueError, match="called 'clip/0'"):
-        evaluate(samples)
-
-
-def test_results_are_small():
-    metric = build_metric()
-    label = np.zeros((200, 200), np.int64)
-    metric.process({}, [data_sample(label, label, sample_id='a').to_dict()])
-    ((_, _, entries, counts),) = metric.results
-    assert entries.tolist() == [0] and counts.tolist() == [40000]
-
-
-def test_metric_can_be_used_again():
-    metric = build_metric()
-    samples = [sample.to_dict() for sample in example_samples()]
-    metric.process({}, samples[:1])
-    metric.evaluate(1)
-    metric.process({}, samples)
-    assert metric.evaluate(4)['dataset/aAcc'] == 0.390625
-
-
-@pytest.mark.parametrize(
-    'missing', ['sample_id', 'gt_sem_seg', 'pred_sem_seg']
-)
-def test_missing_field_is_named(missing):
-    sample = example_samples()[0].to_dict()
-    del sample[missing]
-    with pytest.raises(ValueError, match=f"no '{missing}'"):
-        build_metric().process({}, [sample])
-
-
-def test_out_of_range_names_the_frame():
-    sample = data_sample(
-        np.zeros((2, 2), int), np.full((2, 2), 9), sample_id='clip/3'
+@pytest.mark.parametrize('seed', range(200))
+def test_metric_equals_slow_count(frame, score, seed):
+    """Frames of different sizes, absent classes, ignored pixels."""
+    rng = np.random.default_rng(seed)
+    num_classes = int(rng.integers(2, 7))
+    maps = []
+    for _ in range(rng.integers(1, 6)):
+        size = rng.integers(1, 9, 2)
+        top = rng.integers(1, num_classes + 1)  # Later classes are absent.
+        label = rng.integers(0, rng.choice([1, top]), size)
+        label[rng.random(size) < rng.choice([0, 0.3, 1])] = 255
+        maps.append((rng.integers(0, top, size), label))
+    samples = [frame(*pair, f'clip/{i}') for i, pair in enumerate(maps)]
+    found = score(METRIC, samples, num_classes, int(rng.integers(1, 6)))
+    expected = slow_scores(*zip(*maps, strict=True), num_classes)
+    assert found == pytest.approx(
+        {f'dataset/{key}': value for key, value in expected.items()},
+        abs=1e-6,
+        nan_ok=True,
     )
-    with pytest.raises(ValueError, match='clip/3: the label holds.* 9, '):
-        build_metric().process({}, [sample.to_dict()])
 
 
-def test_classes_must_be_known():
-    metric = DatasetIoUFMetric()
-    with pytest.raises(ValueError, match='dataset_meta'):
-        metric.process({}, [example_samples()[0].to_dict()])
-
-
-def test_nothing_scored_is_an_error():
-    with pytest.raises(ValueError, match='No frame was scored'):
-        build_metric().evaluate(0)
-
-
-@pytest.fixture
-def printed(monkeypatch):
-    lines = []
-    monkeypatch.setattr(
-        'mmcpm.evaluation.dataset_iou_f.print_log',
-        lambda message, **kwargs: lines.append(message),
-    )
-    return lines
-
-
-def test_missing_frames_are_reported(printed):
-    evaluate(example_samples(), size=6)
-    assert 'has 6 frames, but 4 different' in printed[0]
-
-
-def test_table_names_protocol_and_classes(printed):
-    evaluate(example_samples(sources=('ss', 'ms', 'ms', 'ss')))
+def test_table_names_protocol_and_classes(frame, score, printed):
+    score(METRIC, example(frame, sources=('ss', 'ms', 'ms', 'ss')), 5)
     (text,) = printed
     assert "Protocol 'dataset'" in text and 'absent classes count as 0' in text
     header = next(line for line in text.splitlines() if 'Class' in line)
@@ -453,43 +286,3 @@ def test_table_names_protocol_and_classes(printed):
         line for line in text.splitlines() if line.startswith('| d ')
     )
     assert set(absent.split()[3::2]) == {'-'}
-
-
-# --- Several ranks ---
-
-
-def score_on_rank(rank, shares, folder):
-    """Score one rank's share of the frames in a gloo group."""
-    torch.distributed.init_process_group(
-        'gloo',
-        init_method=f'file://{folder}/rendezvous',
-        rank=rank,
-        world_size=len(shares),
-    )
-    metric = build_metric()
-    samples = example_samples(sources=('ss', 'ms', 'ms', 'ss'))
-    metric.process({}, [samples[i].to_dict() for i in shares[rank]])
-    scores = metric.evaluate(4)
-    Path(folder, f'{rank}.json').write_text(json.dumps(scores))
-    torch.distributed.destroy_process_group()
-
-
-def test_uneven_ranks_with_repeated_frames(tmp_path):
-    # mmengine's own list, cut to 4, would be 0, 3, 1, 3: frame 2 is lost.
-    shares = [[0, 1, 2], [3, 3]]
-    environment = {**os.environ, 'PYTHONPATH': str(PACKAGE.parent)}
-    arguments = [json.dumps(shares), tmp_path]
-    ranks = [
-        subprocess.Popen(
-            [sys.executable, __file__, str(rank), *arguments], env=environment
-        )
-        for rank in range(2)
-    ]
-    assert [rank.wait(timeout=120) for rank in ranks] == [0, 0]
-    expected = evaluate(example_samples(sources=('ss', 'ms', 'ms', 'ss')))
-    for rank in range(2):
-        assert json.loads((tmp_path / f'{rank}.json').read_text()) == expected
-
-
-if __name__ == '__main__':
-    score_on_rank(int(sys.argv[1]), json.loads(sys.argv[2]), sys.argv[3])

@@ -1,0 +1,80 @@
+"""Counting the pixels of one frame by labelled and predicted class."""
+
+import numpy as np
+import torch
+
+
+def frame_confusion(
+    prediction: np.ndarray | torch.Tensor,
+    label: np.ndarray | torch.Tensor,
+    num_classes: int,
+    ignore_index: int | None = 255,
+    sample_id: str = 'this frame',
+) -> np.ndarray:
+    """Count the pixels of one frame by labelled and predicted class.
+
+    Args:
+        prediction (np.ndarray | torch.Tensor): Predicted class of each pixel,
+            any integer dtype, shape (H, W) or (1, H, W).
+        label (np.ndarray | torch.Tensor): Labelled class of each pixel, any
+            integer dtype, shape (H, W) or (1, H, W).
+        num_classes (int): Number of classes K, background included.
+        ignore_index (int, optional): Label of the pixels that are left out;
+            None if every pixel counts.
+        sample_id (str): Name of the frame, for error messages.
+
+    Returns:
+        np.ndarray: Pixel counts, int64, shape (K, K); rows are labels,
+        columns are predictions.
+
+    Raises:
+        TypeError: If a map does not hold integers.
+        ValueError: If the shapes differ, or if a pixel that is not ignored
+            is labelled or predicted outside ``[0, num_classes)``.
+    """
+    prediction = _integer_map(prediction, 'prediction', sample_id)
+    label = _integer_map(label, 'label', sample_id)
+    if prediction.shape != label.shape:
+        raise ValueError(
+            f'{sample_id}: the prediction has shape {prediction.shape}, its '
+            f'label {label.shape} (height, width). Predictions must be '
+            'resized to the size of the label before they are scored.'
+        )
+    if ignore_index is None:
+        ignored = 'no label is ignored'
+    else:
+        ignored = f'label {ignore_index} is ignored'
+        kept = label != ignore_index
+        prediction, label = prediction[kept], label[kept]
+    for name, values in (('label', label), ('prediction', prediction)):
+        wrong = values[(values < 0) | (values >= num_classes)]
+        if wrong.size:
+            raise ValueError(
+                f'{sample_id}: the {name} holds the value {wrong[0]}, '
+                f'expected 0 to {num_classes - 1} ({num_classes} classes; '
+                f"{ignored}). Check that the head's num_classes and the "
+                'label files belong to this dataset.'
+            )
+    # int64 before multiplying: uint8 maps would overflow.
+    pairs = label.astype(np.int64) * num_classes + prediction.astype(np.int64)
+    counts = np.bincount(pairs.ravel(), minlength=num_classes**2)
+    return counts.astype(np.int64).reshape(num_classes, num_classes)
+
+
+def _integer_map(
+    values: np.ndarray | torch.Tensor, name: str, sample_id: str
+) -> np.ndarray:
+    """Bring a map of shape (H, W) or (1, H, W) to numpy, shape (H, W)."""
+    if isinstance(values, torch.Tensor):
+        values = values.detach().cpu().numpy()
+    if not np.issubdtype(values.dtype, np.integer):
+        raise TypeError(
+            f'{sample_id}: the {name} must hold class indices '
+            f'(integers), but its dtype is {values.dtype}.'
+        )
+    if values.ndim not in (2, 3) or values.ndim == 3 and len(values) != 1:
+        raise ValueError(
+            f'{sample_id}: the {name} must have shape (H, W) or '
+            f'(1, H, W), got {values.shape}.'
+        )
+    return values.reshape(values.shape[-2:])

@@ -1,0 +1,60 @@
+"""Frames to score, and what a Runner does with a metric."""
+
+import numpy as np
+import pytest
+import torch
+from mmengine.evaluator import Evaluator
+from mmengine.structures import PixelData
+from mmseg.registry import METRICS
+from mmseg.structures import SegDataSample
+
+
+def make_frame(prediction, label, sample_id='clip/0', scores=None, **metainfo):
+    sample = SegDataSample(metainfo={'sample_id': sample_id, **metainfo})
+    sample.gt_sem_seg = PixelData(data=torch.as_tensor(np.array(label))[None])
+    sample.pred_sem_seg = PixelData(
+        data=torch.as_tensor(np.array(prediction))[None]
+    )
+    if scores is not None:
+        sample.seg_logits = PixelData(data=torch.as_tensor(scores))
+    return sample
+
+
+def run_metric(metric, samples, num_classes, batch_size=1, size=None):
+    metric = METRICS.build(metric)
+    evaluator = Evaluator(metric)
+    evaluator.dataset_meta = {
+        'classes': ('background', *'abcdefgh'[: num_classes - 1])
+    }
+    for start in range(0, len(samples), batch_size):
+        evaluator.process(samples[start : start + batch_size])
+    return evaluator.evaluate(len(samples) if size is None else size)
+
+
+@pytest.fixture(scope='session')
+def frame():
+    """Make a frame that was segmented: maps (H, W), scores (C, H, W)."""
+    return make_frame
+
+
+@pytest.fixture(scope='session')
+def score():
+    """Score frames with a metric given by its configuration."""
+    return run_metric
+
+
+@pytest.fixture
+def printed(monkeypatch):
+    """What metrics print."""
+    lines = []
+    for name in (
+        'frame_metric',
+        'dataset_iou_f',
+        'avsbench_jf',
+        'avss_legacy',
+    ):
+        monkeypatch.setattr(
+            f'mmcpm.evaluation.{name}.print_log',
+            lambda message, **kwargs: lines.append(message),
+        )
+    return lines
