@@ -4,17 +4,28 @@ import argparse
 
 from mmcpm.datasets.sounding_scenes.ceiling import vision_only_ceiling
 from mmcpm.datasets.sounding_scenes.presets import PRESETS
-from mmcpm.datasets.sounding_scenes.writer import write_sounding_scenes
+from mmcpm.datasets.sounding_scenes.writer import (
+    LAYOUTS,
+    write_sounding_scenes,
+)
 from mmcpm.utils.errors import reported
 
 
 def parse_args() -> argparse.Namespace:
     """Parse the command line."""
     parser = argparse.ArgumentParser(
-        description=f'{__doc__} Files are laid out as in AVSBench-Semantic.'
+        description=f'{__doc__} Files are laid out as in a real dataset.'
     )
     parser.add_argument('out_dir', help='folder to write')
     parser.add_argument('--preset', default='demo', choices=sorted(PRESETS))
+    parser.add_argument(
+        '--layout',
+        default='avss',
+        choices=LAYOUTS,
+        help='the dataset that the files look like: AVSBench-Semantic '
+        '(default), AVSBench-Object (s4, ms3) or VPO, where a clip is an '
+        'image and VAL images are a part of the training split',
+    )
     parser.add_argument('--seed', type=int, default=0)
     parser.add_argument(
         '--size', type=int, default=96, help='height and width in pixels'
@@ -46,22 +57,26 @@ def main() -> None:
         marker, written = write_sounding_scenes(
             args.out_dir,
             args.preset,
+            layout=args.layout,
             seed=args.seed,
             size=args.size,
             clips=args.clips,
             workers=args.workers,
             overwrite=args.overwrite,
         )
+    layout = '' if args.layout == 'avss' else f', layout {args.layout}'
     print(
         f'{"Wrote" if written else "Found"} sounding scenes (preset '
-        f'{marker["preset"]}, seed {marker["seed"]}) in {args.out_dir}'
+        f'{marker["preset"]}{layout}, seed {marker["seed"]}) in {args.out_dir}'
     )
     for split, clips in marker['clips'].items():
         print(
             f'  {split:5} {clips:5} clips, '
             f'{marker["labelled_frames"][split]:6} labelled frames'
         )
-    if marker['clips']['train'] and marker['clips']['test']:
+    # The ceiling is that of the classes and scores of AVSBench-Semantic.
+    clips = marker['clips']
+    if args.layout == 'avss' and clips['train'] and clips['test']:
         bounds = vision_only_ceiling(args.out_dir)
         for name in ('vision_only_ceiling', 'all_background'):
             print(

@@ -4,6 +4,7 @@ Nothing here knows which object sounds. A world is drawn before its sound,
 from a random generator of its own.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -54,11 +55,14 @@ class World:
         frames (np.ndarray): RGB frames, uint8, shape (T, H, W, 3).
         visible (np.ndarray): Class of the nearest object at each pixel, 0
             where there is none, uint8, shape (T, H, W).
+        owners (np.ndarray): Index of that object, -1 where there is none,
+            int8, shape (T, H, W).
     """
 
     objects: tuple[SceneObject, ...]
     frames: np.ndarray
     visible: np.ndarray
+    owners: np.ndarray
 
     @property
     def classes(self) -> tuple[int, ...]:
@@ -72,6 +76,7 @@ def draw_world(
     num_frames: int,
     size: int,
     rng: np.random.Generator,
+    class_ids: Sequence[int] | None = None,
 ) -> World:
     """Draw a world.
 
@@ -81,12 +86,16 @@ def draw_world(
         num_frames (int): Number of frames T, one per second.
         size (int): Height and width, pixels.
         rng (np.random.Generator): Source of randomness.
+        class_ids (Sequence[int], optional): Classes of the objects, the
+            farthest first, where they are not to be drawn. A class may stand
+            there several times.
 
     Returns:
         World: Objects and frames; in every frame, at least a third of every
         object is in view.
     """
-    class_ids = 1 + rng.permutation(len(preset.classes))[:num_objects]
+    if class_ids is None:
+        class_ids = 1 + rng.permutation(len(preset.classes))[:num_objects]
     looks = [preset.classes[c - 1].look for c in class_ids]
     paints = [
         Paint.draw(look.hue, look.hue_jitter, OBJECT_SATURATION, rng)
@@ -121,6 +130,7 @@ def draw_world(
         ),
         frames=np.round(np.clip(frames, 0, 1) * 255).astype(np.uint8),
         visible=visible,
+        owners=owners.astype(np.int8),
     )
 
 

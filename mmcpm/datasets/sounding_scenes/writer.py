@@ -1,11 +1,14 @@
-"""Write sounding scenes to disk in the layout of AVSBench-Semantic.
+"""Write sounding scenes to disk in the layout of a dataset.
 
-Beside the files of that layout, a clip holds ``visible/<t>.png`` (the class
+The layout of AVSBench-Semantic is here, the others are in
+:mod:`.object_layout` and :mod:`.vpo_layout`. Beside the files of that layout,
+a clip holds ``visible/<t>.png`` (the class
 of every visible object, sounding or not) and ``scene.json`` (the truth).
 Nothing appears under the final name before everything is written.
 """
 
 import csv
+import dataclasses
 import json
 import multiprocessing.connection
 import os
@@ -14,21 +17,21 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from io import BytesIO
 from pathlib import Path
 
 import cv2
 import numpy as np
-import soundfile
 from tqdm import tqdm
 
 from ..avsbench_metadata import SPLITS
+from .files import write_image, write_json, write_sound
 from .folders import (
     DatasetFolderError,
     explain_os_error,
     remove_remains,
     replace_folder,
 )
+from .object_layout import write_object_clip, write_object_index
 from .presets import (
     GENERATOR_VERSION,
     Preset,
@@ -36,11 +39,11 @@ from .presets import (
     get_preset,
 )
 from .scene import Clip, make_clip
-from .voices import SAMPLE_RATE
+from .vpo_layout import VPO_LAYOUTS, make_vpo_image, write_vpo_index
 
 MARKER = 'sounding_scenes.json'
+LAYOUTS = ('avss', 's4', 'ms3', *VPO_LAYOUTS)
 METADATA_HEADER = ('vid', 'uid', 's_min', 's_sec', 'a_obj', 'split', 'label')
-JPEG_QUALITY = 95
 MIN_SIZE = 32
 
 
@@ -48,6 +51,7 @@ def write_sounding_scenes(
     out_dir: str | Path,
     preset: str = 'demo',
     *,
+    layout: str = 'avss',
     seed: int = 0,
     size: int = 96,
     clips: tuple[int, int, int] | None = None,
@@ -59,6 +63,9 @@ def write_sounding_scenes(
     Args:
         out_dir (str | Path): Root of the dataset.
         preset (str): Key of :data:`PRESETS`.
+        layout (str): One of :data:`LAYOUTS`: the dataset whose files they
+            shall look like. In those of VPO a clip is an image, and the
+            images for training and validation are one split.
         seed (int): Seed; the same seed gives the same files.
         size (int): Height and width of the frames, pixels.
         clips (tuple[int, int, int], optional): Clips for training,
@@ -89,6 +96,10 @@ def write_sounding_scenes(
             f'size must be at least {MIN_SIZE} pixels and seed '
             f'at least 0, got size={size} and seed={seed}.'
         )
+    if layout not in LAYOUTS:
+        raise ValueError(
+            f'layout must be one of {LAYOUTS}, but got {layout!r}.'
+        )
     wanted = {
         'preset': preset,
         'seed': seed,
@@ -96,6 +107,8 @@ def write_sounding_scenes(
         'clips': counts,
         'version': GENERATOR_VERSION,
     }
+    if layout != 'avss':
+        wanted['layout'] = layout
     # A linked data folder: write where the link points, keep the link.
     root = Path(os.path.realpath(out_dir))
     with explain_os_error(root):
@@ -117,7 +130,8 @@ def read_marker(data_root: str | Path) -> dict:
 
     Returns:
         dict: ``preset``, ``seed``, ``size``, ``clips`` (by split),
-        ``version``, ``labelled_frames`` (by split) and ``files``.
+        ``version``, ``labelled_frames`` (by split), ``files`` and, unless it
+        is 'avss', ``layout``.
 
     Raises:
         DatasetFolderError: If there is no marker file.
@@ -148,10 +162,12 @@ def _find_finished(root: Path, wanted: dict, overwrite: bool) -> dict | None:
     if overwrite:
         return None
     marker = read_marker(root)
+    # Markers of the first layout do not name it.
+    found = {'layout': 'avss', **marker}
     differing = [
-        f'{key} {marker.get(key)} (wanted: {value})'
-        for key, value in wanted.items()
-        if marker.get(key) != value
+        f'{key} {found.get(key)} (wanted: {value})'
+        for key, value in {'layout': 'avss', **wanted}.items()
+        if found.get(key) != value
     ]
     if differing:
         raise DatasetFolderError(
@@ -171,8 +187,9 @@ def _write(
     folder: Path, preset: Preset, wanted: dict, workers: int | None
 ) -> dict:
     """Write all clips and, last, the marker."""
+    layout = wanted.get('layout', 'avss')
     tasks = [
-        (folder, preset, split, index, wanted['seed'], wanted['size'])
+        (folder, layout, preset, split, index, wanted['seed'], wanted['size'])
         for split, count in wanted['clips'].items()
         for index in range(count)
     ]
@@ -184,24 +201,20 @@ def _write(
         unit='clip',
         mininterval=0.5,
     )
-    for row, labels in bar:
-        rows.append(row)
-        labelled[row[-2]] += labels
-    with open(folder / 'metadata.csv', 'w', newline='') as file:
-        writer = csv.writer(file, lineterminator='\n')
-        writer.writerows([METADATA_HEADER, *rows])
-    _write_json(
-        folder / 'label2idx.json',
-        {
-            name: index
-            for index, name in enumerate(preset.class_names, start=1)
-        },
-    )
+    for task, (of_clip, labels) in zip(tasks, bar, strict=True):
+        rows += of_clip
+        labelled[task[3]] += labels
+    if layout == 'avss':
+        write_index(folder, preset, rows)
+    elif layout in VPO_LAYOUTS:
+        write_vpo_index(folder, layout, rows)
+    else:
+        write_object_index(folder, layout, rows)
     # In place of the marker, the folder still holds the file that calls it
     # unfinished.
     files = sum(len(names) for _, _, names in os.walk(folder))
     marker = {**wanted, 'labelled_frames': labelled, 'files': files}
-    _write_json(folder / MARKER, marker)
+    write_json(folder / MARKER, marker)
     return marker
 
 
@@ -244,11 +257,42 @@ def _end_with_parent() -> None:
     os._exit(1)
 
 
-def _make_and_write(task: tuple) -> tuple[tuple, int]:
+def _make_and_write(task: tuple) -> tuple[list[tuple], int]:
     """Make and write one clip; a pool runs this."""
-    folder, preset, split, index, seed, size = task
-    clip = make_clip(preset, split, index, seed=seed, size=size)
-    return write_clip(folder, clip)
+    folder, layout, preset, split, index, seed, size = task
+    place = dict(seed=seed, size=size)
+    if layout in VPO_LAYOUTS:
+        return make_vpo_image(folder, layout, preset, split, index, **place)
+    if layout == 'avss':
+        row, labels = write_clip(
+            folder, make_clip(preset, split, index, **place)
+        )
+        return [row], labels
+    # S4 and MS3 are what became the subsets v1s and v1m.
+    subset = {'s4': 'v1s', 'ms3': 'v1m'}[layout]
+    preset = dataclasses.replace(preset, subset_cycle=(subset,))
+    clip = make_clip(preset, split, index, **place)
+    return write_object_clip(folder, layout, clip)
+
+
+def write_index(folder: Path, preset: Preset, rows: list[tuple]) -> None:
+    """Write the index files of AVSBench-Semantic.
+
+    Args:
+        folder (Path): Root of the dataset.
+        preset (Preset): The world.
+        rows (list[tuple]): Of ``metadata.csv``.
+    """
+    with open(folder / 'metadata.csv', 'w', newline='') as file:
+        writer = csv.writer(file, lineterminator='\n')
+        writer.writerows([METADATA_HEADER, *rows])
+    write_json(
+        folder / 'label2idx.json',
+        {
+            name: index
+            for index, name in enumerate(preset.class_names, start=1)
+        },
+    )
 
 
 def write_clip(root: Path, clip: Clip) -> tuple[tuple, int]:
@@ -272,30 +316,12 @@ def write_clip(root: Path, clip: Clip) -> tuple[tuple, int]:
     labels = clip.labels[: count_labelled_frames(clip.subset, clip.split)]
     palette = np.array(clip.preset.palette, np.uint8)
     for t, frame in enumerate(clip.world.frames):
-        _write_image(folder / 'frames' / f'{t}.jpg', frame)
-        _write_image(folder / 'visible' / f'{t}.png', clip.world.visible[t])
+        write_image(folder / 'frames' / f'{t}.jpg', frame)
+        write_image(folder / 'visible' / f'{t}.png', clip.world.visible[t])
     for t, label in enumerate(labels):
-        _write_image(folder / 'labels_semantic' / f'{t}.png', label)
-        _write_image(folder / 'labels_rgb' / f'{t}.png', palette[label])
-    wav = BytesIO()
-    soundfile.write(
-        wav, clip.waveform, SAMPLE_RATE, subtype='PCM_16', format='WAV'
-    )
-    (folder / 'audio.wav').write_bytes(wav.getvalue())
-    _write_json(folder / 'scene.json', clip.truth())
+        write_image(folder / 'labels_semantic' / f'{t}.png', label)
+        write_image(folder / 'labels_rgb' / f'{t}.png', palette[label])
+    write_sound(folder / 'audio.wav', clip.waveform)
+    write_json(folder / 'scene.json', clip.truth())
     row = (clip.vid, clip.uid, 0, 0, clip.a_obj, clip.split, clip.subset)
     return row, len(labels)
-
-
-def _write_image(path: Path, image: np.ndarray) -> None:
-    """Write an RGB image or index map; unlike cv2.imwrite, never silently."""
-    if image.ndim == 3:
-        image = image[..., ::-1]
-    quality = [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]
-    options = quality if path.suffix == '.jpg' else []
-    path.write_bytes(cv2.imencode(path.suffix, image, options)[1].tobytes())
-
-
-def _write_json(path: Path, content: dict) -> None:
-    """Write a JSON file."""
-    path.write_text(json.dumps(content, indent=1) + '\n')
