@@ -129,7 +129,10 @@ def shared_points(monkeypatch):
     rand = torch.rand
 
     def same(*size, **kwargs):
-        size = tuple(size[0]) if len(size) == 1 else size
+        if isinstance(size[0], (tuple, list)):
+            size = tuple(size[0])
+        if len(size) == 1:
+            return rand(size, **kwargs)
         state = torch.get_rng_state()
         torch.manual_seed(sum(size[1:]))
         drawn = rand(1, *size[1:], **kwargs).expand(size).clone()
