@@ -6,6 +6,7 @@ pyramid; both -> decode head, where the queries meet the audio, then the image.
 
 import torch
 import torch.nn as nn
+from mmengine.structures import PixelData
 from mmseg.models.segmentors import EncoderDecoder
 from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
@@ -19,6 +20,7 @@ from ..batch_statistics import (
 from ..gradient_shares import gradient_shares
 from ..losses.ratio_mask_loss import ratio_mask
 from ..pretrained import check_pretrained_weights
+from .original_size import restore_original
 
 
 def window_starts(length: int, window: int, stride: int) -> list[int]:
@@ -319,6 +321,34 @@ class AVEncoderDecoder(EncoderDecoder):
                 scores[area] += self.whole_inference(inputs[area], query)
                 counts[area] += 1
         return scores / counts
+
+    def postprocess_result(
+        self,
+        seg_logits: Tensor,
+        data_samples: list[SegDataSample] | None = None,
+    ) -> list[SegDataSample]:
+        """Bring scores to the frames' own sizes, and name the best class.
+
+        Args:
+            seg_logits (Tensor): Scores ``[B, classes, H, W]``.
+            data_samples (list[SegDataSample], optional): Of the frames; the
+                scores keep their size without them.
+
+        Returns:
+            list[SegDataSample]: With ``seg_logits`` and ``pred_sem_seg``.
+        """
+        if data_samples is None:
+            return super().postprocess_result(seg_logits)
+        for scores, data_sample in zip(seg_logits, data_samples, strict=True):
+            scores = restore_original(
+                scores, data_sample.metainfo, self.align_corners
+            )
+            data_sample.seg_logits = PixelData(data=scores)
+            # Half the time of argmax.
+            data_sample.pred_sem_seg = PixelData(
+                data=scores.max(0, keepdim=True).indices
+            )
+        return data_samples
 
     def _forward(
         self, inputs: Tensor, data_samples: list[SegDataSample] | None = None
