@@ -30,6 +30,33 @@ test_pipeline = [
     dict(type='PackAVSInputs'),
 ]
 
+# python tools/test.py CONFIG CHECKPOINT --tta: class scores averaged over
+# scales and mirrored frames, whose stereo channels are swapped with them. The
+# label is loaded once; the view that shows the frame as it is keeps it.
+tta_model = dict(type='AVSegTTAModel')
+tta_pipeline = [
+    dict(type='LoadFrameFromFile'),
+    dict(type='LoadAudioFromFile'),
+    dict(type='CutAudioToFrame'),
+    dict(type='LoadAVSAnnotations'),
+    dict(type='RecordSoundingClasses'),
+    dict(
+        type='TestTimeAug',
+        transforms=[
+            [
+                dict(type='Resize', scale_factor=factor, keep_ratio=True)
+                for factor in (1.0, 0.75, 1.25)
+            ],
+            [
+                dict(type='RandomFlip', prob=prob, direction='horizontal')
+                for prob in (0.0, 1.0)
+            ],
+            [dict(type='SwapStereoOnFlip')],
+            [dict(type='PackAVSInputs')],
+        ],
+    ),
+]
+
 train_dataloader = dict(
     batch_size=16,
     num_workers=4,
