@@ -14,6 +14,7 @@ from mmengine.dist import all_gather, broadcast, get_world_size
 from mmseg.registry import MODELS
 from torch import Tensor
 
+from ..full_precision import full_precision
 from .gaussian_mixture import (
     component_log_prob,
     em_responsibilities,
@@ -273,7 +274,7 @@ class GMMClassifier(nn.Module):
         Returns:
             Tensor: ``[..., C + 1]`` float32.
         """
-        with torch.autocast(embedding.device.type, enabled=False):
+        with full_precision(embedding.device.type):
             components = component_log_prob(
                 at_least_float32(embedding),
                 self.mean,
@@ -369,7 +370,7 @@ class GMMClassifier(nn.Module):
     def update(self) -> None:
         """One step of EM for every class with new members, equation (4)."""
         # Half precision would turn log densities into noise.
-        with torch.autocast(self.bank.device.type, enabled=False):
+        with full_precision(self.bank.device.type):
             self._update()
 
     def _update(self) -> None:
