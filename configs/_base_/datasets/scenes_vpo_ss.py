@@ -1,0 +1,47 @@
+# Sounding scenes in the layout of VPO-SS, 96 x 96, written by
+# tools/dataset_converters/make_sounding_scenes.py \
+#     data/sounding_scenes_vpo_ss --layout vpo_ss
+_base_ = './vpo_ss.py'
+data_root = 'data/sounding_scenes_vpo_ss'
+# The eight classes of the scenes play the parts of VPO's first eight.
+metainfo = dict(
+    classes=(
+        'background',
+        'airplane',
+        'baby',
+        'bird',
+        'bus',
+        'car',
+        'cat',
+        'cell phone',
+        'cow',
+    )
+)
+
+# As for the scenes of AVSBench-Semantic, a flip is all the augmentation.
+train_pipeline = [
+    dict(type='LoadFrameFromFile'),
+    dict(type='LoadSoundSources', channels='stereo', seconds=3.0),
+    dict(type='LoadTranslatedAnnotations'),
+    dict(type='RecordSoundingClasses'),
+    dict(type='RandomFlip', prob=0.5),
+    dict(type='SwapStereoOnFlip'),
+    dict(type='PackAVSInputs'),
+]
+train_dataloader = dict(
+    batch_size=8,
+    num_workers=2,
+    dataset=dict(
+        data_root=data_root, metainfo=metainfo, pipeline=train_pipeline
+    ),
+)
+val_dataloader = dict(
+    batch_size=8,
+    num_workers=2,
+    dataset=dict(data_root=data_root, metainfo=metainfo),
+)
+test_dataloader = dict(
+    batch_size=8,
+    num_workers=2,
+    dataset=dict(data_root=data_root, metainfo=metainfo),
+)
