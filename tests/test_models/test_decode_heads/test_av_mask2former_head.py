@@ -2,13 +2,12 @@ import copy
 
 import pytest
 import torch
+import torch.nn.functional as F
 from mmseg.models.decode_heads import Mask2FormerHead
 from mmseg.registry import MODELS
 
-from mmcpm.models.decode_heads.av_mask2former_head import (
-    AVMask2FormerHead,
-    semantic_merge,
-)
+from mmcpm.models.decode_heads.av_mask2former_head import AVMask2FormerHead
+from mmcpm.models.decode_heads.semantic_merge import semantic_merge
 
 
 def features(batch=2, size=64, seed=0):
@@ -123,6 +122,34 @@ def test_predict_has_the_size_asked_for(head):
     image, audio = features()
     query = head.listen(audio)
     assert head.predict(image, query, (50, 70)).shape == (2, 9, 50, 70)
+
+
+def test_predict_merges_the_last_prediction(head):
+    """As mmseg's head does: resize, sigmoid, sum over queries."""
+    head.eval()
+    image, audio = features()
+    with torch.no_grad():
+        actual = head.predict(image, head.listen(audio), (50, 70))
+        classes, masks = (outputs[-1] for outputs in head(image, audio))
+    masks = F.interpolate(
+        masks, size=(50, 70), mode='bilinear', align_corners=False
+    )
+    expected = torch.einsum(
+        'bqc,bqhw->bchw', classes.softmax(-1)[..., :-1], masks.sigmoid()
+    )
+    torch.testing.assert_close(actual, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_last_prediction_alone_is_the_last_of_all(head):
+    image, audio = features()
+    query, pixels = head.listen(audio), head.encode_pixels(image)
+    position = head.learnt_queries(2)[1]
+    every = head.decode(query, position, pixels)
+    last = head.decode(query, position, pixels, last_only=True)
+    assert len(every.state) == 4 and len(last.state) == 1
+    assert torch.equal(every.query, last.query)
+    for one, other in zip(every[1:], last[1:], strict=True):
+        torch.testing.assert_close(one[-1:], other)
 
 
 def test_heard_classes_are_the_first_predictions(head):
