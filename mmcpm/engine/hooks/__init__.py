@@ -1,5 +1,6 @@
 from .atomic_checkpoint_hook import AtomicCheckpointHook
 from .batch_norm_sync_hook import BatchNormSyncHook
+from .compile_hook import CompileHook
 from .epoch_seed_hook import EpochSeedHook
 from .gradient_share_hook import GradientShareHook
 from .non_finite_guard_hook import NonFiniteError, NonFiniteGuardHook
@@ -13,6 +14,7 @@ __all__ = [
     'AVSVisualizationHook',
     'AtomicCheckpointHook',
     'BatchNormSyncHook',
+    'CompileHook',
     'EpochSeedHook',
     'GradientShareHook',
     'NonFiniteError',
