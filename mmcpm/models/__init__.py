@@ -1,7 +1,11 @@
 from .audio import AudioFrontend, VGGish
 from .classifiers import GMMClassifier
 from .decode_heads import AVMask2FormerHead, CPMHead
-from .layers import AudioQueryDecoder, ClassPrompts
+from .layers import (
+    AudioQueryDecoder,
+    ClassPrompts,
+    DeformablePixelDecoder,
+)
 from .losses import (
     FixedAssignmentMaskLoss,
     PromptContrastiveLoss,
@@ -17,6 +21,7 @@ __all__ = [
     'AudioQueryDecoder',
     'CPMHead',
     'ClassPrompts',
+    'DeformablePixelDecoder',
     'FiniteHungarianAssigner',
     'FixedAssignmentMaskLoss',
     'GMMClassifier',

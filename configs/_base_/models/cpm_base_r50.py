@@ -92,7 +92,7 @@ model = dict(
             positional_encoding=positional_encoding,
         ),
         pixel_decoder=dict(
-            type='mmdet.MSDeformAttnPixelDecoder',
+            type='DeformablePixelDecoder',
             num_outs=3,
             norm_cfg=dict(type='GN', num_groups=32),
             act_cfg=dict(type='ReLU'),
