@@ -13,7 +13,7 @@ from pathlib import Path
 
 from prettytable import PrettyTable
 
-CONFIG = 'configs/cpm/cpm_base_r18_scenes.py'
+CONFIG = 'configs/cpm/cpm_r18_scenes.py'
 DATA = 'data/sounding_scenes_demo'
 PROTOCOL = 'dataset'
 SCORES = ('mIoU', 'Fbeta')
