@@ -43,10 +43,11 @@ class AVMask2FormerHead(SetPrediction, Mask2FormerHead):
         no_object_weight: float = 0.1,
         **kwargs,
     ) -> None:
-        if num_classes < 2:
+        if not 2 <= num_classes <= 255:
             raise ValueError(
-                'num_classes counts the background and must be '
-                f'at least 2, but got {num_classes}.'
+                'num_classes counts the background and must lie in 2..255, '
+                'the ids that 8-bit label maps can hold beside one to '
+                f'ignore, but got {num_classes}.'
             )
         if 'class_weight' in loss_cls:
             raise ValueError(

@@ -47,11 +47,19 @@ def semantic_merge(
         Tensor: ``[B, classes, H, W]`` float32, for class c
         ``sum_n p_n(c) sigmoid(mask_n)``: a score, not a logit.
     """
+    with torch.autocast(mask_logits.device.type, enabled=False):
+        return _merge(class_scores.float(), mask_logits.float(), size)
+
+
+def _merge(
+    class_scores: Tensor, mask_logits: Tensor, size: tuple[int, int]
+) -> Tensor:
+    """Do the same in float32."""
     height, width = size
     batch, queries, rows, _ = mask_logits.shape
-    class_probability = class_scores.float().softmax(dim=-1)[..., :-1].mT
+    class_probability = class_scores.softmax(dim=-1)[..., :-1].mT
     wide = F.interpolate(
-        mask_logits.float(),
+        mask_logits,
         size=(rows, width),
         mode='bilinear',
         align_corners=False,
