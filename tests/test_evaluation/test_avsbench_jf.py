@@ -162,12 +162,16 @@ def test_thresholds_are_compared_in_float32():
 
 
 @pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16])
-def test_low_precision_scores(frame, score, dtype):
-    (sample, *_) = example(frame, ['a/0', 'a/1', 'a/2', 'a/3'])
-    sample.seg_logits.data = sample.seg_logits.data.to(dtype)
-    low = score(METRIC, [sample], 2)
-    sample.seg_logits.data = sample.seg_logits.data.float()
-    assert low == score(METRIC, [sample], 2)
+def test_low_precision_scores(frame, score, rng, dtype):
+    """They are compared with the thresholds as float32 probabilities."""
+    scores = torch.from_numpy(rng.normal(size=(2, 40, 40))).to(dtype)
+    noise = torch.from_numpy(rng.normal(size=(40, 40)))
+    label = (scores[1] - scores[0] > 0.3 + noise).long()
+    found = [
+        score(METRIC, [frame(scores.argmax(0), label, 'a/0', values)], 2)
+        for values in (scores, scores.float())
+    ]
+    assert found[0] == found[1]
 
 
 # --- What is refused ---

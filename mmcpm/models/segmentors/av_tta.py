@@ -41,7 +41,12 @@ class ScoreMean:
         """
         scores = view.seg_logits.data
         del view.seg_logits
-        self.total = scores if self.count == 0 else self.total.add_(scores)
+        if self.count == 0:
+            self.total = scores
+        elif self.count == 1:  # The first scores may be someone else's.
+            self.total = self.total + scores
+        else:
+            self.total += scores
         self.count += 1
         self.path = view.metainfo.get('img_path', 'the frame')
         if self.sample is None and shows_the_frame(view):

@@ -179,6 +179,7 @@ def test_model_that_only_looks_left(tiny_model, make_batch):
     row = merged.seg_logits.data[5, 0]
     assert row.nonzero().flatten().tolist() == [*range(10), *range(54, 64)]
     assert (row[row > 0] == 0.5).all()
+    assert raw.sum() == 640  # Not the place to add up in.
 
 
 # --- The shipped pipelines ---
