@@ -44,6 +44,7 @@ def test_without_hearing_it_is_stock_mask2former(head, tiny_cfg):
     cfg.type = 'Mask2FormerHead'
     cfg.pop('audio_query_decoder')
     cfg.loss_cls.class_weight = [1.0] * 9 + [0.1]
+    cfg.pixel_decoder.type = 'mmdet.MSDeformAttnPixelDecoder'
     stock = MODELS.build(cfg)
     assert type(stock) is Mask2FormerHead
     state = {

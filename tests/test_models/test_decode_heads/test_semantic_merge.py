@@ -101,6 +101,11 @@ def test_bands_are_small(monkeypatch):
     semantic_merge(*draw(2, 8, 8), (50, 30))
     # Four rows at a time, of two images; two are left.
     assert held == [2 * QUERIES * 30 * 4] * 12 + [2 * QUERIES * 30 * 2]
+    # At least a row, whatever the room.
+    held.clear()
+    monkeypatch.setitem(module.BAND_NUMBERS, 'cpu', 1)
+    semantic_merge(*draw(2, 8, 8), (5, 30))
+    assert held == [2 * QUERIES * 30] * 5
 
 
 def test_arguments_are_left_alone():

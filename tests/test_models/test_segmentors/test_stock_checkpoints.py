@@ -38,6 +38,8 @@ def visual_head(cfg, num_classes):
     for name in (*MINE, *CPM, 'type', 'num_classes'):
         cfg.pop(name, None)
     cfg.loss_cls.class_weight = [1.0] * num_classes + [0.1]
+    cfg.pixel_decoder.type = 'mmdet.MSDeformAttnPixelDecoder'
+    cfg.train_cfg.assigner.type = 'mmdet.HungarianAssigner'
     return cfg
 
 
