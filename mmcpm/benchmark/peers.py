@@ -1,0 +1,128 @@
+"""What a configuration is compared with."""
+
+import copy
+
+from mmengine.config import Config, ConfigDict
+
+from mmcpm.compat import revert_sync_bn
+
+# The arguments of mmseg's Mask2FormerHead (and mmdet's beneath it).
+STOCK_HEAD_KEYS = (
+    'in_channels',
+    'strides',
+    'feat_channels',
+    'out_channels',
+    'num_classes',
+    'num_queries',
+    'num_transformer_feat_level',
+    'enforce_decoder_input_project',
+    'align_corners',
+    'ignore_index',
+    'positional_encoding',
+    'transformer_decoder',
+    'loss_cls',
+    'loss_mask',
+    'loss_dice',
+    'train_cfg',
+    'test_cfg',
+)
+STOCK_MODEL_KEYS = (
+    'data_preprocessor',
+    'backbone',
+    'neck',
+    'train_cfg',
+    'test_cfg',
+)
+# Image-only counterparts of the transforms; those of the audio have none.
+STOCK_TRANSFORMS = {
+    'LoadFrameFromFile': 'LoadImageFromFile',
+    'LoadAVSAnnotations': 'LoadAnnotations',
+    'PackAVSInputs': 'PackSegInputs',
+}
+AUDIO_TRANSFORMS = (
+    'LoadAudioFromFile',
+    'CutAudioToFrame',
+    'LoadOffscreenAudio',
+    'RecordSoundingClasses',
+    'SwapStereoOnFlip',
+)
+
+
+def stock_model(model: dict) -> ConfigDict:
+    """Derive mmseg's Mask2Former of the same sizes, without audio.
+
+    Args:
+        model (dict): Configuration of an AVEncoderDecoder with a Mask2Former
+            head.
+
+    Returns:
+        ConfigDict: An EncoderDecoder of mmseg with mmdet's parts: the same
+        image backbone, pixel decoder, queries, points and classes.
+
+    Raises:
+        ValueError: If the decode head is no Mask2Former.
+    """
+    head = model['decode_head']
+    missing = {'pixel_decoder', 'transformer_decoder'} - set(head)
+    if missing:
+        raise ValueError(
+            '--vs stock compares with Mask2Former, but the decode head '
+            f'{head.get("type")} has no {", ".join(sorted(missing))}. Name '
+            'another config instead: --vs CONFIG.'
+        )
+    head = copy.deepcopy({k: head[k] for k in STOCK_HEAD_KEYS if k in head})
+    pixel_decoder = copy.deepcopy(dict(model['decode_head']['pixel_decoder']))
+    pixel_decoder.pop('backend', None)
+    pixel_decoder['type'] = 'mmdet.MSDeformAttnPixelDecoder'
+    no_object = model['decode_head'].get('no_object_weight', 0.1)
+    head['loss_cls']['class_weight'] = [1.0] * head['num_classes'] + [
+        no_object
+    ]
+    head['train_cfg']['assigner']['type'] = 'mmdet.HungarianAssigner'
+    return ConfigDict(
+        type='EncoderDecoder',
+        **copy.deepcopy({k: model[k] for k in STOCK_MODEL_KEYS if k in model}),
+        decode_head=dict(
+            type='Mask2FormerHead', pixel_decoder=pixel_decoder, **head
+        ),
+    )
+
+
+def stock_pipeline(pipeline: list[dict]) -> list[dict]:
+    """Derive mmseg's image-only pipeline with the same augmentation.
+
+    Args:
+        pipeline (list[dict]): Of a dataset with audio.
+
+    Returns:
+        list[dict]: Without audio, with mmseg's own loading and packing.
+    """
+    kept = []
+    for transform in copy.deepcopy(list(pipeline)):
+        name = transform['type']
+        if name not in AUDIO_TRANSFORMS:
+            transform['type'] = STOCK_TRANSFORMS.get(name, name)
+            kept.append(transform)
+    return kept
+
+
+def prepare(cfg: Config, size: tuple[int, int], device: str) -> ConfigDict:
+    """Make the model of a configuration ready to be timed.
+
+    Args:
+        cfg (Config): A whole configuration.
+        size (tuple[int, int]): Height and width of the images.
+        device (str): Name of the device.
+
+    Returns:
+        ConfigDict: Its model, without pretrained weights, which change no
+        time and need files.
+    """
+    model = copy.deepcopy(cfg.model)
+    for part in model.values():
+        if isinstance(part, dict) and 'init_cfg' in part:
+            part['init_cfg'] = None
+    model['data_preprocessor']['size'] = tuple(size)
+    if not device.startswith('cuda'):
+        revert_sync_bn(model)
+    return model
