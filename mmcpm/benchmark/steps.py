@@ -99,12 +99,15 @@ class Subject:
 
     def step(self) -> None:
         """Do what is timed."""
+        # Predictions are written into the data samples, and the audio leaves.
+        samples = [sample.clone() for sample in self.batch['data_samples']]
+        inputs = self.batch['inputs']
         if not self.training:
             with torch.no_grad(), self.autocast:
-                self.model(**self.batch, mode='predict')
+                self.model(inputs, samples, mode='predict')
             return
         with self.autocast:
-            losses = self.model(**self.batch, mode='loss')
+            losses = self.model(inputs, samples, mode='loss')
             total, _ = self.model.parse_losses(losses)
         self.optimizer.update_params(total)
 

@@ -1,0 +1,94 @@
+import importlib.util
+import json
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+BASE = str(ROOT / 'configs/cpm/cpm_base_r18_scenes.py')
+FULL = str(ROOT / 'configs/cpm/cpm_r18_scenes.py')
+
+
+def load_tool(name):
+    path = ROOT / 'tools/analysis_tools' / f'{name}.py'
+    spec = importlib.util.spec_from_file_location(name, path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def measure(tmp_path, *arguments):
+    out = tmp_path / 'results' / 'out.json'
+    options = ('--size', '64', '64', '--repeats', '1', '--warmup', '0')
+    load_tool('benchmark').main([*arguments, *options, '--out', str(out)])
+    return json.loads(out.read_text())
+
+
+def test_training_step_beside_stock(tmp_path, capsys):
+    report = measure(
+        tmp_path, FULL, '--task', 'train', '--vs', 'stock', '--no-memory'
+    )
+    expected = {'config', 'peer', 'task', 'size', 'batch', 'device', 'dtype'}
+    expected |= {'median_s', 'peer_median_s', 'ratio', 'parts', 'threads'}
+    expected |= {'peak_mb', 'peer_peak_mb'}
+    assert expected <= set(report)
+    assert report['peer'] == 'stock'
+    assert report['size'] == [64, 64]
+    common = {'image backbone', 'pixel decoder', 'decoder', 'matching'}
+    common |= {'losses', 'backward', 'optimizer', 'other'}
+    assert common <= set(report['peer_parts'])
+    assert common | {'audio', 'TD-A', 'GMM'} <= set(report['parts'])
+    assert 'ratio' in capsys.readouterr().out
+
+
+def test_inference_beside_a_config(tmp_path):
+    report = measure(
+        tmp_path, FULL, '--task', 'infer', '--vs', BASE, '--no-memory'
+    )
+    assert report['peer'] == BASE
+    assert report['parts']['post-processing'] > 0
+    assert 'GMM' not in report['peer_parts']
+    assert 'backward' not in report['parts']
+
+
+def test_memory_of_a_child_process(tmp_path):
+    report = measure(tmp_path, BASE, '--task', 'infer', '--batch', '1')
+    # The weights alone take more than 10 MiB.
+    assert 10 < report['peak_mb'] < 4000
+    assert 'ratio' not in report
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'message'),
+    [
+        (('--checkpoint', 'missing.pth'), 'missing.pth'),
+        (('--vs', 'missing.py'), 'config not found'),
+        (('--batch', '0'), '--batch must be at least 1'),
+    ],
+)
+def test_bad_arguments(tmp_path, capsys, arguments, message):
+    with pytest.raises(SystemExit) as error:
+        measure(tmp_path, BASE, '--no-memory', *arguments)
+    assert error.value.code == 2
+    assert message in capsys.readouterr().err
+
+
+def test_sizes_that_the_backbone_cannot_halve(capsys):
+    with pytest.raises(SystemExit):
+        load_tool('benchmark').main([BASE, '--size', '100', '64'])
+    assert 'multiples of 32' in capsys.readouterr().err
+
+
+def test_flops(tmp_path, capsys):
+    out = tmp_path / 'flops.json'
+    load_tool('get_flops').main(
+        [BASE, '--size', '64', '64', '--out', str(out)]
+    )
+    report = json.loads(out.read_text())
+    parts = report['parts']
+    assert parts['audio_backbone']['multiply_adds'] > 0
+    assert report['multiply_adds'] >= sum(
+        part['multiply_adds'] for part in parts.values()
+    )
+    assert 'prim::PythonOp._DeformableAttention' in report['not_counted']
+    assert 'not counted' in capsys.readouterr().out
