@@ -130,7 +130,11 @@ def measure_model(args: Namespace, cfg: Config, peer: Config | None) -> dict:
         args.warmup,
         args.device,
     )
-    part_repeats = min(args.repeats, 5)
+    # In turns as well; means, since mixtures are updated now and then only.
+    turns = [
+        [subject.parts() for subject in subjects]
+        for _ in range(min(args.repeats, 5))
+    ]
     report = {
         'input': args.input,
         'checkpoint': args.checkpoint,
@@ -138,12 +142,15 @@ def measure_model(args: Namespace, cfg: Config, peer: Config | None) -> dict:
             CUDA_METHOD if args.device.startswith('cuda') else CPU_METHOD
         ),
     }
-    for prefix, times, peak, subject in zip(
-        ('', 'peer_'), seconds, peaks, subjects, strict=False
+    for prefix, times, peak, parts in zip(
+        ('', 'peer_'), seconds, peaks, zip(*turns, strict=True), strict=False
     ):
         report.update(summarise(times, prefix))
         report[f'{prefix}peak_mb'] = peak
-        report[f'{prefix}parts'] = subject.parts(part_repeats)
+        report[f'{prefix}parts'] = {
+            name: statistics.fmean(turn[name] for turn in parts)
+            for name in parts[0]
+        }
     if len(subjects) == 2:
         report.update(compare(*seconds))
     return report

@@ -111,32 +111,27 @@ class Subject:
             total, _ = self.model.parse_losses(losses)
         self.optimizer.update_params(total)
 
-    def parts(self, repeats: int) -> dict[str, float]:
-        """Time the parts of a step, in steps of their own.
-
-        Args:
-            repeats (int): Steps.
+    def parts(self) -> dict[str, float]:
+        """Time the parts of one further step.
 
         Returns:
-            dict[str, float]: Mean seconds of a step. 'backward' is not
-            divided up; 'other' is what no part claims.
+            dict[str, float]: Seconds. 'backward' is not divided up; 'other'
+            is what no part claims.
         """
         timer = PartTimer(self.device)
         undo = watch_parts(self.model, timer)
         if self.training:
-            self.optimizer.backward = timer.wrap(
-                self.optimizer.backward, 'backward'
-            )
-            self.optimizer.step = timer.wrap(self.optimizer.step, 'optimizer')
-        step = timer.wrap(self.step, OTHER)
+            for name in ('backward', 'step'):
+                part = 'optimizer' if name == 'step' else name
+                method = getattr(self.optimizer, name)
+                vars(self.optimizer)[name] = timer.wrap(method, part)
         try:
-            for _ in range(repeats):
-                step()
+            timer.wrap(self.step, OTHER)()
         finally:
             undo()
             if self.training:
                 del self.optimizer.backward, self.optimizer.step
-        return {k: v / repeats for k, v in timer.seconds.items()}
+        return dict(timer.seconds)
 
 
 def time_call(function: Callable[[], None], device: str) -> float:
