@@ -47,7 +47,9 @@ for name in sys.argv[2:]:
         label = torch.zeros(1, size, size, dtype=torch.long)
         label[:, :size // 2] = cfg.model.decode_head.num_classes - 1
         sample.gt_sem_seg = PixelData(data=label)
-        sample.audio = 0.1 * torch.randn(1, 16000)
+        seconds = {96: 1, 300: 3}[cfg.model.audio_frontend.num_frames]
+        sample.audio = 0.1 * torch.randn(
+            cfg.model.audio_backbone.in_channels, seconds * 16000)
         sample.set_metainfo(dict(
             sample_id=f'clip/{len(data_samples)}',
             audio_labels=(cfg.model.decode_head.num_classes - 1,)))

@@ -7,9 +7,8 @@ import copy
 
 import numpy as np
 import torch
-from mmcv import imfrombytes
+from mmcv.transforms import LoadAnnotations
 from mmengine.dataset import BaseDataset
-from mmengine.fileio import get
 from mmengine.structures import BaseDataElement
 from mmseg.registry import DATASETS
 
@@ -52,6 +51,12 @@ def draw_partners(
             )
         partners.append(int((disjoint or heard)[0]))
     return partners
+
+
+def views(sample: dict) -> list[BaseDataElement]:
+    """Data samples of a frame: one, or all of test-time augmentation."""
+    found = sample['data_samples']
+    return found if isinstance(found, list) else [found]
 
 
 @DATASETS.register_module()
@@ -100,12 +105,12 @@ class CounterfactualAudioDataset:
 
     def _sounding_classes(self, info: dict) -> frozenset:
         """Read which classes the label of a sample holds."""
-        label = imfrombytes(
-            get(info['seg_map_path'], self.dataset.backend_args),
-            flag='unchanged',
-            backend='pillow',
-        )
-        return frozenset(np.unique(label).tolist()) - {
+        info = copy.deepcopy(info)
+        for step in self.dataset.pipeline.transforms:
+            if isinstance(step, LoadAnnotations):
+                info = step(info)
+                break
+        return frozenset(np.unique(info['gt_seg_map']).tolist()) - {
             0,
             self.dataset.ignore_index,
         }
@@ -120,13 +125,14 @@ class CounterfactualAudioDataset:
     def __getitem__(self, idx: int) -> dict:
         self.full_init()
         sample = self.dataset[idx]
-        data_sample: BaseDataElement = sample['data_samples']
-        if self.sound == 'silence':
-            data_sample.audio = torch.zeros_like(data_sample.audio)
-        else:
-            partner = self.dataset[self.partners[idx]]['data_samples']
-            data_sample.audio = partner.audio
-            data_sample.set_metainfo(
-                dict(heard_sample_id=partner.metainfo['sample_id'])
-            )
+        partner = None
+        if self.sound == 'swapped':
+            partner = views(self.dataset[self.partners[idx]])
+        for number, view in enumerate(views(sample)):
+            if partner is None:
+                view.audio = torch.zeros_like(view.audio)
+            else:
+                view.audio = partner[number].audio
+                heard = partner[number].metainfo['sample_id']
+                view.set_metainfo(dict(heard_sample_id=heard))
         return sample

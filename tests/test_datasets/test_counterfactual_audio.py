@@ -118,3 +118,27 @@ def test_partners_are_disjoint_where_possible(samples, seed):
 def test_unknown_sound(plain_cfg):
     with pytest.raises(ValueError, match="'silence', 'swapped'.*'noise'"):
         CounterfactualAudioDataset(plain_cfg, 'noise')
+
+
+VIEWS = [
+    *PIPELINE[:-1],
+    dict(
+        type='TestTimeAug',
+        transforms=[
+            [dict(type='RandomFlip', prob=prob) for prob in (0.0, 1.0)],
+            [dict(type='PackAVSInputs')],
+        ],
+    ),
+]
+
+
+@pytest.mark.parametrize('sound', ['silence', 'swapped'])
+def test_all_views_of_a_frame_hear_the_same(plain_cfg, sound):
+    one = build(plain_cfg, sound)[3]['data_samples']
+    views = build({**plain_cfg, 'pipeline': VIEWS}, sound)[3]['data_samples']
+    assert [view.metainfo['flip'] for view in views] == [False, True]
+    for view in views:
+        torch.testing.assert_close(view.audio, one.audio)
+        if sound == 'swapped':
+            heard = view.metainfo['heard_sample_id']
+            assert heard == one.metainfo['heard_sample_id']

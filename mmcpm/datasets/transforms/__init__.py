@@ -5,6 +5,7 @@ from .label_values import LoadBinaryAnnotations, LoadTranslatedAnnotations
 from .loading import LoadAudioFromFile
 from .offscreen import LoadOffscreenAudio
 from .processing import RandomRescale
+from .resizing import ResizeAsOriginal
 from .sound_sources import LoadSoundSources
 
 __all__ = [
@@ -19,5 +20,6 @@ __all__ = [
     'PackAVSInputs',
     'RandomRescale',
     'RecordSoundingClasses',
+    'ResizeAsOriginal',
     'SwapStereoOnFlip',
 ]

@@ -124,7 +124,7 @@ class LoadAVSAnnotations(LoadAnnotations):
     - num_label_values (int): How many class ids the label files use.
     - label_map (dict, optional): From class ids of the files to those of the
       model, where the dataset uses other classes.
-    - img_shape (optional): The label map must have this size.
+    - ori_shape (optional): The label map must have this size.
 
     Added Keys:
 
@@ -151,34 +151,45 @@ class LoadAVSAnnotations(LoadAnnotations):
                 class ids, or of another size than the frame.
         """
         path = results['seg_map_path']
-        num_classes = results['num_label_values']
         try:
             data = fileio.get(path, backend_args=self.backend_args)
             if not data:
                 raise ValueError('the file is empty (0 bytes)')
-            label_map = self._decode(data)
-            check_label_map(label_map, num_classes, self.ignore_index)
+            labels = self._read_labels(data, results)
         # Pillow tells of a broken PNG file with a SyntaxError.
         except (OSError, ValueError, SyntaxError) as error:
             raise LabelReadError(
-                f'Cannot use the label file {path}: {why(error)}. Expected a '
-                'whole single-channel image whose values are class ids '
-                f'0..{num_classes - 1} (or {self.ignore_index}): the files '
-                'of the folder labels_semantic, not of labels_rgb, and the '
-                'dataset class they belong to.'
+                f'Cannot use the label file {path}: {why(error)}. Expected '
+                f'{self._expected(results)}'
             ) from error
-        shape = results.get('img_shape', label_map.shape)
-        if label_map.shape != tuple(shape):
+        # The frame may have been resized already.
+        shape = tuple(results.get('ori_shape', labels.shape))
+        if labels.shape != shape:
             raise LabelReadError(
-                f'The label file {path} is {label_map.shape[0]} x '
-                f'{label_map.shape[1]} (height x width), its frame '
+                f'The label file {path} is {labels.shape[0]} x '
+                f'{labels.shape[1]} (height x width), its frame '
                 f'{results.get("img_path")} is {shape[0]} x {shape[1]}. Take '
                 'both from the same copy of the dataset.'
             )
-        results['gt_seg_map'] = self._rename(
-            label_map.astype(np.uint8), results.get('label_map')
-        )
+        results['gt_seg_map'] = self._rename(labels, results.get('label_map'))
         results.setdefault('seg_fields', []).append('gt_seg_map')
+
+    def _read_labels(self, data: bytes, results: dict) -> np.ndarray:
+        """Decode a file to class ids, uint8 ``[H, W]``; ValueError if bad."""
+        label_map = self._decode(data)
+        check_label_map(
+            label_map, results['num_label_values'], self.ignore_index
+        )
+        return label_map.astype(np.uint8)
+
+    def _expected(self, results: dict) -> str:
+        """Tell what the file should be."""
+        return (
+            'a whole single-channel image whose values are class ids '
+            f'0..{results["num_label_values"] - 1} (or {self.ignore_index}): '
+            'the files of the folder labels_semantic, not of labels_rgb, and '
+            'the dataset class they belong to.'
+        )
 
     def _decode(self, data: bytes) -> np.ndarray:
         """Decode an image as it is stored."""

@@ -2,12 +2,10 @@
 
 import io
 
-import mmengine.fileio as fileio
 import numpy as np
 from mmseg.registry import TRANSFORMS
 from PIL import Image, UnidentifiedImageError
 
-from ..errors import LabelReadError, why
 from .frame_loading import LoadAVSAnnotations
 
 
@@ -72,45 +70,8 @@ def translate_labels(
     return labels.astype(np.uint8)
 
 
-class _LoadLabelValues(LoadAVSAnnotations):
-    """Load a label map whose values are to be translated."""
-
-    def _read_labels(self, data: bytes, results: dict) -> np.ndarray:
-        """Decode a file to class ids, uint8 ``[H, W]``."""
-        raise NotImplementedError
-
-    def _expected(self, results: dict) -> str:
-        """Tell what the file should be."""
-        raise NotImplementedError
-
-    def _load_seg_map(self, results: dict) -> None:
-        """Add the label map of ``results['seg_map_path']``."""
-        path = results['seg_map_path']
-        try:
-            data = fileio.get(path, backend_args=self.backend_args)
-            if not data:
-                raise ValueError('the file is empty (0 bytes)')
-            labels = self._read_labels(data, results)
-        # Pillow tells of a broken PNG file with a SyntaxError.
-        except (OSError, ValueError, SyntaxError) as error:
-            raise LabelReadError(
-                f'Cannot use the label file {path}: {why(error)}. Expected '
-                f'{self._expected(results)}'
-            ) from error
-        shape = tuple(results.get('img_shape', labels.shape))
-        if labels.shape != shape:
-            raise LabelReadError(
-                f'The label file {path} is {labels.shape[0]} x '
-                f'{labels.shape[1]} (height x width), its frame '
-                f'{results.get("img_path")} is {shape[0]} x {shape[1]}. Take '
-                'both from the same copy of the dataset.'
-            )
-        results['gt_seg_map'] = self._rename(labels, results.get('label_map'))
-        results.setdefault('seg_fields', []).append('gt_seg_map')
-
-
 @TRANSFORMS.register_module()
-class LoadBinaryAnnotations(_LoadLabelValues):
+class LoadBinaryAnnotations(LoadAVSAnnotations):
     """Load a black and white mask: 1 where it is white, 255 included.
 
     The masks of AVSBench-Object. A value to ignore does not exist in them.
@@ -120,7 +81,7 @@ class LoadBinaryAnnotations(_LoadLabelValues):
 
     - seg_map_path
     - label_map (dict, optional): From class ids to those of the model.
-    - img_shape (optional): The mask must have this size.
+    - ori_shape (optional): The mask must have this size.
 
     Added Keys:
 
@@ -177,7 +138,7 @@ class LoadBinaryAnnotations(_LoadLabelValues):
 
 
 @TRANSFORMS.register_module()
-class LoadTranslatedAnnotations(_LoadLabelValues):
+class LoadTranslatedAnnotations(LoadAVSAnnotations):
     """Load a label map and translate its values to class ids.
 
     The masks of VPO hold ids of COCO's categories.
@@ -187,7 +148,7 @@ class LoadTranslatedAnnotations(_LoadLabelValues):
     - seg_map_path
     - label_values (dict[int, int]): From value in the file to class id.
     - label_map (dict, optional): From class ids to those of the model.
-    - img_shape (optional): The label map must have this size.
+    - ori_shape (optional): The label map must have this size.
 
     Added Keys:
 

@@ -134,12 +134,19 @@ class SetPrediction:
         points = torch.rand(
             len(feature), self.num_points, 2, device=feature.device
         )
-        # Per image, so that the masks of one are there at a time.
+        # Image by image, so that the masks of one are there at a time. The
+        # points stay float32: the targets are read at the same ones.
         logits = (
-            (embedding[:, :count] @ part).float()
-            for embedding, part in zip(
+            (
+                embedding[:, :count]
+                @ point_sample(part[None].float(), where[None])[0].to(
+                    embedding
+                )
+            ).float()
+            for embedding, part, where in zip(
                 predictions.mask_embedding.unbind(1),
-                point_sample(feature, points.to(feature)).unbind(0),
+                feature,
+                points,
                 strict=True,
             )
         )  # [L, N, P]

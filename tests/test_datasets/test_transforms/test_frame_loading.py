@@ -149,9 +149,9 @@ def test_classes_of_the_model_may_differ(tmp_path):
 
 def test_frame_and_label_map_have_one_size(tmp_path):
     path = write(tmp_path, LABEL_MAP)
-    assert load(path, img_shape=(2, 3))['gt_seg_map'].shape == (2, 3)
+    assert load(path, ori_shape=(2, 3))['gt_seg_map'].shape == (2, 3)
     with pytest.raises(LabelReadError) as error:
-        load(path, img_shape=(224, 224), img_path='frames/0.jpg')
+        load(path, ori_shape=(224, 224), img_path='frames/0.jpg')
     message = str(error.value)
     assert f'{path} is 2 x 3 (height x width)' in message
     assert 'its frame frames/0.jpg is 224 x 224' in message

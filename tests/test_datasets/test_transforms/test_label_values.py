@@ -176,7 +176,7 @@ def test_sizes_of_frame_and_label_must_agree(tmp_path, reader, results):
             reader,
             tmp_path / 'a.png',
             img_path='a.jpg',
-            img_shape=(6, 4),
+            ori_shape=(6, 4),
             **results,
         )
     assert 'is 4 x 6 (height x width), its frame a.jpg is 6 x 4' in str(

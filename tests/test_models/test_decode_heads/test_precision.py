@@ -112,12 +112,7 @@ def test_merge_under_autocast():
     'amp',
     [
         False,
-        pytest.param(
-            True,
-            marks=pytest.mark.xfail(
-                strict=True, reason='points are rounded to bfloat16'
-            ),
-        ),
+        True,
     ],
 )
 def test_queries_are_matched_at_the_points_of_the_targets(

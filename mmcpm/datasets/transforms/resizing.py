@@ -1,0 +1,40 @@
+"""Work at another size than the files have, for protocols that do."""
+
+from mmcv.transforms.processing import Resize
+from mmseg.registry import TRANSFORMS
+
+
+@TRANSFORMS.register_module()
+class ResizeAsOriginal(Resize):
+    """Resizes frame and label map, and scores at that size.
+
+    AVSBench-Semantic is scored at 224 x 224 in the first papers: predictions
+    are then not brought back to the size of the files. The frame's sides may
+    change their ratio, as they did there.
+
+    Modified keys: those of mmcv's Resize, and ``ori_shape``.
+
+    Args:
+        size (tuple[int, int]): Width and height in pixels.
+        **kwargs: Of mmcv's Resize.
+    """
+
+    def __init__(self, size: tuple[int, int], **kwargs) -> None:
+        if len(size) != 2 or min(size) < 1:
+            raise ValueError(
+                f'size must be (width, height) in pixels, but got {size}.'
+            )
+        super().__init__(scale=tuple(size), keep_ratio=False, **kwargs)
+
+    def transform(self, results: dict) -> dict:
+        """Resize.
+
+        Args:
+            results (dict): With ``img``, and ``gt_seg_map`` if it is loaded.
+
+        Returns:
+            dict: The same; ``ori_shape`` is the new (height, width).
+        """
+        results = super().transform(results)
+        results['ori_shape'] = results['img'].shape[:2]
+        return results
