@@ -1,0 +1,1 @@
+"""Checking and preparing copies of the real datasets."""

@@ -1,0 +1,216 @@
+"""Looking at label maps of every dataset, with or without decoding them.
+
+What is decoded is decoded by the transforms that load it in training.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from PIL import Image
+
+from ..errors import LabelReadError, why
+from ..transforms import (
+    LoadAVSAnnotations,
+    LoadBinaryAnnotations,
+    LoadTranslatedAnnotations,
+)
+from .images import Header, read_header
+
+# Pillow's names of pixel formats with one value per pixel.
+SINGLE_VALUE_MODES = ('1', 'L', 'P', 'I', 'I;16', 'F')
+FOUND = tuple[Header | None, list[tuple[str, str]]]
+
+
+def decode_colours(
+    picture: np.ndarray, palette: Sequence[Sequence[int]]
+) -> tuple[np.ndarray, dict[tuple[int, int, int], int]]:
+    """Turn the colours of a label picture into class ids.
+
+    Args:
+        picture (np.ndarray): RGB, uint8 ``[H, W, 3]``.
+        palette (Sequence[Sequence[int]]): Red, green, blue by class id.
+
+    Returns:
+        tuple[np.ndarray, dict]: Class ids, uint8 ``[H, W]``, 255 where the
+        colour stands for no class; and those colours with their numbers of
+        pixels, most frequent first.
+    """
+    codes = _colour_codes(picture)
+    colours, where, numbers = np.unique(
+        codes, return_inverse=True, return_counts=True
+    )
+    class_of = {
+        int(code): label
+        for label, code in enumerate(_colour_codes(np.array(palette)))
+    }
+    labels = np.array(
+        [class_of.get(int(code), 255) for code in colours], np.uint8
+    )
+    unknown = sorted(
+        (-int(number), int(code))
+        for code, number in zip(colours, numbers, strict=True)
+        if int(code) not in class_of
+    )
+    return labels[where].reshape(codes.shape), {
+        (code >> 16, code >> 8 & 255, code & 255): -number
+        for number, code in unknown
+    }
+
+
+def _colour_codes(colours: np.ndarray) -> np.ndarray:
+    """Join red, green and blue to one number."""
+    red, green, blue = np.moveaxis(colours.astype(np.int32), -1, 0)
+    return red << 16 | green << 8 | blue
+
+
+def tell_colours(unknown: dict[tuple[int, int, int], int]) -> str:
+    """List colours for a message.
+
+    Args:
+        unknown (dict): Numbers of pixels by colour.
+
+    Returns:
+        str: The first five and how many there are.
+    """
+    listed = ', '.join(
+        f'{colour} on {number} pixels'
+        for colour, number in list(unknown.items())[:5]
+    )
+    return listed + (f', ... ({len(unknown)})' if len(unknown) > 5 else '')
+
+
+class LabelChecker:
+    """Checks a label map; subclasses know what it should hold."""
+
+    # Whether the values are looked at even if headers are all that is read.
+    always_deep = False
+
+    def __call__(self, path: str, deep: bool) -> FOUND:
+        """Check a label map.
+
+        Args:
+            path (str): The file.
+            deep (bool): Whether to decode it.
+
+        Returns:
+            tuple[Header | None, list[tuple[str, str]]]: Its header if it is
+            readable, and kind and text of each finding.
+
+        Raises:
+            FileNotFoundError: If there is none.
+        """
+        try:
+            header = read_header(path)
+        except FileNotFoundError:
+            raise
+        except (OSError, ValueError) as error:
+            return None, [('label', why(error))]
+        return header, self.check_content(
+            path, header, deep or self.always_deep
+        )
+
+    def check_content(
+        self, path: str, header: Header, deep: bool
+    ) -> list[tuple[str, str]]:
+        """Check what a readable file holds.
+
+        Args:
+            path (str): The file.
+            header (Header): Its header.
+            deep (bool): Whether to decode it.
+
+        Returns:
+            list[tuple[str, str]]: Kind and text of each finding.
+        """
+        if header.mode not in SINGLE_VALUE_MODES:
+            return [('colour', f'pixels of mode {header.mode}')]
+        return self.load(path) if deep else []
+
+    def load(self, path: str) -> list[tuple[str, str]]:
+        """Load the file as in training and tell what was refused."""
+        try:
+            self.transform({'img_path': '', **self.keys, 'seg_map_path': path})
+        except LabelReadError as error:
+            cause = error.__cause__
+            kind = 'values' if type(cause) is ValueError else 'label'
+            return [(kind, why(cause))]
+        return []
+
+
+class ClassIdChecker(LabelChecker):
+    """Checks the label maps of AVSBench-Semantic.
+
+    Args:
+        num_classes (int): Class ids are below it.
+        palette (Sequence[Sequence[int]]): The colours of ``labels_rgb``.
+    """
+
+    def __init__(
+        self, num_classes: int, palette: Sequence[Sequence[int]]
+    ) -> None:
+        self.palette = palette
+        self.transform = LoadAVSAnnotations().transform
+        self.keys = {'num_label_values': num_classes, 'label_map': None}
+
+    def check_content(
+        self, path: str, header: Header, deep: bool
+    ) -> list[tuple[str, str]]:
+        """Check what a readable file holds; the colours of a colour picture.
+
+        Args:
+            path (str): The file.
+            header (Header): Its header.
+            deep (bool): Whether to decode it.
+
+        Returns:
+            list[tuple[str, str]]: Kind and text of each finding.
+        """
+        found = super().check_content(path, header, deep)
+        if not deep or not found or found[0][0] != 'colour':
+            return found
+        try:
+            with Image.open(path) as image:
+                picture = np.asarray(image.convert('RGB'))
+        except (OSError, SyntaxError, ValueError) as error:
+            return [('label', why(error))]
+        unknown = decode_colours(picture, self.palette)[1]
+        if unknown:
+            found.append(('unknown colour', tell_colours(unknown)))
+        return found
+
+
+class BinaryChecker(LabelChecker):
+    """Checks the masks of AVSBench-Object: small, hence always decoded."""
+
+    always_deep = True
+
+    def __init__(self) -> None:
+        self.transform = LoadBinaryAnnotations().transform
+        self.keys = {'num_label_values': 2, 'label_map': None}
+
+    def check_content(
+        self, path: str, header: Header, deep: bool
+    ) -> list[tuple[str, str]]:
+        """Check what a readable file holds; greys may be stored as RGB.
+
+        Args:
+            path (str): The file.
+            header (Header): Its header.
+            deep (bool): Whether to decode it.
+
+        Returns:
+            list[tuple[str, str]]: Kind and text of each finding.
+        """
+        return self.load(path)
+
+
+class TranslatedChecker(LabelChecker):
+    """Checks the masks of VPO.
+
+    Args:
+        label_values (dict[int, int]): From value in the file to class id.
+    """
+
+    def __init__(self, label_values: dict[int, int]) -> None:
+        self.transform = LoadTranslatedAnnotations().transform
+        self.keys = {'label_values': label_values, 'label_map': None}
