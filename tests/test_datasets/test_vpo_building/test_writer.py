@@ -17,9 +17,16 @@ from mmcpm.datasets.vpo_building.writer import write_vpo
 
 CLASSES = VPODataset.METAINFO['classes']
 COCO_ID = {'dog': 18, 'cat': 17}
-HEADER = (
-    'img_Id,ann_Ids,cateName,cateId,vgg_file,vgg_label,audio_pos,split'
-).split(',')
+HEADER = [
+    'img_Id',
+    'ann_Ids',
+    'cateName',
+    'cateId',
+    'vgg_file',
+    'vgg_label',
+    'audio_pos',
+    'split',
+]
 PIPELINE = [
     dict(type='LoadFrameFromFile'),
     dict(type='LoadSoundSources'),
