@@ -88,3 +88,29 @@ def test_a_read_only_root_is_enough(scenes, run):
             path.chmod(mode)
     assert code == 0
     assert '0 fault(s), 0 note(s)' in out
+
+
+def test_prepared_scenes_are_clean(scenes, run, tmp_path):
+    place = ('--dataset', 'avss')
+    code, out, _ = run(
+        scenes['avss'], *place, '--prepare', tmp_path, '--resize', 16, 16
+    )
+    assert code == 0
+    assert '4 of 4 clips ready' in out
+    code, out, _ = run(tmp_path, *place, '--check', '--deep')
+    assert code == 0
+    assert '0 fault(s), 0 note(s)' in out
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'told'),
+    [
+        (('--check', '--resize', '8', '8'), 'belong to --prepare'),
+        (('--check', '--decode-rgb-labels'), 'belong to --prepare'),
+        (('--prepare', 'x', '--resize', '0', '8'), 'both positive'),
+    ],
+)
+def test_senseless_arguments(arguments, told, scenes, run):
+    code, _, err = run(scenes['avss'], '--dataset', 'avss', *arguments)
+    assert code == 2
+    assert told in err

@@ -8,7 +8,9 @@ from ..avsbench_metadata import SPLITS
 from ..avsbench_object import FRAMES_PER_CLIP, AVSBenchObjectDataset
 from ..index_table import check_root
 from ..object_metadata import ObjectClip, read_object_metadata
+from ..sounding_scenes.writer import MARKER
 from .clips import ClipFiles, check_clips, find_extra
+from .destination import Options
 from .index_file import (
     IndexFile,
     find_repetitions,
@@ -16,6 +18,7 @@ from .index_file import (
     read_index_file,
 )
 from .labels import BinaryChecker
+from .preparing import prepare
 from .report import Finding, Report
 from .totals import count_groups
 
@@ -167,3 +170,28 @@ def check_avsbench_object(
         )
     )
     return report
+
+
+def prepare_avsbench_object(
+    root: str, folder: str, subset: str, options: Options, **kwargs
+) -> Report:
+    """Write a prepared copy of S4 or MS3.
+
+    Args:
+        root (str): The data root.
+        folder (str): The folder to write.
+        subset (str): 's4' or 'ms3'.
+        options (Options): How.
+        kwargs: ``leave_out`` and ``workers`` of :func:`prepare`.
+
+    Returns:
+        Report: The clips that could not be prepared.
+    """
+    check_root(root, [f'{subset}_meta_data.csv'], f'{subset}_data/')
+    index, rows = read_object_clips(root, subset)
+    clips = list_object_clips(subset, rows)
+    return prepare(
+        *(root, folder, subset, [index], clips, BinaryChecker(), options),
+        others=[MARKER],
+        **kwargs,
+    )

@@ -14,7 +14,9 @@ from ..avsbench_metadata import (
 )
 from ..avsbench_semantic import AVSBenchSemanticDataset
 from ..errors import DatasetIndexError
+from ..sounding_scenes.writer import MARKER
 from .clips import ClipFiles, check_clips, find_extra
+from .destination import Options
 from .index_file import (
     IndexFile,
     find_repetitions,
@@ -22,6 +24,7 @@ from .index_file import (
     read_index_file,
 )
 from .labels import ClassIdChecker
+from .preparing import prepare
 from .report import Finding, Report
 from .totals import count_groups
 
@@ -187,6 +190,37 @@ def check_avsbench_semantic(
         )
     )
     return report
+
+
+def prepare_avsbench_semantic(
+    root: str,
+    folder: str,
+    options: Options,
+    *,
+    num_classes: int = 71,
+    **kwargs,
+) -> Report:
+    """Write a prepared copy of AVSBench-Semantic.
+
+    Args:
+        root (str): The data root.
+        folder (str): The folder to write.
+        options (Options): How.
+        num_classes (int): Class ids are below it. Defaults to 71.
+        kwargs: ``leave_out`` and ``workers`` of :func:`prepare`.
+
+    Returns:
+        Report: The clips that could not be prepared.
+    """
+    check_data_root(root, [osp.join(root, METADATA)])
+    index, rows = read_semantic_clips(root)
+    labels = ClassIdChecker(num_classes, options.palette or ())
+    clips = list_semantic_clips(rows)
+    return prepare(
+        *(root, folder, 'avss', [index], clips, labels, options),
+        others=[LABEL_INDEX, MARKER],
+        **kwargs,
+    )
 
 
 def _check_label_index(root: str, classes: Sequence[str]) -> list[Finding]:

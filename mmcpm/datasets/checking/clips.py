@@ -27,6 +27,7 @@ class ClipFiles(NamedTuple):
         frames (tuple): Path of every frame, and of its label map or None.
         sounds (tuple[str, ...]): Its sound files.
         seconds (float | None): How long they should be; None: any length.
+        more_rows (tuple[int, ...]): Further lines that speak of it.
     """
 
     group: str
@@ -34,6 +35,7 @@ class ClipFiles(NamedTuple):
     frames: tuple[tuple[str, str | None], ...]
     sounds: tuple[str, ...]
     seconds: float | None
+    more_rows: tuple[int, ...] = ()
 
     @property
     def paths(self) -> list[str]:

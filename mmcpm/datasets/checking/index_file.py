@@ -128,7 +128,7 @@ def parse_rows(
     """
     if index.header:
         try:
-            reader(_as_text([index.header]), '')
+            reader(as_text([index.header]), '')
         except DatasetIndexError as error:
             index.findings.append(
                 Finding('index', index.name, _message(error))
@@ -138,7 +138,7 @@ def parse_rows(
     for row in index.rows:
         lines = [index.header] if index.header else []
         try:
-            found = reader(_as_text([*lines, row.cells]), '')
+            found = reader(as_text([*lines, row.cells]), '')
         except DatasetIndexError as error:
             index.findings.append(
                 Finding('row', index.name, _message(error), row.line)
@@ -149,8 +149,15 @@ def parse_rows(
     return records
 
 
-def _as_text(rows: list[list[str]]) -> str:
-    """Write rows, separated by commas."""
+def as_text(rows: list[list[str]]) -> str:
+    """Write rows, separated by commas.
+
+    Args:
+        rows (list[list[str]]): Their cells.
+
+    Returns:
+        str: One line per row.
+    """
     text = io.StringIO()
     csv.writer(text, lineterminator='\n').writerows(rows)
     return text.getvalue()

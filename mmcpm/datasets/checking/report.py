@@ -175,6 +175,7 @@ class Report:
     def __init__(self, title: str) -> None:
         self.title = title
         self.counts: list[Count] = []
+        self.summary = ''
         self._findings: dict[tuple[str, str, str], Finding] = {}
 
     @property
@@ -226,7 +227,8 @@ class Report:
             lines.append(f'  -> {kind.remedy}')
             parts.append('\n'.join(lines))
         notes = len(self.findings) - self.num_faults
-        parts.append(f'{self.num_faults} fault(s), {notes} note(s)')
+        summary = f'{self.num_faults} fault(s), {notes} note(s)'
+        parts.append('\n'.join(filter(None, (self.summary, summary))))
         return '\n\n'.join(parts)
 
     def _table(self) -> str:
