@@ -166,7 +166,7 @@ def check_avsbench_object(
             root,
             [osp.join(data, part) for part in PARTS],
             [path for clip in clips for path in clip.paths],
-            names,
+            names.__contains__,
         )
     )
     return report

@@ -3,7 +3,7 @@
 import functools
 import os
 import os.path as osp
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 from ..errors import FrameReadError, why
@@ -26,7 +26,8 @@ class ClipFiles(NamedTuple):
         row (int): Its line in the index file.
         frames (tuple): Path of every frame, and of its label map or None.
         sounds (tuple[str, ...]): Its sound files.
-        seconds (float | None): How long they should be; None: any length.
+        seconds (float): How long they should be.
+        at_least (bool): Whether they may be longer.
         more_rows (tuple[int, ...]): Further lines that speak of it.
     """
 
@@ -34,7 +35,8 @@ class ClipFiles(NamedTuple):
     row: int
     frames: tuple[tuple[str, str | None], ...]
     sounds: tuple[str, ...]
-    seconds: float | None
+    seconds: float
+    at_least: bool = False
     more_rows: tuple[int, ...] = ()
 
     @property
@@ -123,7 +125,7 @@ def check_clip(
                 )
             )
     for sound in clip.sounds:
-        look(sound, functools.partial(_check_sound, clip.seconds, deep))
+        look(sound, functools.partial(_check_sound, clip, deep))
     return present, list(dict.fromkeys(findings))
 
 
@@ -145,10 +147,10 @@ def _check_frame(
 
 
 def _check_sound(
-    seconds: float | None, deep: bool, path: str
+    clip: ClipFiles, deep: bool, path: str
 ) -> tuple[None, list[tuple[str, str]]]:
     """Check a sound."""
-    return None, check_sound(path, seconds, deep)
+    return None, check_sound(path, clip.seconds, deep, clip.at_least)
 
 
 def find_gap(root: str, folder: str) -> tuple[str, str, str] | None:
@@ -182,7 +184,7 @@ def find_extra(
     root: str,
     folders: Iterable[str],
     expected: Iterable[str],
-    known: Collection[str] = (),
+    is_known: Callable[[str], bool],
 ) -> list[Finding]:
     """Look for what no row asks for.
 
@@ -190,8 +192,8 @@ def find_extra(
         root (str): The data root.
         folders (Iterable[str]): Where to look; need not exist.
         expected (Iterable[str]): All files that are asked for.
-        known (Collection[str]): Names of files and folders that are there
-            for another purpose.
+        is_known (Callable): Whether files and folders of this name are
+            there for another purpose.
 
     Returns:
         list[Finding]: One for each file, and one for each folder in which
@@ -214,7 +216,7 @@ def find_extra(
             if path in above:
                 waiting.append(path)
             elif not (
-                path in files or entry.name in known or _is_leftover(entry)
+                path in files or is_known(entry.name) or _is_leftover(entry)
             ):
                 findings.append(Finding('extra', path, _describe(entry)))
     return findings

@@ -262,6 +262,9 @@ def _save(picture: Image.Image, path: str, **options) -> None:
 def _sound(origin: str) -> Callable | None:
     """Give a function that writes a sound, or None if it stays as it is."""
     info = soundfile.info(origin)
+    if not origin.lower().endswith('.wav'):
+        # The index file names it with its suffix.
+        return None
     if (
         info.format in ('WAV', 'WAVEX')
         and info.samplerate == SAMPLE_RATE

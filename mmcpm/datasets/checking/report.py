@@ -56,8 +56,9 @@ KINDS = {
     ),
     'colour': Kind(
         'Colour pictures in place of label maps',
-        'Use the files of labels_semantic, not of labels_rgb. If there are '
-        'none, --prepare DEST --decode-rgb-labels makes them of the colours.',
+        'Restore them; in AVSBench-Semantic use the files of labels_semantic, '
+        'not of labels_rgb. If there are none, --prepare DEST '
+        '--decode-rgb-labels makes them of the colours.',
     ),
     'unknown colour': Kind(
         'Colours that stand for no class',
@@ -71,8 +72,8 @@ KINDS = {
         'the tool that belongs to these labels.',
     ),
     'short': Kind(
-        'Sounds shorter than their clips',
-        'The rest is heard as silence. Extract them from the videos again.',
+        'Sounds shorter than what is heard of them',
+        'The rest is silence. Extract them from the videos again.',
     ),
     'long': Kind(
         'Sounds longer than their clips',
@@ -96,14 +97,21 @@ KINDS = {
         is_fault=False,
     ),
     'videos': Kind(
-        'Videos that lend clips to several splits',
-        'The published index file has 22 of them: nothing to do.',
+        'Videos or images that lend samples to several splits',
+        'The index file of AVSBench-Semantic is published with 22 of them: '
+        'nothing to do.',
         is_fault=False,
     ),
     'names': Kind(
         'Sounding objects that are no class names',
         'The published index file has background, off-the-screen and '
         "'h orse'. Labels are read from the label maps: nothing to do.",
+        is_fault=False,
+    ),
+    'position': Kind(
+        'Index files without positions',
+        'Mono sound needs none; for stereo use the files '
+        'vpo_*_data_stereo.csv.',
         is_fault=False,
     ),
     'extra': Kind(

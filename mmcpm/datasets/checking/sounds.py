@@ -58,14 +58,15 @@ def read_sound_header(path: str) -> tuple[int, int, float]:
 
 
 def check_sound(
-    path: str, seconds: float | None, deep: bool
+    path: str, seconds: float, deep: bool, at_least: bool = False
 ) -> list[tuple[str, str]]:
     """Check a sound file.
 
     Args:
         path (str): The file.
-        seconds (float, optional): How long it should be. None: any length.
+        seconds (float): How long it should be.
         deep (bool): Whether to decode it.
+        at_least (bool): Whether it may be longer. Defaults to False.
 
     Returns:
         list[tuple[str, str]]: Kind and text of each finding.
@@ -88,7 +89,9 @@ def check_sound(
         found.append(('rate', f'{rate} Hz'))
     if channels > 2:
         found.append(('channels', f'{channels} channels'))
-    if seconds is not None and abs(length - seconds) > TOLERANCE:
-        kind = 'short' if length < seconds else 'long'
-        found.append((kind, f'{length:.2f} s, its clip is {seconds:g} s'))
+    told = f'{length:.2f} s, expected {seconds:g} s'
+    if length < seconds - TOLERANCE:
+        found.append(('short', told))
+    elif length > seconds + TOLERANCE and not at_least:
+        found.append(('long', told))
     return found

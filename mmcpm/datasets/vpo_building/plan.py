@@ -94,6 +94,8 @@ def make_plan(parts: Ingredients) -> Plan:
         else match_by_name(categories, labels)
     )
     pictures = _read_all(parts, contents, classes)
+    # Several gigabytes, for all of COCO.
+    contents.clear()
     clips = check_clips(clips, classes.heard_as, parts.seconds)
     split_of = split_clips(
         clips, classes.heard_as, parts.test_share, parts.seed
@@ -131,7 +133,7 @@ def make_plan(parts: Ingredients) -> Plan:
 
 
 def _read_all(
-    parts: Ingredients, contents: Mapping[Path, dict], classes: ClassMap
+    parts: Ingredients, contents: dict[Path, dict], classes: ClassMap
 ) -> dict[str, list[Picture]]:
     """Read the pictures by split."""
     for folder in (parts.images, parts.test_images):

@@ -75,7 +75,11 @@ def describe_balance(plan: Plan) -> str:
 
 
 def _describe_set(plan: Plan, subset: str, classes: dict) -> list[str]:
-    """Write the table of a set and what is amiss with it."""
+    """Write the table of a set and what is amiss with it.
+
+    Sounding objects and different clips; the share is of the training
+    objects.
+    """
     numbers = {
         told: sum((s.subset, s.split) == (subset, split) for s in plan.samples)
         for split, told in SPLIT_NAMES.items()
@@ -85,13 +89,14 @@ def _describe_set(plan: Plan, subset: str, classes: dict) -> list[str]:
         f'VPO-{subset.upper()}: {numbers["train"]} samples for training, '
         f'{numbers["test"]} for the test{beside}'
     ]
-    columns = [f'{told} {k}' for told in SPLIT_NAMES.values() for k in KINDS]
-    table = PrettyTable(['class', *columns, 'share of train objects'])
+    kinds = [(told, k) for told in SPLIT_NAMES.values() for k in KINDS[1:]]
+    header = [' '.join(kind) for kind in kinds]
+    table = PrettyTable(['class', *header, 'train share'])
     table.align = 'r'
     table.align['class'] = 'l'
     total = sum(of['train']['objects'] for of in classes.values())
     for name, of in classes.items():
-        cells = [of[told][k] for told in SPLIT_NAMES.values() for k in KINDS]
+        cells = [of[told][kind] for told, kind in kinds]
         share = of['train']['objects'] / max(total, 1)
         table.add_row([name, *cells, f'{100 * share:.1f} %'])
     lines.append(table.get_string())

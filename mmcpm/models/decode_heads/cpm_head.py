@@ -363,7 +363,7 @@ class CPMHead(AVMask2FormerHead):
                 labels.masked_fill(~sounding, -1),
                 pixels.mask_feature,
                 targets.label_maps,
-                self.num_classes,
+                sorted({k for classes in targets.classes for k in classes}),
             )
         return losses
 

@@ -5,6 +5,8 @@ and negatives are pixels of the batch. Pixels are sampled before they are
 projected, so that the cost does not depend on the size of the maps.
 """
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn as nn
 import torch.nn.functional as F
@@ -171,7 +173,7 @@ class PromptContrastiveLoss(nn.Module):
         classes: Tensor,
         image: Tensor,
         labels: Tensor,
-        num_classes: int,
+        present: Sequence[int],
     ) -> Tensor:
         """Contrast what is heard with what is seen.
 
@@ -182,8 +184,9 @@ class PromptContrastiveLoss(nn.Module):
                 prompts to leave out.
             image (Tensor): Image map, ``[B, C, h, w]``.
             labels (Tensor): Label maps, ``[B, H, W]`` int64.
-            num_classes (int): Classes with the background; other labels are
-                ignored.
+            present (Sequence[int]): Classes with the background that occur
+                in the label maps; pixels of others are ignored. The fewer
+                there are, the less it costs.
 
         Returns:
             Tensor: Scalar.
@@ -192,9 +195,16 @@ class PromptContrastiveLoss(nn.Module):
         small = F.interpolate(
             labels[:, None].float(), size=image.shape[-2:], mode='nearest'
         ).long()
-        index, pixel_classes = sample_pixels(
-            small.flatten(), num_classes, self.samples_per_class
+        ids = torch.tensor([*present], dtype=torch.int64).to(labels.device)
+        rank_of = ids.new_full((257,), len(ids))
+        rank_of[ids] = torch.arange(len(ids), device=ids.device)
+        index, rank = sample_pixels(
+            rank_of[small.clamp(max=256)].flatten(),
+            len(ids),
+            self.samples_per_class,
         )
+        # One more id, for pixels that a class has not got.
+        pixel_classes = F.pad(ids, (0, 1), value=-1)[rank]
         flat = image.flatten(2)  # [B, C, h * w]
         area = flat.shape[-1]
         pixels = flat[index // area, :, index % area]  # [P, C]

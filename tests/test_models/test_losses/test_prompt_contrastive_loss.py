@@ -239,7 +239,7 @@ def test_module_by_loops(projection, pooling):
         F.normalize(pixels, dim=-1)[keep].detach(),
         small.flatten()[keep],
     )
-    value = loss(audio, masks, classes, image, labels, num_classes=4)
+    value = loss(audio, masks, classes, image, labels, present=range(4))
     assert float(value) == pytest.approx(2 * expected, rel=1e-4)
     assert expected > 0.1
 
@@ -258,7 +258,7 @@ def test_gradients_reach_both_maps(case):
         labels = torch.full_like(labels, 255)
     if case == 'flat masks':
         masks = torch.full_like(masks, 0.3)
-    value = loss(audio, masks, classes, image, labels, num_classes=4)
+    value = loss(audio, masks, classes, image, labels, present=range(4))
     value.backward()
     gradients = [audio.grad, image.grad, *(p.grad for p in loss.parameters())]
     assert value.isfinite()
@@ -279,7 +279,7 @@ def test_contrast_never_waits_for_the_device(pooling):
             torch.randint(-1, 4, (2, 2)),
             torch.randn(2, 8, 4, 5),
             torch.randint(0, 4, (2, 16, 20)),
-            num_classes=4,
+            present=range(4),
         )
     assert value.shape == ()
 
@@ -291,8 +291,34 @@ def test_projection_is_a_matter_of_the_sampled_pixels_only():
     loss.image_projection.register_forward_hook(
         lambda module, args, output: sizes.append(args[0].shape)
     )
-    loss(*inputs(), num_classes=4)
-    assert sizes == [(12, 8)]
+    loss(*inputs(), present=range(4))
+    loss(*inputs(), present=[1, 3])
+    loss(*inputs(), present=[])
+    assert sizes == [(12, 8), (6, 8), (0, 8)]
+
+
+def test_classes_that_do_not_occur_change_nothing():
+    """As many as there may be: they cost, and that is all."""
+    loss = PromptContrastiveLoss(embed_dims=8, samples_per_class=100)
+    audio, masks, classes, image, labels = inputs()
+    labels[labels == 2] = 70  # 0, 1, 3, 70 and 255 are left.
+    classes = torch.tensor([[70, 1], [3, 0]])
+    value = loss(audio, masks, classes, image, labels, present=[0, 1, 3, 70])
+    whole = loss(audio, masks, classes, image, labels, present=range(71))
+    torch.testing.assert_close(value, whole)
+    fewer = loss(audio, masks, classes, image, labels, present=[0, 1, 3])
+    assert abs(float(fewer) - float(whole)) > 1e-3
+
+
+def test_nothing_present_is_zero_with_gradients():
+    loss = PromptContrastiveLoss(embed_dims=8)
+    audio, masks, classes, image, labels = inputs()
+    image.requires_grad_()
+    value = loss(audio, masks, classes, image, labels, present=[])
+    value.backward()
+    assert value == 0
+    gradients = [image.grad, *(p.grad for p in loss.parameters())]
+    assert all((g == 0).all() for g in gradients)
 
 
 @pytest.mark.parametrize(
