@@ -34,9 +34,12 @@ def dest(tmp_path):
 
 def prepare(root, dest, *, leave_out=False, **options):
     return prepare_avsbench_semantic(
-        str(root), str(dest), Options(**options), leave_out=leave_out,
+        str(root),
+        str(dest),
+        Options(**options),
+        leave_out=leave_out,
         workers=0,
-    )  # fmt: skip
+    )
 
 
 def contents(folder):
