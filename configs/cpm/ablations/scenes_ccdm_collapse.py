@@ -1,5 +1,5 @@
 # Start-up: all three causes together, which collapses the class means.
-_base_ = ['./scenes_ccdm.py']
+_base_ = ['./scenes_ccdm_class_variance.py']
 
 model = dict(
     decode_head=dict(

@@ -1,5 +1,5 @@
 # Start-up: means follow their members fast (momentum 0.1 growing to 0.99).
-_base_ = ['./scenes_ccdm.py']
+_base_ = ['./scenes_ccdm_class_variance.py']
 
 model = dict(
     decode_head=dict(

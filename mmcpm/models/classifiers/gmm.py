@@ -98,7 +98,7 @@ class GMMClassifier(nn.Module):
         momentum_schedule: str = 'fixed',
         first_update: str = 'momentum',
         reseeding: str = 'momentum',
-        sparse_variance: bool = True,
+        sparse_variance: bool = False,
         unit_mean: bool = True,
         variance_floor: float = 1e-4,
         shrinkage: float = 8.0,

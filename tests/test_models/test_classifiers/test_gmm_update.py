@@ -295,7 +295,7 @@ def test_growing_momentum_ends_at_the_momentum(make_classifier):
 
 def test_cadence_and_dirty_classes(make_classifier, unit_vectors):
     """Every third step; only classes with members since their update."""
-    classifier = make_classifier(em_interval=3)
+    classifier = make_classifier(em_interval=3, sparse_variance=True)
     features = unit_vectors(6)
     updates = []
     for labels in (
