@@ -66,7 +66,10 @@ def test_tool_builds_what_the_dataset_reads(run, tmp_path, capsys):
     train = VPODataset(**options, holdout=0)
     assert len(train) == 6
     assert train.missing_files() == []
-    assert next((tmp_path / 'vpo').rglob('*.jpg')).is_symlink()
+    link = next((tmp_path / 'vpo').rglob('*.jpg'))
+    assert link.is_symlink()
+    assert link.resolve().parent == (tmp_path / 'images').resolve()
+    assert link.is_file()
     run(*INPUT, '--pictures', 'link', '--min-area', '0.1')
     assert 'Found the dataset' in capsys.readouterr().out
 

@@ -86,6 +86,15 @@ def test_recordings_of_no_use_are_not_read(folder):
     assert len(checked[0].content) == 64
 
 
+def test_recordings_are_read_anew_each_time(folder):
+    clips = listed(folder, 'five.wav,dog,')
+    before = check_clips(clips, {'dog'}, 3.0)
+    soundfile.write(folder / 'sounds/five.wav', np.ones(48000) / 2, RATE)
+    after = check_clips(clips, {'dog'}, 3.0)
+    assert after[0].content != before[0].content
+    assert levels(after[0]) == [0.5] * 30
+
+
 def test_unusable_recordings_are_listed_with_their_rows(folder):
     (folder / 'sounds/text.wav').write_text('hello')
     whole = (folder / 'sounds/five.wav').read_bytes()

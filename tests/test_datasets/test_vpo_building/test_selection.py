@@ -78,6 +78,12 @@ def test_class_is_left_out_where_hearing_could_not_tell(second):
     assert found == {('ss', (3,))}
 
 
+def test_crowd_hides_how_many_instances_there_are():
+    dogs = instance(1, 'dog'), instance(2, 'dog', 50)
+    assert chosen(*dogs, instance(3, 'dog', 80, crowd=True)) == set()
+    assert chosen(*dogs, instance(3, 'cat', 80, crowd=True))
+
+
 def test_smallest_area_is_a_share_of_the_picture():
     # 1 % of 40 x 100 pixels are 40.
     assert chosen(instance(1, 'dog', width=4)) == {('ss', (1,))}

@@ -85,6 +85,18 @@ def test_class_with_one_recording_is_refused():
         assert told in str(caught.value)
 
 
+def test_recordings_of_two_classes_leave_both_with_both_splits():
+    clips = [clip('a'), clip('b', content='both')]
+    clips.append(clip('c', 'meow', content='both'))
+    clips += [clip(name, 'meow') for name in 'defg']
+    found = set()
+    for seed in range(20):
+        split = split_clips(clips, HEARD_AS, 0.2, seed)
+        assert split['b'] == split['c'] != split['a']
+        found.add(split['a'])
+    assert found == {'train', 'val'}
+
+
 def test_pictures_are_drawn_once_and_for_all():
     split = split_pictures(range(100), 0.2, seed=0)
     assert list(split.values()).count('val') == 20
