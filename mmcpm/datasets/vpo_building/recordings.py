@@ -103,7 +103,8 @@ def read_clips(list_file: Path, folder: Path) -> list[Clip]:
         name = file.removesuffix(Path(file).suffix)
         if Path(file).suffix.lower() not in AUDIO_SUFFIXES:
             name = file
-        name = '_'.join(Path(name).parts).replace('\\', '_')
+        # VPODataset takes a name that ends in '.wav' for a whole file name.
+        name = '_'.join(Path(name).parts).replace('\\', '_').replace('.', '_')
         if second is not None:
             name += f'_{round(1000 * second):06}'
         if name in earlier:

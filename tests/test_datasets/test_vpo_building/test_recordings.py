@@ -65,6 +65,11 @@ def test_clips_begin_where_the_list_says(folder):
     )
 
 
+def test_names_are_those_that_the_dataset_adds_a_suffix_to(folder):
+    clips = listed(folder, 'x.wav.flac,dog,', 'a\\y.ogg,dog,', 'z,dog,2')
+    assert [c.name for c in clips] == ['x_wav', 'a_y', 'z_002000']
+
+
 def test_other_sample_rates_become_16_khz(folder):
     clip = listed(folder, 'fast.wav,dog,2')[0]
     wave = cut_clip(clip, 1.0)
