@@ -48,6 +48,11 @@ def read_header(path: str) -> Header:
             image = Image.open(file)
         except (UnidentifiedImageError, SyntaxError):
             raise ValueError(f'{size} bytes that are no picture') from None
+        except OSError as error:
+            if error.errno is not None:
+                raise
+            # Pillow ran out of bytes in the header.
+            raise ValueError(f'the file is truncated ({size} bytes)') from None
         if _is_cut(file, size, image.format):
             raise ValueError(f'the file is truncated ({size} bytes)')
     return Header(image.height, image.width, image.mode)

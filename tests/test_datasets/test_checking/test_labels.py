@@ -1,0 +1,127 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import array_shapes, arrays
+from PIL import Image
+
+from mmcpm.datasets import AVSBenchSemanticDataset
+from mmcpm.datasets.checking.labels import (
+    BinaryChecker,
+    ClassIdChecker,
+    TranslatedChecker,
+    decode_colours,
+    tell_colours,
+)
+
+PALETTE = AVSBenchSemanticDataset.METAINFO['palette']
+
+
+@settings(max_examples=50, deadline=None)
+@given(
+    labels=arrays(
+        np.uint8,
+        array_shapes(min_dims=2, max_dims=2),
+        elements=st.integers(0, 70),
+    )
+)
+def test_decoding_undoes_painting(labels):
+    decoded, unknown = decode_colours(np.uint8(PALETTE)[labels], PALETTE)
+    assert decoded.dtype == np.uint8
+    assert (decoded == labels).all()
+    assert unknown == {}
+
+
+@settings(max_examples=50, deadline=None)
+@given(
+    picture=arrays(np.uint8, (4, 5, 3), elements=st.sampled_from([0, 1, 128]))
+)
+def test_decoding_pixel_by_pixel(picture):
+    decoded, unknown = decode_colours(picture, PALETTE)
+    numbers = {}
+    for place in np.ndindex(4, 5):
+        colour = [int(value) for value in picture[place]]
+        if colour in PALETTE:
+            assert decoded[place] == PALETTE.index(colour)
+        else:
+            assert decoded[place] == 255
+            numbers[tuple(colour)] = numbers.get(tuple(colour), 0) + 1
+    assert unknown == numbers
+    assert list(unknown.values()) == sorted(numbers.values(), reverse=True)
+
+
+def test_colours_of_the_published_palette():
+    # Pascal VOC: 1 is dark red, 41 (man) is (192, 0, 64).
+    picture = np.uint8([[[0, 0, 0], [128, 0, 0], [192, 0, 64]]])
+    assert decode_colours(picture, PALETTE)[0].tolist() == [[0, 1, 41]]
+
+
+def test_many_colours_are_counted():
+    unknown = {(i, 0, 0): 9 - i for i in range(7)}
+    told = tell_colours(unknown)
+    assert told.startswith('(0, 0, 0) on 9 pixels, (1, 0, 0) on 8 pixels')
+    assert told.endswith(', ... (7)')
+
+
+def save(path, array, mode=None):
+    image = Image.fromarray(np.asarray(array, np.uint8))
+    (image.convert(mode) if mode else image).save(path)
+    return str(path)
+
+
+@pytest.mark.parametrize(
+    ('values', 'told'),
+    [([[0, 70]], []), ([[255, 3]], []), ([[0, 71]], ['values'])],
+)
+def test_class_ids(values, told, tmp_path):
+    check = ClassIdChecker(71, PALETTE)
+    header, found = check(save(tmp_path / 'a.png', values), True)
+    assert header == (1, 2, 'L')
+    assert [kind for kind, _ in found] == told
+    # Headers do not tell values.
+    assert check(str(tmp_path / 'a.png'), False)[1] == []
+
+
+def test_class_ids_in_a_palette_file(tmp_path):
+    image = Image.fromarray(np.uint8([[0, 70]]), 'P')
+    image.putpalette(np.uint8(PALETTE).tobytes())
+    image.save(tmp_path / 'a.png')
+    check = ClassIdChecker(71, PALETTE)
+    assert check(str(tmp_path / 'a.png'), True) == ((1, 2, 'P'), [])
+
+
+@pytest.mark.parametrize(
+    ('values', 'mode', 'told'),
+    [
+        ([[0, 255]], None, []),
+        ([[0, 255]], '1', []),
+        ([[0, 255]], 'RGB', []),
+        ([[0, 0]], None, []),
+        ([[0, 1]], None, ['values']),
+        ([[[0, 0, 9], [9, 0, 0]]], None, ['values']),
+    ],
+)
+def test_masks(values, mode, told, tmp_path):
+    path = save(tmp_path / 'a.png', values, mode)
+    found = BinaryChecker()(path, False)[1]
+    assert [kind for kind, _ in found] == told
+
+
+def test_ids_of_coco(tmp_path):
+    check = TranslatedChecker({0: 0, 3: 5})
+    good, bad = ([[0, 3, 255]], [[0, 5, 3]])
+    assert check(save(tmp_path / 'a.png', good), True)[1] == []
+    found = check(save(tmp_path / 'b.png', bad), True)[1]
+    assert found == [('values', 'it holds the values 5')]
+
+
+def test_a_mask_that_is_damaged_in_its_middle(tmp_path):
+    path = tmp_path / 'a.png'
+    noise = np.random.default_rng(0).integers(0, 71, (60, 60))
+    save(path, noise)
+    data = bytearray(path.read_bytes())
+    data[200:240] = bytes(40)
+    path.write_bytes(data)
+    check = ClassIdChecker(71, PALETTE)
+    assert check(str(path), False)[1] == []
+    assert [kind for kind, _ in check(str(path), True)[1]] == ['label']
