@@ -7,12 +7,14 @@ in a JSON file, so that a study that was interrupted goes on where it was.
 import fcntl
 import json
 import os
+import statistics
 import time
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from .checkpoints import read_checkpoint
 from .quickstart import PROTOCOL, SOUNDS, best_checkpoint, run_step
 
 # Scalars of the last training epoch that tell how a method fared.
@@ -207,6 +209,9 @@ class Study:
             )
             scores[row] = json.loads(file.read_text())['metrics']
         record = summarise(scores, read_scalars(folder))
+        record['iterations'] = read_checkpoint(
+            (folder / 'last_checkpoint').read_text()
+        )['meta']['iter']
         for weights in folder.glob('*.pth'):
             weights.unlink()
         return {**record, 'seconds': round(seconds, 1)}
@@ -227,10 +232,9 @@ def summarise(scores: dict[str, dict], scalars: list[dict]) -> dict:
     steps = [line for line in scalars if 'loss' in line]
     epochs = [line for line in scalars if 'stability_score' in line]
     checks = [line for line in scalars if f'{PROTOCOL}/mIoU' in line]
-    last = steps[-1] if steps else {}
+    last = steps[-1]
     names = {name.removeprefix('decode.'): name for name in last}
     return {
-        'iterations': last.get('step'),
         'mIoU': scores['model'][f'{PROTOCOL}/mIoU'],
         'Fbeta': scores['model'][f'{PROTOCOL}/Fbeta'],
         'sts': [round(line['stability_score'], 4) for line in epochs],
@@ -260,3 +264,36 @@ def read_scalars(folder: Path) -> list[dict]:
     for file in sorted(folder.glob('*/vis_data/scalars.json')):
         lines += [json.loads(line) for line in file.read_text().splitlines()]
     return lines
+
+
+def study_table(records: list[dict]) -> str:
+    """Lay out a study for reading.
+
+    Args:
+        records (list[dict]): Finished runs.
+
+    Returns:
+        str: A Markdown table: per configuration the mean of each score over
+        the seeds in per cent, with the standard deviation of mIoU, in the
+        order of the records.
+    """
+    runs: dict[str, list[dict]] = {}
+    for record in records:
+        runs.setdefault(Path(record['config']).stem, []).append(record)
+    lines = [
+        '| config | seeds | mIoU | silence | swapped | coverage | stability |',
+        '|---|---|---|---|---|---|---|',
+    ]
+    for name, group in runs.items():
+        scores = [100 * run['mIoU'] for run in group]
+        spread = f' ± {statistics.stdev(scores):.1f}' if group[1:] else ''
+        cells = [
+            f'{100 * statistics.fmean(run[key] for run in group):.1f}'
+            for key in ('mIoU_silence', 'mIoU_swapped', 'coverage')
+        ]
+        final = statistics.fmean(run['sts'][-1] for run in group)
+        lines.append(
+            f'| `{name}` | {len(group)} | {statistics.fmean(scores):.1f}'
+            f'{spread} | {" | ".join(cells)} | {final:.2f} |'
+        )
+    return '\n'.join(lines)

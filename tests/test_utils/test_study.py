@@ -3,6 +3,7 @@ import multiprocessing
 from pathlib import Path
 
 import pytest
+import torch
 
 from mmcpm.utils import study
 
@@ -20,6 +21,9 @@ def tools(monkeypatch):
         folder = Path(command[command.index('--work-dir') + 1])
         if 'train.py' in command[0]:
             (folder / 'best_dataset_mIoU_epoch_1.pth').touch()
+            newest = folder / 'epoch_1.pth'
+            torch.save({'meta': {'iter': 12}, 'state_dict': {'w': torch.ones(1)}}, newest)
+            (folder / 'last_checkpoint').write_text(str(newest))
             logged = folder / '20260101/vis_data'
             logged.mkdir(parents=True)
             lines = [
@@ -64,7 +68,7 @@ def test_a_run_is_one_record(tools, tmp_path):
         'epochs': 2,
         'split': 'val',
         'options': ['a=1'],
-        'iterations': 7,
+        'iterations': 12,
         'mIoU': 0.9,
         'Fbeta': 0.45,
         'sts': [1.2346],
@@ -126,3 +130,22 @@ def test_several_studies_share_a_file(tmp_path):
     numbers = {record['number'] for record in study.read_records(file)}
     assert numbers == {*range(20), *range(100, 120)}
     assert study.read_records(tmp_path / 'none.json') == []
+
+
+def test_table_by_hand():
+    def run(config, mean, **other):
+        return {
+            'config': f'configs/{config}.py',
+            'mIoU': mean,
+            'mIoU_silence': 0.1,
+            'mIoU_swapped': 0.25,
+            'coverage': 0.5,
+            'sts': [2.0, 1.0],
+            **other,
+        }
+
+    records = [run('b', 0.5), run('a', 0.7), run('b', 0.6, sts=[0.5])]
+    assert study.study_table(records).splitlines()[2:] == [
+        '| `b` | 2 | 55.0 ± 7.1 | 10.0 | 25.0 | 50.0 | 0.75 |',
+        '| `a` | 1 | 70.0 | 10.0 | 25.0 | 50.0 | 1.00 |',
+    ]

@@ -18,9 +18,9 @@ def build_parser() -> argparse.ArgumentParser:
         description='Train every configuration with every seed, test it with '
         'the true sound, silence and the sound of another clip, and append '
         'one record per finished run to a JSON file. Started again, it does '
-        'what is missing.'
+        'what is missing. Without configs it prints the table of the file.'
     )
-    parser.add_argument('configs', nargs='+', help='config files')
+    parser.add_argument('configs', nargs='*', help='config files')
     parser.add_argument(
         '--seeds', nargs='+', type=int, default=[0], help='default: 0'
     )
@@ -31,7 +31,7 @@ def build_parser() -> argparse.ArgumentParser:
         help='length of the schedule (default: as configured)',
     )
     parser.add_argument(
-        '--data-root', required=True, metavar='DIR', help='the dataset'
+        '--data-root', metavar='DIR', help='the dataset (of all trainings)'
     )
     parser.add_argument(
         '--split',
@@ -65,9 +65,17 @@ def main(argv: list[str] | None = None) -> None:
     Args:
         argv (list[str], optional): Arguments; those of the process if None.
     """
-    args = build_parser().parse_args(argv)
-    from mmcpm.utils.study import Study
+    parser = build_parser()
+    args = parser.parse_args(argv)
+    if args.configs and args.data_root is None:
+        parser.error('--data-root is needed to train')
+    from mmcpm.utils.study import Study, read_records, study_table
 
+    if not args.configs:
+        if not Path(args.out).is_file():
+            parser.error(f'--out: there is no file {args.out}')
+        print(study_table(read_records(Path(args.out))))
+        return
     Study(
         ROOT,
         Path(args.out),
