@@ -111,6 +111,7 @@ setup(
         'pillow',
         'matplotlib',
         'prettytable',
+        'pycocotools',
         'tqdm',
         'packaging',
         # mmengine looks packages up with pkg_resources, gone in 82.
@@ -122,6 +123,8 @@ setup(
         # torchvision:// weights. Each release asks for one torch, and would
         # replace the one that is installed.
         'torchvision': ['torchvision>=0.16'],
+        # Deformable attention in one kernel, on CUDA and Python >= 3.12.
+        'deformops': ['deformops'],
     },
     cmdclass={
         'build_py': BuildPyWithMim,

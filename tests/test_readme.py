@@ -41,3 +41,11 @@ def test_table_of_scores_is_that_of_the_files():
 
     between = README.split('<!-- quickstart-table -->')[1]
     assert between.strip() == result_table(ROOT / 'configs/cpm/results')
+
+
+def test_table_of_the_startup_is_that_of_the_records():
+    from mmcpm.utils.study import read_records, study_table
+
+    between = README.split('<!-- startup-table -->')[1]
+    records = read_records(ROOT / 'configs/cpm/results/gmm_startup.json')
+    assert between.strip() == study_table(records)
