@@ -49,3 +49,12 @@ def test_table_of_the_startup_is_that_of_the_records():
     between = README.split('<!-- startup-table -->')[1]
     records = read_records(ROOT / 'configs/cpm/results/gmm_startup.json')
     assert between.strip() == study_table(records)
+
+
+def test_table_of_speed_is_that_of_the_files():
+    from mmcpm.benchmark.table import benchmark_table
+
+    between = README.split('<!-- benchmark-table -->')[1]
+    files = sorted((ROOT / 'configs/cpm/results').glob('benchmark_*.json'))
+    assert files
+    assert between.strip() == benchmark_table(files)
