@@ -1,11 +1,12 @@
 """The same work on many clips, in several processes, with a progress bar."""
 
+import multiprocessing
 import multiprocessing.connection
 import os
 import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import InvalidStateError, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any
 
@@ -46,6 +47,7 @@ def map_clips(
     if workers < 2 or len(tasks) < FEW:
         yield from tqdm(map(function, tasks), **bar)
         return
+    others = set(multiprocessing.active_children())
     pool = ProcessPoolExecutor(workers, initializer=_start_worker)
     try:
         yield from tqdm(pool.map(function, tasks, chunksize=CHUNK), **bar)
@@ -54,9 +56,21 @@ def map_clips(
             'A process was killed, most often because the memory is full. '
             'Try again with --workers 0.'
         ) from error
+    except BaseException:
+        # After Ctrl-C the pool may be waiting for itself. No file is left
+        # half-written, so that its processes can be ended at any moment.
+        threading.excepthook = _pass_over_cancelled
+        for process in set(multiprocessing.active_children()) - others:
+            process.terminate()
+        raise
     finally:
-        # After Ctrl-C, what was begun is ended, and nothing more is begun.
-        pool.shutdown(cancel_futures=True)
+        pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _pass_over_cancelled(error: threading.ExceptHookArgs) -> None:
+    """Print what ended a thread, but not that of a pool that was ended."""
+    if error.exc_type is not InvalidStateError:
+        threading.__excepthook__(error)
 
 
 def _count_processors() -> int:

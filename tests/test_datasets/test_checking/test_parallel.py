@@ -1,4 +1,6 @@
+import multiprocessing
 import os
+import time
 
 import pytest
 
@@ -33,6 +35,17 @@ def test_results_are_in_order(workers, tasks):
 def test_a_killed_process_is_explained():
     with pytest.raises(UsageError, match='--workers 0'):
         list(map_clips(die, range(100), 'x', 2))
+
+
+def test_no_process_is_left_if_the_results_are_not_wanted():
+    results = map_clips(square, range(1000), 'x', 2)
+    next(results)
+    assert multiprocessing.active_children()
+    results.close()
+    deadline = time.monotonic() + 10
+    while multiprocessing.active_children() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not multiprocessing.active_children()
 
 
 def test_errors_pass():
