@@ -77,7 +77,7 @@ def test_copies_are_no_links(avss_root, dest):
 
 @pytest.mark.parametrize(
     ('rate', 'channels', 'expected'),
-    [(44100, 2, 2), (8000, 1, 1), (96000, 6, 1)],
+    [(44100, 2, 2), (8000, 1, 1), (96000, 6, 1), (16000, 6, 1)],
 )
 def test_sounds_become_16_khz_wav(rate, channels, expected, avss_copy, dest):
     time = np.arange(5 * rate) / rate
