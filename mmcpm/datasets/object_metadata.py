@@ -71,7 +71,9 @@ def read_object_metadata(
         for column in ('category', 'split'):
             if column in positions and column in header:
                 positions[column] = header.index(column)
-    if max(positions.values()) >= len(header):
+    if max(positions.values()) >= len(header) or len(
+        set(positions.values())
+    ) < len(positions):
         raise DatasetIndexError(
             f'{path}: the first row has {len(header)} column(s), '
             f'{", ".join(header)}; expected the {len(positions)} columns '

@@ -37,6 +37,11 @@ def test_named_columns_may_stand_elsewhere():
     assert clips[0][:3] == ('a', 'cat', 'test')
 
 
+def test_lost_column_is_not_taken_for_another():
+    with pytest.raises(DatasetIndexError, match='name, start, split'):
+        read('name,start,split\na,0,train\n')
+
+
 def test_a_file_without_header_loses_no_clip():
     clips = read('a,0,cat,train\nb,0,cat,test\n')
     assert [clip.name for clip in clips] == ['a', 'b']
