@@ -22,7 +22,8 @@ def tools(monkeypatch):
         if 'train.py' in command[0]:
             (folder / 'best_dataset_mIoU_epoch_1.pth').touch()
             newest = folder / 'epoch_1.pth'
-            torch.save({'meta': {'iter': 12}, 'state_dict': {'w': torch.ones(1)}}, newest)
+            weights = {'w': torch.ones(1)}
+            torch.save({'meta': {'iter': 12}, 'state_dict': weights}, newest)
             (folder / 'last_checkpoint').write_text(str(newest))
             logged = folder / '20260101/vis_data'
             logged.mkdir(parents=True)

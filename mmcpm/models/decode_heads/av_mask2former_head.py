@@ -14,7 +14,7 @@ from mmseg.structures import SegDataSample
 from torch import Tensor
 
 from ..layers.attention import use_lean_attention
-from .semantic_merge import semantic_merge
+from .semantic_merge import MERGES
 from .set_prediction import PixelTokens, QueryPredictions, SetPrediction
 
 
@@ -31,6 +31,8 @@ class AVMask2FormerHead(SetPrediction, Mask2FormerHead):
         loss_cls (dict): Of mmdet's CrossEntropyLoss, without
             ``class_weight``, which is derived from ``num_classes``.
         no_object_weight (float): Weight of "no object" in ``loss_cls``.
+        merge (str): How queries become a segmentation: 'semantic' sums their
+            masks by class, 'argmax' gives each pixel to one query.
         **kwargs: Of mmseg's Mask2FormerHead.
     """
 
@@ -41,8 +43,13 @@ class AVMask2FormerHead(SetPrediction, Mask2FormerHead):
         audio_query_decoder: dict,
         loss_cls: dict,
         no_object_weight: float = 0.1,
+        merge: str = 'semantic',
         **kwargs,
     ) -> None:
+        if merge not in MERGES:
+            raise ValueError(
+                f'merge must be one of {tuple(MERGES)}, but got {merge!r}.'
+            )
         if not 2 <= num_classes <= 255:
             raise ValueError(
                 'num_classes counts the background and must lie in 2..255, '
@@ -61,6 +68,7 @@ class AVMask2FormerHead(SetPrediction, Mask2FormerHead):
         super().__init__(
             num_classes=num_classes, loss_cls=loss_cls, **ConfigDict(kwargs)
         )
+        self.merge = merge
         self.audio_query_decoder = MODELS.build(audio_query_decoder)
         use_lean_attention(self)
         # How often each query was matched to each class since a hook reset
@@ -259,7 +267,7 @@ class AVMask2FormerHead(SetPrediction, Mask2FormerHead):
             size (tuple[int, int]): Height and width of the output.
 
         Returns:
-            Tensor: ``[B, classes, H, W]``, see :func:`semantic_merge`.
+            Tensor: ``[B, classes, H, W]``, see :mod:`.semantic_merge`.
         """
         _, query_pos = self.learnt_queries(len(query))
         pixels = self.encode_pixels(image_levels)
@@ -267,4 +275,5 @@ class AVMask2FormerHead(SetPrediction, Mask2FormerHead):
         mask_logits = torch.einsum(
             'bnc,bchw->bnhw', last.mask_embedding[0], pixels.mask_feature
         )
-        return semantic_merge(last.class_scores[0], mask_logits, size)
+        merge = MERGES[self.merge]
+        return merge(last.class_scores[0], mask_logits, size)

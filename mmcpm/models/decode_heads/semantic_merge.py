@@ -78,3 +78,47 @@ def _merge(
         merged = class_probability @ masks.flatten(2)
         scores[:, :, part] = merged.unflatten(2, (-1, width))
     return scores
+
+
+@torch.no_grad()
+def argmax_merge(
+    class_scores: Tensor, mask_logits: Tensor, size: tuple[int, int]
+) -> Tensor:
+    """Give every pixel to one query (MaskFormer's inference; CPM's formula).
+
+    Queries that are no object are dropped first, so that only the others'
+    masks, often a tenth of all, are brought to the output's size. Has no
+    gradient.
+
+    Args:
+        class_scores (Tensor): Logits ``[B, N, classes + 1]``; the last one is
+            "no object".
+        mask_logits (Tensor): ``[B, N, h, w]``.
+        size (tuple[int, int]): Height and width to resize the masks to.
+
+    Returns:
+        Tensor: ``[B, classes, H, W]`` float32, for class c the largest
+        ``p_n(c) sigmoid(mask_n)`` of the queries whose best class is c, 0 if
+        there is none: without any query all is class 0, background.
+    """
+    with torch.autocast(mask_logits.device.type, enabled=False):
+        probability, best = class_scores.float().softmax(-1).max(-1)  # [B, N]
+        num_classes = class_scores.shape[-1] - 1
+        scores = mask_logits.new_zeros(
+            (len(mask_logits), num_classes, *size), dtype=torch.float32
+        )
+        for image, classes in enumerate(best):
+            for query in (classes < num_classes).nonzero()[:, 0].tolist():
+                mask = F.interpolate(
+                    mask_logits[image, query].float()[None, None],
+                    size=size,
+                    mode='bilinear',
+                    align_corners=False,
+                )[0, 0]
+                mask = mask.sigmoid_() * probability[image, query]
+                kept = scores[image, classes[query]]
+                torch.maximum(kept, mask, out=kept)
+        return scores
+
+
+MERGES = {'semantic': semantic_merge, 'argmax': argmax_merge}
