@@ -45,7 +45,7 @@ custom_imports = dict(
 )
 train_dataloader = dict(
     batch_size=2,
-    num_workers=1,
+    num_workers=0,
     dataset=dict(data_root={data!r}, indices=8),
 )
 # An odd number of frames: no rank may score one twice.
@@ -271,8 +271,14 @@ def run(command, expected=0, **environment):
     try:
         output, _ = process.communicate(timeout=PATIENCE)
     except subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGKILL)
-        output, _ = process.communicate()
+        # torchrun ends its ranks, which are in groups of their own and would
+        # keep the pipe open.
+        process.terminate()
+        try:
+            output, _ = process.communicate(timeout=60)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            output = 'and it does not end'
         pytest.fail(f'still running after {PATIENCE} s:\n{output}')
     if expected is not None:
         assert process.returncode == expected, output

@@ -11,8 +11,15 @@ from mmseg.registry import MODELS
 ROOT = Path(__file__).resolve().parents[1]
 METAFILES = sorted((ROOT / 'configs').rglob('metafile.yml'))
 DATASETS = {
-    'AVSBench-Semantic': 'AVSBenchSemanticDataset',
-    'Sounding scenes': 'SoundingScenesDataset',
+    'AVSBench-Object': ['AVSBenchObjectDataset'],
+    'AVSBench-Semantic': ['AVSBenchSemanticDataset'],
+    'VPO': ['VPODataset'],
+    # In the layout of any of them.
+    'Sounding scenes': [
+        'SoundingScenesDataset',
+        'AVSBenchObjectDataset',
+        'VPODataset',
+    ],
 }
 
 
@@ -55,8 +62,8 @@ def test_fields_agree_with_the_config(model):
     metadata = model['Metadata']
     assert metadata['Batch Size'] == cfg.train_dataloader.batch_size
     assert metadata['Epochs'] == cfg.train_cfg.max_epochs
-    dataset = DATASETS[metadata['Training Data']]
-    assert cfg.train_dataloader.dataset.type == dataset
+    datasets = DATASETS[metadata['Training Data']]
+    assert cfg.train_dataloader.dataset.type in datasets
     assert metadata['Architecture'] == [
         f'R-{cfg.model.backbone.depth}',
         cfg.model.audio_backbone.type,

@@ -24,11 +24,12 @@ def is_cut_jpeg(data: bytes) -> bool:
         data (bytes): The file.
 
     Returns:
-        bool: True if the data is JPEG and no end marker follows its last
-        scan. Within a scan the marker's bytes cannot occur.
+        bool: True if the data is JPEG and has no scan, or no end marker
+        after its last one. Within a scan the marker's bytes cannot occur.
     """
-    return data.startswith(JPEG_START) and data.rfind(JPEG_END) < data.rfind(
-        JPEG_SCAN
+    scan = data.rfind(JPEG_SCAN)
+    return data.startswith(JPEG_START) and (
+        scan < 0 or data.rfind(JPEG_END) < scan
     )
 
 
