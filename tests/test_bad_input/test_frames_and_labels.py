@@ -27,7 +27,7 @@ def half(content):
     [
         (lambda content: b'', 'the file is empty (0 bytes)'),
         (lambda content: content[:-20], 'the file is truncated'),
-        (lambda content: content[:100], 'could not be decoded'),
+        (lambda content: content[:100], 'the file is truncated'),
         (
             lambda content: b'<html>404</html>',
             '16 bytes arrived and could not be decoded',
