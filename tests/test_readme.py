@@ -44,7 +44,8 @@ def test_table_of_scores_is_that_of_the_files():
 
 
 def test_table_of_the_startup_is_that_of_the_records():
-    from mmcpm.utils.study import read_records, study_table
+    from mmcpm.utils.study import read_records
+    from mmcpm.utils.study_table import study_table
 
     between = README.split('<!-- startup-table -->')[1]
     records = read_records(ROOT / 'configs/cpm/results/gmm_startup.json')

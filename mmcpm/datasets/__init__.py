@@ -11,7 +11,10 @@ from .errors import (
     LabelReadError,
     SampleReadError,
 )
-from .sounding_scenes import SoundingScenesDataset
+from .sounding_scenes import (
+    HardSoundingScenesDataset,
+    SoundingScenesDataset,
+)
 from .transforms import (
     CutAudioToFrame,
     LoadAudioFromFile,
@@ -51,6 +54,7 @@ __all__ = [
     'RandomRescale',
     'RecordSoundingClasses',
     'SampleReadError',
+    'HardSoundingScenesDataset',
     'SoundingScenesDataset',
     'SwapStereoOnFlip',
     'VPODataset',

@@ -7,6 +7,9 @@ from mmengine.dist import all_gather_object
 from mmengine.evaluator import BaseMetric
 from mmseg.registry import METRICS
 
+# When the queries name classes -> where the prediction holds them.
+STAGES = {'td_a': 'heard_classes', 'final': 'named_classes'}
+
 
 def set_coverage(heard: set[int], labelled: set[int]) -> float:
     """Intersection over union of two sets of classes.
@@ -24,10 +27,11 @@ def set_coverage(heard: set[int], labelled: set[int]) -> float:
 
 @METRICS.register_module()
 class CoverageMetric(BaseMetric):
-    """Classification coverage of the queries after the audio decoder.
+    """Classification coverage of the queries, before and after they look.
 
-    For each frame the foreground classes that any query names after it has
-    heard, and before it has looked, are compared with the labelled ones.
+    For each frame the foreground classes that any query names are compared
+    with the labelled ones: after it has heard (``td_a``), and at the end
+    (``final``). What only the second finds was seen, not heard.
 
     Args:
         ignore_index (int): Label to leave out.
@@ -46,24 +50,27 @@ class CoverageMetric(BaseMetric):
         Args:
             data_batch (dict): Not used.
             data_samples (Sequence[dict]): With ``sample_id``,
-                ``heard_classes`` (``[N]`` class ids, the last id being "no
-                object") and ``gt_sem_seg``.
+                ``heard_classes``, ``named_classes`` (``[N]`` class ids, the
+                last id being "no object") and ``gt_sem_seg``.
         """
         num_classes = len(self.dataset_meta['classes'])
         for sample in data_samples:
-            if 'heard_classes' not in sample:
+            missing = [f for f in STAGES.values() if f not in sample]
+            if missing:
                 raise ValueError(
                     f'{sample.get("sample_id")}: the prediction has no '
-                    'heard_classes; CoverageMetric scores audio-first models '
-                    'only (AVEncoderDecoder).'
+                    f'{" and no ".join(missing)}; CoverageMetric scores '
+                    'audio-first models only (AVEncoderDecoder).'
                 )
-            heard = set(sample['heard_classes'].flatten().tolist())
             labelled = set(sample['gt_sem_seg']['data'].unique().tolist())
-            score = set_coverage(
-                heard - {0, num_classes},
-                labelled - {0, self.ignore_index},
-            )
-            self.results.append((sample['sample_id'], score))
+            scores = [
+                set_coverage(
+                    set(sample[field].flatten().tolist()) - {0, num_classes},
+                    labelled - {0, self.ignore_index},
+                )
+                for field in STAGES.values()
+            ]
+            self.results.append((sample['sample_id'], scores))
 
     def evaluate(self, size: int) -> dict[str, float]:
         """Average over the different frames of all ranks.
@@ -73,7 +80,8 @@ class CoverageMetric(BaseMetric):
                 frames are told by name.
 
         Returns:
-            dict[str, float]: ``coverage/td_a`` in 0..1, higher is better.
+            dict[str, float]: ``coverage/td_a`` and ``coverage/final`` in
+            0..1, higher is better.
         """
         frames = dict(
             frame for part in all_gather_object(self.results) for frame in part
@@ -86,11 +94,13 @@ class CoverageMetric(BaseMetric):
         """Average the scores.
 
         Args:
-            results (list[tuple[str, float]]): Names and scores.
+            results (list[tuple[str, list[float]]]): Names, and scores by
+                stage.
 
         Returns:
-            dict[str, float]: ``td_a``.
+            dict[str, float]: By stage.
         """
         if not results:
             raise ValueError('No frame was scored: the dataset is empty.')
-        return {'td_a': float(np.mean([score for _, score in results]))}
+        means = np.mean([scores for _, scores in results], axis=0)
+        return dict(zip(STAGES, means.tolist(), strict=True))

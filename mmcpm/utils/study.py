@@ -1,21 +1,31 @@
 """Trains and tests many configurations with many seeds, and remembers.
 
 Every run is made by the tools that users type. A finished run is one record
-in a JSON file, so that a study that was interrupted goes on where it was.
+in a JSON file, so that a study that was interrupted goes on where it was. The
+table of the records is made by :mod:`.study_table`.
 """
 
 import fcntl
 import json
 import os
-import statistics
 import time
 import zlib
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 
+from mmcpm.datasets.sounding_scenes.writer import MARKER, read_marker
+
 from .checkpoints import read_checkpoint
-from .quickstart import PROTOCOL, SOUNDS, best_checkpoint, run_step
+from .quickstart import (
+    PROTOCOL,
+    SOUNDS,
+    best_checkpoint,
+    read_ceiling,
+    run_step,
+)
 
 # Scalars of the last training epoch that tell how a method fared.
 HEALTH = (
@@ -25,6 +35,8 @@ HEALTH = (
     'gmm_bank_accuracy',
     'gmm_class_bias',
     'prompt_accuracy',
+    'prompt_iou',
+    'acp_unexplained',
     'loss_acp',
     'loss_pcl',
     'gradient_cls',
@@ -105,6 +117,8 @@ class Study:
             reporting.
         options (list[str], optional): Further settings, as for
             ``--cfg-options``, the same for every configuration.
+        keep_checkpoints (bool): Whether the best checkpoint of a finished
+            run stays.
     """
 
     def __init__(
@@ -116,6 +130,7 @@ class Study:
         epochs: int | None = None,
         split: str = 'test',
         options: list[str] | None = None,
+        keep_checkpoints: bool = False,
     ) -> None:
         self.repository = repository
         self.file = file
@@ -124,22 +139,40 @@ class Study:
         self.epochs = epochs
         self.split = split
         self.options = options or []
+        self.keep_checkpoints = keep_checkpoints
 
-    def run(self, configs: list[str], seeds: list[int]) -> None:
+    def run(self, configs: list[str], seeds: list[int], jobs: int = 1) -> None:
         """Do what is not done yet, seed by seed.
 
         Args:
             configs (list[str]): Configuration files.
             seeds (list[int]): Seeds of the trainings.
+            jobs (int): Runs at a time.
+
+        Raises:
+            StepFailed: The first of what went wrong; what was under way
+                beside it is finished, nothing else is begun.
         """
-        for seed in seeds:
-            for config in configs:
-                wanted = self._identity(config, seed)
-                done = {key(record) for record in read_records(self.file)}
-                if key(wanted) not in done:
-                    append_record(
-                        self.file, {**wanted, **self._train_and_test(wanted)}
-                    )
+        with ThreadPoolExecutor(jobs) as pool:
+            runs = [
+                pool.submit(self._run, self._identity(config, seed))
+                for seed in seeds
+                for config in configs
+            ]
+            try:
+                for run in runs:
+                    run.result()
+            except BaseException:
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
+
+    def _run(self, wanted: dict) -> None:
+        """Do one run, unless it is done."""
+        done = {key(record) for record in read_records(self.file)}
+        if key(wanted) not in done:
+            append_record(
+                self.file, {**wanted, **self._train_and_test(wanted)}
+            )
 
     def _identity(self, config: str, seed: int) -> dict:
         """What a record says before its run."""
@@ -153,6 +186,15 @@ class Study:
             'split': self.split,
             'options': self.options,
         }
+
+    @cached_property
+    def _ceiling(self) -> float | None:
+        """Score of the best deaf observer, where it is known."""
+        written = (self.data_root / MARKER).is_file()
+        # Known for the layout of AVSBench-Semantic, which the marker omits.
+        if not written or 'layout' in read_marker(self.data_root):
+            return None
+        return read_ceiling(self.data_root)['vision_only_ceiling']['mIoU']
 
     def _train_and_test(self, wanted: dict) -> dict:
         """Train, test with three sounds, and sum up."""
@@ -209,11 +251,13 @@ class Study:
             )
             scores[row] = json.loads(file.read_text())['metrics']
         record = summarise(scores, read_scalars(folder))
+        record['mIoU_ceiling'] = self._ceiling
         record['iterations'] = read_checkpoint(
             (folder / 'last_checkpoint').read_text()
         )['meta']['iter']
         for weights in folder.glob('*.pth'):
-            weights.unlink()
+            if not (self.keep_checkpoints and weights == checkpoint):
+                weights.unlink()
         return {**record, 'seconds': round(seconds, 1)}
 
 
@@ -239,6 +283,7 @@ def summarise(scores: dict[str, dict], scalars: list[dict]) -> dict:
         'Fbeta': scores['model'][f'{PROTOCOL}/Fbeta'],
         'sts': [round(line['stability_score'], 4) for line in epochs],
         'coverage': scores['model'].get('coverage/td_a'),
+        'coverage_final': scores['model'].get('coverage/final'),
         'mIoU_silence': scores['silence'][f'{PROTOCOL}/mIoU'],
         'mIoU_swapped': scores['swapped'][f'{PROTOCOL}/mIoU'],
         'mIoU_val': [round(line[f'{PROTOCOL}/mIoU'], 4) for line in checks],
@@ -264,36 +309,3 @@ def read_scalars(folder: Path) -> list[dict]:
     for file in sorted(folder.glob('*/vis_data/scalars.json')):
         lines += [json.loads(line) for line in file.read_text().splitlines()]
     return lines
-
-
-def study_table(records: list[dict]) -> str:
-    """Lay out a study for reading.
-
-    Args:
-        records (list[dict]): Finished runs.
-
-    Returns:
-        str: A Markdown table: per configuration the mean of each score over
-        the seeds in per cent, with the standard deviation of mIoU, in the
-        order of the records.
-    """
-    runs: dict[str, list[dict]] = {}
-    for record in records:
-        runs.setdefault(Path(record['config']).stem, []).append(record)
-    lines = [
-        '| config | seeds | mIoU | silence | swapped | coverage | stability |',
-        '|---|---|---|---|---|---|---|',
-    ]
-    for name, group in runs.items():
-        scores = [100 * run['mIoU'] for run in group]
-        spread = f' ± {statistics.stdev(scores):.1f}' if group[1:] else ''
-        cells = [
-            f'{100 * statistics.fmean(run[key] for run in group):.1f}'
-            for key in ('mIoU_silence', 'mIoU_swapped', 'coverage')
-        ]
-        final = statistics.fmean(run['sts'][-1] for run in group)
-        lines.append(
-            f'| `{name}` | {len(group)} | {statistics.fmean(scores):.1f}'
-            f'{spread} | {" | ".join(cells)} | {final:.2f} |'
-        )
-    return '\n'.join(lines)

@@ -22,9 +22,14 @@ def test_by_hand(heard, labelled, expected):
     assert set_coverage(heard, labelled) == expected
 
 
-def frame(name, heard, labels):
+def frame(name, heard, labels, named=(0,)):
     sample = SegDataSample(metainfo=dict(sample_id=name))
-    sample.set_data(dict(heard_classes=torch.tensor(heard)))
+    sample.set_data(
+        dict(
+            heard_classes=torch.tensor(heard),
+            named_classes=torch.tensor(named),
+        )
+    )
     sample.gt_sem_seg = PixelData(data=torch.tensor(labels)[None, None])
     return sample.to_dict()
 
@@ -41,29 +46,34 @@ def test_background_none_and_ignored_do_not_count(metric):
     metric.process(
         {},
         [
-            frame('x/0', [0, 4, 1], [0, 1, 255]),
-            frame('x/1', [0, 4, 4], [0, 255, 0]),
-            frame('x/2', [2, 1, 4], [0, 1, 3]),
+            frame('x/0', [0, 4, 1], [0, 1, 255], named=[4, 4, 4]),
+            frame('x/1', [0, 4, 4], [0, 255, 0], named=[2, 0, 4]),
+            frame('x/2', [2, 1, 4], [0, 1, 3], named=[1, 3, 3]),
         ],
     )
     scores = metric.evaluate(3)
-    assert scores == {'coverage/td_a': pytest.approx((1 + 1 + 1 / 3) / 3)}
+    assert scores == {
+        'coverage/td_a': pytest.approx((1 + 1 + 1 / 3) / 3),
+        'coverage/final': pytest.approx((0 + 0 + 1) / 3),
+    }
 
 
 def test_ranks_are_joined_and_repetitions_dropped(metric, monkeypatch):
     metric.process({}, [frame('x/0', [1], [1]), frame('x/1', [1], [2])])
-    other = [('x/1', 0.0), ('x/2', 1.0)]
+    other = [('x/1', [0.0, 0.0]), ('x/2', [1.0, 0.5])]
     monkeypatch.setattr(
         coverage, 'all_gather_object', lambda mine: [mine, other]
     )
-    assert metric.evaluate(3)['coverage/td_a'] == pytest.approx(2 / 3)
+    scores = metric.evaluate(3)
+    assert scores['coverage/td_a'] == pytest.approx(2 / 3)
+    assert scores['coverage/final'] == pytest.approx(0.5 / 3)
     assert metric.results == []
 
 
 def test_models_without_it_are_explained(metric):
     sample = frame('x/0', [1], [1])
-    del sample['heard_classes']
-    with pytest.raises(ValueError, match='x/0.*heard_classes'):
+    del sample['named_classes']
+    with pytest.raises(ValueError, match='x/0.*no named_classes;'):
         metric.process({}, [sample])
     with pytest.raises(ValueError, match='No frame'):
         CoverageMetric().evaluate(0)

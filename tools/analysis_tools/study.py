@@ -18,7 +18,8 @@ def build_parser() -> argparse.ArgumentParser:
         description='Train every configuration with every seed, test it with '
         'the true sound, silence and the sound of another clip, and append '
         'one record per finished run to a JSON file. Started again, it does '
-        'what is missing. Without configs it prints the table of the file.'
+        'what is missing. It ends with the table of the file; without configs '
+        'it prints that only.'
     )
     parser.add_argument('configs', nargs='*', help='config files')
     parser.add_argument(
@@ -48,6 +49,30 @@ def build_parser() -> argparse.ArgumentParser:
         help='settings of all trainings',
     )
     parser.add_argument(
+        '--jobs',
+        type=int,
+        default=1,
+        metavar='N',
+        help='runs at a time, which share the processors (default: 1)',
+    )
+    parser.add_argument(
+        '--keep-checkpoints',
+        action='store_true',
+        help='keep the best checkpoint of every run',
+    )
+    parser.add_argument(
+        '--baseline',
+        nargs='+',
+        default=[],
+        metavar='NAME',
+        help='rows of the table to compare the others with, seed by seed',
+    )
+    parser.add_argument(
+        '--plots',
+        metavar='DIR',
+        help='draw scores, stability, coverage and the sweep of lambda',
+    )
+    parser.add_argument(
         '--work-dir',
         default='work_dirs/study',
         metavar='DIR',
@@ -69,22 +94,39 @@ def main(argv: list[str] | None = None) -> None:
     args = parser.parse_args(argv)
     if args.configs and args.data_root is None:
         parser.error('--data-root is needed to train')
-    from mmcpm.utils.study import Study, read_records, study_table
+    if args.jobs < 1:
+        parser.error(f'--jobs must be positive, but got {args.jobs}')
+    out = Path(args.out)
+    if not args.configs and not out.is_file():
+        parser.error(f'--out: there is no file {out}')
+    if args.configs:
+        # One thread each for as many runs as there are processors is faster
+        # than all threads for one run after the other.
+        share = max(1, len(os.sched_getaffinity(0)) // args.jobs)
+        os.environ.setdefault('OMP_NUM_THREADS', str(share))
+    from mmcpm.utils.errors import reported
+    from mmcpm.utils.study import Study, read_records
+    from mmcpm.utils.study_table import study_table
 
-    if not args.configs:
-        if not Path(args.out).is_file():
-            parser.error(f'--out: there is no file {args.out}')
-        print(study_table(read_records(Path(args.out))))
-        return
-    Study(
-        ROOT,
-        Path(args.out),
-        Path(args.work_dir).absolute(),
-        Path(args.data_root).absolute(),
-        epochs=args.epochs,
-        split=args.split,
-        options=args.cfg_options,
-    ).run(args.configs, args.seeds)
+    with reported('study.py'):
+        if args.configs:
+            Study(
+                ROOT,
+                out,
+                Path(args.work_dir).absolute(),
+                Path(args.data_root).absolute(),
+                epochs=args.epochs,
+                split=args.split,
+                options=args.cfg_options,
+                keep_checkpoints=args.keep_checkpoints,
+            ).run(args.configs, args.seeds, args.jobs)
+        records = read_records(out)
+        print(study_table(records, tuple(args.baseline)))
+        if args.plots:
+            from mmcpm.visualization.study_plots import draw_study
+
+            for file in draw_study(records, Path(args.plots)):
+                print(f'Drew {file}')
 
 
 if __name__ == '__main__':

@@ -1,2 +1,2 @@
-# Table 4, row 1: learnt queries and a linear classifier only.
+# Start-up: the rule of the other rows, a linear classifier.
 _base_ = ['../cpm_base_r18_scenes.py']

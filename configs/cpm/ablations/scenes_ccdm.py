@@ -1,4 +1,4 @@
-# Table 4, row 2: the mixtures classify (CCDM); no prompts.
+# Start-up: the default; the mixtures classify, no prompts (preset demo).
 _base_ = ['../cpm_r18_scenes.py']
 
 model = dict(

@@ -4,7 +4,11 @@ Start at :mod:`.scene`, which makes a clip; :mod:`.writer` puts clips on disk
 and :mod:`.ceiling` tells what can be reached without hearing.
 """
 
-from .dataset import SoundingScenesDataset
+from .dataset import HardSoundingScenesDataset, SoundingScenesDataset
 from .presets import PRESETS
 
-__all__ = ['PRESETS', 'SoundingScenesDataset']
+__all__ = [
+    'PRESETS',
+    'HardSoundingScenesDataset',
+    'SoundingScenesDataset',
+]

@@ -18,3 +18,13 @@ class SoundingScenesDataset(AVSBenchSemanticDataset):
         'classes': PRESETS['demo'].class_names,
         'palette': PRESETS['demo'].palette,
     }
+
+
+@DATASETS.register_module()
+class HardSoundingScenesDataset(SoundingScenesDataset):
+    """Procedural scenes of preset ``hard``, written to disk."""
+
+    METAINFO = {
+        'classes': PRESETS['hard'].class_names,
+        'palette': PRESETS['hard'].palette,
+    }

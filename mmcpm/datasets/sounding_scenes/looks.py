@@ -69,6 +69,28 @@ class Paint:
         )
 
 
+@dataclass(frozen=True)
+class Pose:
+    """Where an object is in one frame.
+
+    Args:
+        x (float): Centre, pixels from the left.
+        y (float): Centre, pixels from the top.
+        radius (float): Radius of the disc of the same area, pixels.
+        angle (float): Rotation, radians.
+    """
+
+    x: float
+    y: float
+    radius: float
+    angle: float
+
+    def rotation(self) -> np.ndarray:
+        """Rotation from object to image axes, shape (2, 2)."""
+        cos, sin = np.cos(self.angle), np.sin(self.angle)
+        return np.array([[cos, -sin], [sin, cos]])
+
+
 def _ellipse(x: float, y: float, a: float, b: float) -> np.ndarray:
     angle = np.linspace(0, 2 * np.pi, 40, endpoint=False)
     return np.stack([x + a * np.cos(angle), y + b * np.sin(angle)], axis=1)
@@ -85,6 +107,16 @@ def _gear(teeth: int) -> np.ndarray:
     radius = np.where(steps % 4 < 2, 1.0, 0.72)
     angle = 2 * np.pi * (steps + 0.5) / (4 * teeth)
     return np.stack([radius * np.cos(angle), radius * np.sin(angle)], axis=1)
+
+
+def _blades(count: int) -> tuple:
+    """Ellipses around a hub, the first one upwards."""
+    blade = _ellipse(0, -0.6, 0.3, 0.45)
+    angles = 2 * np.pi * np.arange(count) / count
+    return tuple(
+        (blade @ Pose(0, 0, 1, float(angle)).rotation().T, True)
+        for angle in angles
+    )
 
 
 # Outlines as (polygon, filled) pairs, drawn in order: a pair that is not
@@ -174,6 +206,25 @@ SHAPES = {
             True,
         ),
     ),
+    'clock': (
+        (_ellipse(0, 0, 0.9, 0.9), True),
+        (_ellipse(0, 0, 0.62, 0.62), False),
+        (_mirrored((0.1, -0.7), (0.1, 0.1)), True),
+        (np.array([(0, -0.1), (0.7, -0.1), (0.7, 0.1), (0, 0.1)]), True),
+    ),
+    'fan': (*_blades(3), (_ellipse(0, 0, 0.25, 0.25), True)),
+    'violin': (
+        (_mirrored((0.1, -1.15), (0.1, 0.0)), True),
+        (_ellipse(0, -0.1, 0.42, 0.36), True),
+        (_ellipse(0, 0.52, 0.56, 0.46), True),
+    ),
+    'frog': (
+        (_ellipse(0, 0.15, 0.78, 0.5), True),
+        (_ellipse(-0.42, -0.42, 0.24, 0.24), True),
+        (_ellipse(0.42, -0.42, 0.24, 0.24), True),
+        (_ellipse(-0.72, 0.68, 0.36, 0.16), True),
+        (_ellipse(0.72, 0.68, 0.36, 0.16), True),
+    ),
 }
 
 # Brightness in [0, 1] from object coordinates (u, v), frequency f and phase.
@@ -211,28 +262,6 @@ def unit_area_scale(shape: str) -> float:
 
 
 _SCALES = {shape: unit_area_scale(shape) for shape in SHAPES}
-
-
-@dataclass(frozen=True)
-class Pose:
-    """Where an object is in one frame.
-
-    Args:
-        x (float): Centre, pixels from the left.
-        y (float): Centre, pixels from the top.
-        radius (float): Radius of the disc of the same area, pixels.
-        angle (float): Rotation, radians.
-    """
-
-    x: float
-    y: float
-    radius: float
-    angle: float
-
-    def rotation(self) -> np.ndarray:
-        """Rotation from object to image axes, shape (2, 2)."""
-        cos, sin = np.cos(self.angle), np.sin(self.angle)
-        return np.array([[cos, -sin], [sin, cos]])
 
 
 @dataclass(frozen=True)

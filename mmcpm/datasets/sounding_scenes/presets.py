@@ -59,6 +59,8 @@ class Preset:
         offscreen_alone (float): Probability that then nothing else sounds.
         visible_cycle (tuple[int, ...]): Objects of consecutive clips. In
             turn, not drawn, so that small test splits are alike.
+        noise_floor_db (tuple[float, float]): Range of the level of the noise
+            in a clip, dB relative to full scale.
         subset_cycle (tuple[str, ...]): Subsets of consecutive clips. The
             lengths of the two cycles have no common factor.
         clips (tuple[int, int, int]): Default clips for train, val and test.
@@ -70,6 +72,7 @@ class Preset:
     silence: float
     offscreen: float
     offscreen_alone: float
+    noise_floor_db: tuple[float, float]
     visible_cycle: tuple[int, ...]
     subset_cycle: tuple[str, ...]
     clips: tuple[int, int, int]
@@ -150,6 +153,40 @@ DEMO_CLASSES = (
     ),
 )
 
+# Four more, each close in sound to some of the eight.
+HARD_CLASSES = (
+    *DEMO_CLASSES,
+    SoundingClass(
+        'clock',
+        (170, 255, 195),
+        Look('clock', 'plain', 146),
+        Strikes((1800, 2600), (4.5, 7.0), (0.01, 0.02), (1, 1.6, 2.9)),
+    ),
+    SoundingClass(
+        'fan',
+        (128, 128, 0),
+        Look('fan', 'rings', 340),
+        Hiss((150, 300), (1000, 1600), (3.0, 6.0)),
+    ),
+    SoundingClass(
+        'violin',
+        (170, 110, 40),
+        Look('violin', 'bands', 80),
+        Sweep(
+            (320, 520),
+            (4.5, 6.5),
+            (0.01, 0.03),
+            overtones=(1.0, 0.8, 0.6, 0.5, 0.4, 0.3),
+        ),
+    ),
+    SoundingClass(
+        'frog',
+        (0, 128, 128),
+        Look('frog', 'dots', 204),
+        Chirps((600, 1000), (1.2, 2.2), (26, 40), duty=0.4),
+    ),
+)
+
 PRESETS = {
     'demo': Preset(
         name='demo',
@@ -158,9 +195,24 @@ PRESETS = {
         silence=0.08,
         offscreen=0.20,
         offscreen_alone=0.5,
+        noise_floor_db=(-62.0, -52.0),
         visible_cycle=(2, 3, 4),
         subset_cycle=('v2', 'v1s', 'v2', 'v1m', 'v2'),
         clips=(405, 15, 45),
+    ),
+    # Where methods can be told apart: more classes, of which some sound
+    # alike, more of them at once, more that is heard and not seen, and noise.
+    'hard': Preset(
+        name='hard',
+        classes=HARD_CLASSES,
+        sounding={1: 0.4, 2: 0.35, 3: 0.25},
+        silence=0.06,
+        offscreen=0.30,
+        offscreen_alone=0.4,
+        noise_floor_db=(-46.0, -34.0),
+        visible_cycle=(3, 4, 5),
+        subset_cycle=('v2', 'v1s', 'v2', 'v1m', 'v2'),
+        clips=(300, 20, 60),
     ),
 }
 

@@ -13,7 +13,6 @@ from .voices import SAMPLE_RATE, band_noise
 
 # Levels in dB relative to full scale (root mean square over a second).
 LOUDNESS_DB = (-28.0, -18.0)
-NOISE_FLOOR_DB = (-62.0, -52.0)
 FADE_SECONDS = 0.015
 
 
@@ -135,7 +134,7 @@ def render_soundtrack(
         np.ndarray: Mono waveform in [-1, 1] at 16 kHz, float32, shape (S,).
     """
     seconds = len(schedule.heard)
-    floor = 10 ** (rng.uniform(*NOISE_FLOOR_DB) / 20)
+    floor = 10 ** (rng.uniform(*preset.noise_floor_db) / 20)
     mix = floor * band_noise(seconds * SAMPLE_RATE, 20, SAMPLE_RATE / 2, rng)
     heard = sorted({c for second in schedule.heard for c in second})
     sources = {

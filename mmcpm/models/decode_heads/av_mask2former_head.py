@@ -258,6 +258,7 @@ class AVMask2FormerHead(SetPrediction, Mask2FormerHead):
         image_levels: list[Tensor],
         query: Tensor,
         size: tuple[int, int],
+        named: list[Tensor] | None = None,
     ) -> Tensor:
         """Score every class at every pixel.
 
@@ -265,6 +266,9 @@ class AVMask2FormerHead(SetPrediction, Mask2FormerHead):
             image_levels (list[Tensor]): See :meth:`forward`.
             query (Tensor): Of :meth:`listen`, ``[B, N, C]``.
             size (tuple[int, int]): Height and width of the output.
+            named (list[Tensor], optional): Receives the class of every query
+                after it has looked, ``[B, N]`` int64, ``num_classes`` for
+                "no object".
 
         Returns:
             Tensor: ``[B, classes, H, W]``, see :mod:`.semantic_merge`.
@@ -275,5 +279,7 @@ class AVMask2FormerHead(SetPrediction, Mask2FormerHead):
         mask_logits = torch.einsum(
             'bnc,bchw->bnhw', last.mask_embedding[0], pixels.mask_feature
         )
+        if named is not None:
+            named.append(last.class_scores[0].argmax(-1))
         merge = MERGES[self.merge]
         return merge(last.class_scores[0], mask_logits, size)

@@ -9,7 +9,6 @@ from collections.abc import Iterable
 
 import torch
 import torch.nn as nn
-from mmdet.utils import reduce_mean
 from mmengine.config import ConfigDict
 from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
@@ -18,9 +17,11 @@ from torch import Tensor
 from ..audio.mixing import MixedAudio
 from ..layers.block_mask import block_mask
 from ..layers.class_prompts import pad_classes
+from ..losses.ratio_mask_loss import unexplained_ratio
 from .av_mask2former_head import AVMask2FormerHead
 from .combinations import check_combination
 from .mask_rows import prompted_rows
+from .prompt_health import prompt_health, prompt_overlap
 from .set_prediction import (
     FrameTargets,
     PixelTokens,
@@ -270,10 +271,17 @@ class CPMHead(AVMask2FormerHead):
                 )
             )
         losses.update(
-            {k: self.cpm_weight * v for k, v in prompt_losses.items()}
+            {
+                k: self.cpm_weight * v if k.startswith('loss') else v
+                for k, v in prompt_losses.items()
+            }
         )
         scores = predictions.class_scores[-1, :, first:]
-        losses.update(self._health(scores, labels, valid))
+        masks = predictions.mask_embedding[-1, :, first:]
+        overlap, seen = prompt_overlap(
+            masks, pixels.mask_feature, targets.label_maps, labels
+        )
+        losses.update(prompt_health(scores, overlap, seen, labels, valid))
         return losses
 
     def _accounted(
@@ -338,7 +346,8 @@ class CPMHead(AVMask2FormerHead):
             mixed_audio (MixedAudio): What the prompts heard.
 
         Returns:
-            dict[str, Tensor]: ``loss_acp`` and, if there is one,
+            dict[str, Tensor]: ``loss_acp``, what it leaves open
+            (``acp_unexplained``, only logged) and, if there is one,
             ``loss_pcl``.
         """
         dense = mixed_audio.levels[-1]
@@ -354,7 +363,10 @@ class CPMHead(AVMask2FormerHead):
         whole = torch.tensor(accounted).to(missing.device) & ~missing
         recovered = sounding & (mixed_audio.mixed & whole)[:, None]
         losses = {
-            'loss_acp': self.loss_acp(logits, mixed_audio.ratio, recovered)
+            'loss_acp': self.loss_acp(logits, mixed_audio.ratio, recovered),
+            'acp_unexplained': unexplained_ratio(
+                logits, mixed_audio.ratio, recovered
+            ),
         }
         if self.loss_pcl is not None:
             losses['loss_pcl'] = self.loss_pcl(
@@ -366,18 +378,3 @@ class CPMHead(AVMask2FormerHead):
                 sorted({k for classes in targets.classes for k in classes}),
             )
         return losses
-
-    @torch.no_grad()
-    def _health(
-        self, scores: Tensor, labels: Tensor, valid: Tensor
-    ) -> dict[str, Tensor]:
-        """How the prompts fare; names without "loss" are only logged."""
-        right = (scores.argmax(-1) == labels) & valid
-        known = labels >= 0
-        totals = reduce_mean(
-            torch.stack([right.sum(), valid.sum(), known.sum()]).float()
-        )
-        return {
-            'prompt_accuracy': totals[0] / totals[1].clamp(min=1e-6),
-            'prompts_ready': totals[1] / totals[2].clamp(min=1e-6),
-        }

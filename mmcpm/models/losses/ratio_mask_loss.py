@@ -24,6 +24,26 @@ def ratio_mask(clean: Tensor, mixture: Tensor) -> Tensor:
     return ratio.clamp(0.0, 1.0)
 
 
+def recovered_ratio(
+    mask_logits: Tensor, size: tuple[int, int], weight: Tensor
+) -> Tensor:
+    """Ratio mask that the prompts of a frame predict together.
+
+    Args:
+        mask_logits (Tensor): Audio mask logits, ``[B, K, t, f]``.
+        size (tuple[int, int]): T and F.
+        weight (Tensor): ``[B, K]`` in 0..1, 0 for padding.
+
+    Returns:
+        Tensor: ``[B, T, F]`` in 0..1.
+    """
+    summed = (mask_logits * weight[..., None, None]).sum(1, keepdim=True)
+    summed = F.interpolate(
+        summed, size=size, mode='bilinear', align_corners=False
+    )[:, 0]
+    return summed.sigmoid()
+
+
 def ratio_mask_loss(
     mask_logits: Tensor,
     target: Tensor,
@@ -45,11 +65,8 @@ def ratio_mask_loss(
         with a gradient of 0, if there is none.
     """
     weight = valid.to(mask_logits)
-    summed = (mask_logits * weight[..., None, None]).sum(1, keepdim=True)
-    summed = F.interpolate(
-        summed, size=target.shape[-2:], mode='bilinear', align_corners=False
-    )[:, 0]
-    square = (summed.sigmoid() - target).square().flatten(1)  # [B, T * F]
+    summed = recovered_ratio(mask_logits, target.shape[-2:], weight)
+    square = (summed - target).square().flatten(1)  # [B, T * F]
     if reduction == 'mse':
         distance = square.mean(1)
     else:
@@ -57,6 +74,38 @@ def ratio_mask_loss(
         distance = (square.sum(1) + 1e-12).sqrt()
     sample = (weight > 0).any(1).to(distance)
     return (distance * sample).sum() / sample.sum().clamp(min=1.0)
+
+
+@torch.no_grad()
+def unexplained_ratio(
+    mask_logits: Tensor, target: Tensor, valid: Tensor
+) -> Tensor:
+    """Share of the ratio masks' variance that the prompts leave open.
+
+    A falling loss alone may mean no more than that their average was learnt.
+
+    Args:
+        mask_logits (Tensor): See :func:`ratio_mask_loss`.
+        target (Tensor): ``[B, T, F]``.
+        valid (Tensor): ``[B, K]`` bool.
+
+    Returns:
+        Tensor: Scalar: squared error of the prompts over that of the best
+        constant for the samples with a valid prompt; 1 is no better than a
+        constant, 0 is perfect. 1 if there is no such sample.
+    """
+    weight = valid.to(target)
+    square = (
+        recovered_ratio(mask_logits.to(target), target.shape[-2:], weight)
+        - target
+    ).square()
+    sample = (weight > 0).any(1).to(target)
+    count = sample.sum().clamp(min=1.0)
+    constant = (target.mean((1, 2)) * sample).sum() / count
+    error = (square.mean((1, 2)) * sample).sum()
+    spread = ((target - constant).square().mean((1, 2)) * sample).sum()
+    ratio = error / spread.clamp(min=1e-12)
+    return torch.where(spread > 0, ratio, torch.ones_like(ratio))
 
 
 @MODELS.register_module()

@@ -260,46 +260,57 @@ class AVEncoderDecoder(EncoderDecoder):
         Returns:
             list[SegDataSample]: With ``pred_sem_seg`` ``[1, h, w]``, the
             class scores ``seg_logits`` ``[classes, h, w]`` at the original
-            size, and ``heard_classes`` ``[N]``, the class of each query
-            before it looks. The audio is not kept.
+            size, and the class of each query before it looks and after:
+            ``heard_classes`` ``[N]``, ``named_classes`` ``[N]`` (of all
+            windows). The audio is not kept.
         """
         audio_levels = self.extract_audio(
             self.stack_audio(inputs, data_samples)
         )
         query = self.decode_head.listen(audio_levels)
+        named: list[Tensor] = []
         if self.test_cfg.get('mode', 'whole') == 'slide':
-            scores = self.slide_inference(inputs, query)
+            scores = self.slide_inference(inputs, query, named)
         else:
-            scores = self.whole_inference(inputs, query)
+            scores = self.whole_inference(inputs, query, named)
         results = self.postprocess_result(scores, data_samples)
         heard = self.decode_head.heard_classes(query)
-        for result, classes in zip(results, heard, strict=True):
+        for result, before, after in zip(
+            results, heard, torch.cat(named, 1), strict=True
+        ):
             result.pop('audio', None)
             result.pop('offscreen_audio', None)
-            result.set_data(dict(heard_classes=classes))
+            result.set_data(dict(heard_classes=before, named_classes=after))
         return results
 
-    def whole_inference(self, inputs: Tensor, query: Tensor) -> Tensor:
+    def whole_inference(
+        self, inputs: Tensor, query: Tensor, named: list[Tensor] | None = None
+    ) -> Tensor:
         """Score every pixel of the whole images.
 
         Args:
             inputs (Tensor): ``[B, 3, H, W]``.
             query (Tensor): Queries that have heard the audio, ``[B, N, C]``.
+            named (list[Tensor], optional): Receives the classes of the
+                queries, see the decode head's ``predict``.
 
         Returns:
             Tensor: ``[B, classes, H, W]``.
         """
         return self.decode_head.predict(
-            self.extract_feat(inputs), query, tuple(inputs.shape[-2:])
+            self.extract_feat(inputs), query, tuple(inputs.shape[-2:]), named
         )
 
-    def slide_inference(self, inputs: Tensor, query: Tensor) -> Tensor:
+    def slide_inference(
+        self, inputs: Tensor, query: Tensor, named: list[Tensor] | None = None
+    ) -> Tensor:
         """Average the scores of overlapping windows; the audio is shared.
 
         Args:
             inputs (Tensor): ``[B, 3, H, W]``.
             query (Tensor): Queries that have heard the audio, once for all
                 windows, ``[B, N, C]``.
+            named (list[Tensor], optional): See :meth:`whole_inference`.
 
         Returns:
             Tensor: ``[B, classes, H, W]``.
@@ -318,7 +329,9 @@ class AVEncoderDecoder(EncoderDecoder):
                     slice(top, top + window_h),
                     slice(left, left + window_w),
                 )
-                scores[area] += self.whole_inference(inputs[area], query)
+                scores[area] += self.whole_inference(
+                    inputs[area], query, named
+                )
                 counts[area] += 1
         return scores / counts
 

@@ -12,12 +12,13 @@ from mmcpm.datasets.sounding_scenes.soundtrack import Schedule
 DEMO = PRESETS['demo']
 
 
-@pytest.fixture(scope='module')
-def clips():
+@pytest.fixture(scope='module', params=PRESETS)
+def clips(request):
     """Three hundred clips, without their waveforms."""
+    preset = PRESETS[request.param]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(scene, 'render_soundtrack', lambda *args: None)
-        return [make_clip(DEMO, 'train', i, size=32) for i in range(300)]
+        return [make_clip(preset, 'train', i, size=32) for i in range(300)]
 
 
 def features_of_object(clip, depth, t):
@@ -25,7 +26,7 @@ def features_of_object(clip, depth, t):
     thing = clip.world.objects[depth]
     pose, before = thing.poses[t], thing.poses[t - 1 if t else 1]
     pixels = clip.world.visible[t] == thing.class_id
-    hue = DEMO.classes[thing.class_id - 1].look.hue
+    hue = clip.preset.classes[thing.class_id - 1].look.hue
     return {
         'radius': pose.radius,
         'area in view': pixels.sum(),
@@ -114,13 +115,14 @@ def test_classes_are_seen_and_heard_equally_often(clips):
         seen.update(clip.world.classes)
         heard.update(clip.schedule.heard[0])
         unseen.update(clip.schedule.offscreen[0])
-    expected = sum(seen.values()) / 8
-    for c in range(1, 9):
-        # 3.5 standard deviations of counts near 112 and 47.
-        assert seen[c] == pytest.approx(expected, abs=3.5 * expected**0.5)
-        assert heard[c] == pytest.approx(
-            sum(heard.values()) / 8, abs=3.5 * (sum(heard.values()) / 8) ** 0.5
-        )
+    classes = range(1, len(clips[0].preset.class_names))
+    for counts in (seen, heard):
+        expected = sum(counts.values()) / len(classes)
+        for c in classes:
+            # 3.5 standard deviations of counts between 40 and 112.
+            assert counts[c] == pytest.approx(
+                expected, abs=3.5 * expected**0.5
+            )
     assert sum(unseen.values()) > 0
 
 
@@ -129,7 +131,7 @@ def test_numbers_of_objects_are_shared_evenly_within_each_subset(clips):
     assert counts == {
         (subset, objects): 20 * times
         for subset, times in (('v1s', 1), ('v1m', 1), ('v2', 3))
-        for objects in (2, 3, 4)
+        for objects in clips[0].preset.visible_cycle
     }
 
 
@@ -200,7 +202,7 @@ def test_truth_is_plain_and_complete(clips):
     clip = clips[0]
     truth = json.loads(json.dumps(clip.truth()))
     assert truth == clip.truth()
-    names = DEMO.class_names
+    names = clip.preset.class_names
     assert [o['class'] for o in truth['objects']] == [
         names[o.class_id] for o in clip.world.objects
     ]

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from mmcpm.datasets.sounding_scenes.presets import DEMO_CLASSES
+from mmcpm.datasets.sounding_scenes.presets import HARD_CLASSES
 from mmcpm.datasets.sounding_scenes.voices import (
     SAMPLE_RATE,
     Buzz,
@@ -14,8 +14,18 @@ from mmcpm.datasets.sounding_scenes.voices import (
     band_noise,
 )
 
-NOISELESS = ('bell', 'siren', 'cricket', 'engine', 'lark')
-VOICES = {cls.name: cls.voice for cls in DEMO_CLASSES}
+NOISELESS = (
+    'bell',
+    'siren',
+    'cricket',
+    'engine',
+    'lark',
+    'clock',
+    'violin',
+    'frog',
+)
+# The hard classes contain those of the demo.
+VOICES = {cls.name: cls.voice for cls in HARD_CLASSES}
 
 
 def seconds(start, stop):

@@ -172,7 +172,9 @@ def test_model_that_only_looks_left(tiny_model, make_batch):
     batch = make_batch(batch_size=1)
     raw = torch.zeros(1, 9, 64, 64)
     raw[:, 5, :, :10] = 1.0
-    tiny_model.whole_inference = lambda inputs, query: raw
+    tiny_model.whole_inference = lambda inputs, query, named: (
+        named.append(torch.zeros(1, 20, dtype=torch.int64)) or raw
+    )
     data = {key: [batch[key], mirrored(batch)[key]] for key in batch}
     with torch.no_grad():
         (merged,) = AVSegTTAModel(tiny_model).test_step(data)
