@@ -5,7 +5,10 @@ from pathlib import Path
 import pytest
 import torch
 
+from mmcpm.datasets.sounding_scenes.ceiling import vision_only_ceiling
+from mmcpm.datasets.sounding_scenes.writer import write_sounding_scenes
 from mmcpm.utils import study
+from mmcpm.utils.quickstart import StepFailed
 
 ROOT = Path(__file__).resolve().parents[2]
 ABLATIONS = ROOT / 'configs/cpm/ablations'
@@ -42,6 +45,7 @@ def tools(monkeypatch):
                 'dataset/mIoU': value,
                 'dataset/Fbeta': value / 2,
                 'coverage/td_a': 0.75,
+                'coverage/final': 0.875,
             }
             scores = Path(command[command.index('--scores') + 1])
             scores.write_text(json.dumps({'metrics': metrics}))
@@ -59,12 +63,12 @@ def make_study(folder, **kwargs):
 
 def test_a_run_is_one_record(tools, tmp_path):
     make_study(tmp_path, epochs=2, split='val', options=['a=1']).run(
-        [str(ABLATIONS / 'scenes_full.py')], [3]
+        [str(ABLATIONS / 'hard_full.py')], [3]
     )
     (record,) = json.loads((tmp_path / 'out.json').read_text())
     assert record.pop('seconds') >= 0
     assert record == {
-        'config': 'configs/cpm/ablations/scenes_full.py',
+        'config': 'configs/cpm/ablations/hard_full.py',
         'seed': 3,
         'epochs': 2,
         'split': 'val',
@@ -74,6 +78,8 @@ def test_a_run_is_one_record(tools, tmp_path):
         'Fbeta': 0.45,
         'sts': [1.2346],
         'coverage': 0.75,
+        'coverage_final': 0.875,
+        'mIoU_ceiling': None,
         'mIoU_silence': 0.1,
         'mIoU_swapped': 0.2,
         'mIoU_val': [0.25],
@@ -90,7 +96,7 @@ def test_a_run_is_one_record(tools, tmp_path):
 
 
 def test_finished_runs_are_not_repeated(tools, tmp_path):
-    configs = [str(ABLATIONS / f'scenes_{n}.py') for n in ('base', 'full')]
+    configs = [str(ABLATIONS / f'hard_{n}.py') for n in ('base', 'full')]
     make_study(tmp_path).run(configs[:1], [0])
     assert len(tools) == 4
     make_study(tmp_path).run(configs, [0, 1])
@@ -108,7 +114,7 @@ def test_finished_runs_are_not_repeated(tools, tmp_path):
 
 
 def test_an_interrupted_run_is_resumed(tools, tmp_path):
-    make_study(tmp_path).run([str(ABLATIONS / 'scenes_base.py')], [0])
+    make_study(tmp_path).run([str(ABLATIONS / 'hard_base.py')], [0])
     assert '--resume' in tools[0]
 
 
@@ -133,20 +139,43 @@ def test_several_studies_share_a_file(tmp_path):
     assert study.read_records(tmp_path / 'none.json') == []
 
 
-def test_table_by_hand():
-    def run(config, mean, **other):
-        return {
-            'config': f'configs/{config}.py',
-            'mIoU': mean,
-            'mIoU_silence': 0.1,
-            'mIoU_swapped': 0.25,
-            'coverage': 0.5,
-            'sts': [2.0, 1.0],
-            **other,
-        }
+def test_runs_at_a_time_are_those_of_one_after_the_other(tools, tmp_path):
+    configs = [str(ABLATIONS / f'hard_{n}.py') for n in ('base', 'full')]
+    make_study(tmp_path).run(configs, [0, 1, 2], jobs=3)
+    records = study.read_records(tmp_path / 'out.json')
+    assert {(r['config'][-7:-3], r['seed']) for r in records} == {
+        (name, seed) for name in ('base', 'full') for seed in (0, 1, 2)
+    }
+    assert len(tools) == 6 * 4
 
-    records = [run('b', 0.5), run('a', 0.7), run('b', 0.6, sts=[0.5])]
-    assert study.study_table(records).splitlines()[2:] == [
-        '| `b` | 2 | 55.0 ± 7.1 | 10.0 | 25.0 | 50.0 | 0.75 |',
-        '| `a` | 1 | 70.0 | 10.0 | 25.0 | 50.0 | 1.00 |',
-    ]
+
+def test_a_failed_run_ends_the_study(tools, tmp_path, monkeypatch):
+    succeed = study.run_step
+
+    def run_step(command, log, title):
+        if 'seed1' in title:
+            raise StepFailed(title)
+        return succeed(command, log, title)
+
+    monkeypatch.setattr(study, 'run_step', run_step)
+    configs = [str(ABLATIONS / 'hard_base.py')]
+    with pytest.raises(StepFailed, match='hard_base_seed1'):
+        make_study(tmp_path).run(configs, [0, 1, 2, 3])
+    records = study.read_records(tmp_path / 'out.json')
+    assert [record['seed'] for record in records] == [0]
+
+
+def test_a_checkpoint_can_be_kept(tools, tmp_path):
+    configs = [str(ABLATIONS / 'hard_base.py')]
+    make_study(tmp_path, keep_checkpoints=True).run(configs, [0])
+    (kept,) = (tmp_path / 'work').rglob('*.pth')
+    assert kept.name == 'best_dataset_mIoU_epoch_1.pth'
+
+
+def test_the_ceiling_of_scenes_is_recorded(tools, tmp_path):
+    root = tmp_path / 'data'
+    write_sounding_scenes(root, 'hard', clips=(5, 5, 5), size=32, workers=0)
+    make_study(tmp_path).run([str(ABLATIONS / 'hard_base.py')], [0])
+    (record,) = study.read_records(tmp_path / 'out.json')
+    ceiling = vision_only_ceiling(root)['vision_only_ceiling']['mIoU']
+    assert record['mIoU_ceiling'] == ceiling > 0

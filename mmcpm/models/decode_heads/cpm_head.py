@@ -6,6 +6,7 @@ for testing.
 """
 
 from collections.abc import Iterable
+from typing import NamedTuple
 
 import torch
 import torch.nn as nn
@@ -31,6 +32,20 @@ from .set_prediction import (
 
 LABEL_SOURCES = ('full', 'crop')
 ACP_EMBEDDINGS = ('final', 'td_a')
+
+
+class PromptedPredictions(NamedTuple):
+    """What N learnt queries and K prompts per image say."""
+
+    # Classes that are prompted, per image.
+    classes: list[list[int]]
+    # The same, [B, K], -1 for padding.
+    labels: Tensor
+    # Whether the prompts mean something yet, [B, K] bool.
+    valid: Tensor
+    # Queries, then prompts, after the audio decoder, [B, N + K, C].
+    heard: Tensor
+    predictions: QueryPredictions
 
 
 @MODELS.register_module()
@@ -202,8 +217,8 @@ class CPMHead(AVMask2FormerHead):
         """
         targets = self.read_targets(batch_data_samples)
         pixels = self.encode_pixels(image_levels)
-        query, query_pos = self.learnt_queries(len(image_levels[0]))
         if self.prompts is None:
+            query, query_pos = self.learnt_queries(len(image_levels[0]))
             heard = self.audio_query_decoder(query, query_pos, audio_levels)
             predictions = self.decode(heard, query_pos, pixels)
             matched = self.match(predictions, pixels, targets)
@@ -212,33 +227,23 @@ class CPMHead(AVMask2FormerHead):
             )
             return self._learn(predictions, terms, classes, len(matched))
 
-        prompted = self.prompts.choose(
-            self.sounding_classes(batch_data_samples)
-        )
-        labels = pad_classes(prompted, query.device)
-        # Before the mixtures change: the prompts are drawn from these.
-        valid = self.prompts.ready(labels, self.cls_embed)
-        prompt, prompt_pos = self.prompts(labels, self.cls_embed)
-        mask = block_mask(valid, self.num_queries)
-        query = torch.cat([query, prompt.to(query)], 1)
-        query_pos = torch.cat([query_pos, prompt_pos.to(query)], 1)
-        prompt_levels = mixed_audio.levels if mixed_audio else audio_levels
-        heard = self.audio_query_decoder.forward_with_prompts(
-            query,
-            query_pos,
+        prompted = self.decode_prompts(
+            pixels,
             audio_levels,
-            prompt_levels,
-            self.num_queries,
-            mask,
+            self.sounding_classes(batch_data_samples),
+            mixed_audio,
         )
-        predictions = self.decode(heard, query_pos, pixels, mask)
+        classes_prompted, labels, valid, _, predictions = prompted
         matched = self.match(predictions, pixels, targets)
         parts = [matched]
         if self.loss_vcp is not None:
             num_layers = len(predictions.state)
             parts.append(
                 prompted_rows(
-                    prompted, targets.classes, num_layers, self.num_queries
+                    classes_prompted,
+                    targets.classes,
+                    num_layers,
+                    self.num_queries,
                 )
             )
         terms, classes = self.set_terms(predictions, pixels, targets, parts)
@@ -256,15 +261,12 @@ class CPMHead(AVMask2FormerHead):
                 {f'loss_vcp_{name}': value for name, value in named.items()}
             )
         if self.loss_acp is not None:
-            embedding = predictions.query
-            if self.acp_embedding == 'td_a':
-                embedding = heard
             prompt_losses.update(
                 self._audio_losses(
-                    embedding[:, first:],
+                    self.audio_masks(prompted, mixed_audio),
                     labels,
                     valid,
-                    self._accounted(batch_data_samples, prompted),
+                    self._accounted(batch_data_samples, classes_prompted),
                     pixels,
                     targets,
                     mixed_audio,
@@ -283,6 +285,69 @@ class CPMHead(AVMask2FormerHead):
         )
         losses.update(prompt_health(scores, overlap, seen, labels, valid))
         return losses
+
+    def decode_prompts(
+        self,
+        pixels: PixelTokens,
+        audio_levels: list[Tensor],
+        classes: list[list[int]],
+        mixed_audio: MixedAudio | None = None,
+    ) -> PromptedPredictions:
+        """Let learnt queries and prompts hear and look, in one pass.
+
+        Args:
+            pixels (PixelTokens): Of the images.
+            audio_levels (list[Tensor]): What the learnt queries hear, coarse
+                to fine, ``[B, C, t, f]``.
+            classes (list[list[int]]): Classes to prompt, per image.
+            mixed_audio (MixedAudio, optional): What the prompts hear; the
+                same as the learnt queries if None.
+
+        Returns:
+            PromptedPredictions: Of N learnt queries, followed by K prompts.
+        """
+        prompted = self.prompts.choose(classes)
+        query, query_pos = self.learnt_queries(len(classes))
+        labels = pad_classes(prompted, query.device)
+        # Before the mixtures change: the prompts are drawn from these.
+        valid = self.prompts.ready(labels, self.cls_embed)
+        prompt, prompt_pos = self.prompts(labels, self.cls_embed)
+        mask = block_mask(valid, self.num_queries)
+        query = torch.cat([query, prompt.to(query)], 1)
+        query_pos = torch.cat([query_pos, prompt_pos.to(query)], 1)
+        heard = self.audio_query_decoder.forward_with_prompts(
+            query,
+            query_pos,
+            audio_levels,
+            mixed_audio.levels if mixed_audio else audio_levels,
+            self.num_queries,
+            mask,
+        )
+        predictions = self.decode(heard, query_pos, pixels, mask)
+        return PromptedPredictions(prompted, labels, valid, heard, predictions)
+
+    def audio_masks(
+        self, prompted: PromptedPredictions, mixed_audio: MixedAudio
+    ) -> Tensor:
+        """Predict the masks of the prompts over the spectrogram.
+
+        Args:
+            prompted (PromptedPredictions): Of :meth:`decode_prompts`.
+            mixed_audio (MixedAudio): What the prompts heard.
+
+        Returns:
+            Tensor: Logits ``[B, K, t, f]``.
+        """
+        embedding = prompted.predictions.query
+        if self.acp_embedding == 'td_a':
+            embedding = prompted.heard
+        return torch.einsum(
+            'bkc,bctf->bktf',
+            self.audio_mask_embed(
+                self.audio_post_norm(embedding[:, self.num_queries :])
+            ),
+            self.audio_mask_feature(mixed_audio.levels[-1]),
+        )
 
     def _accounted(
         self,
@@ -325,7 +390,7 @@ class CPMHead(AVMask2FormerHead):
 
     def _audio_losses(
         self,
-        embedding: Tensor,
+        logits: Tensor,
         labels: Tensor,
         valid: Tensor,
         accounted: list[bool],
@@ -336,7 +401,7 @@ class CPMHead(AVMask2FormerHead):
         """Equations (5) and (9), of the prompts' masks over the spectrogram.
 
         Args:
-            embedding (Tensor): Of the prompts, ``[B, K, C]``.
+            logits (Tensor): Of :meth:`audio_masks`, ``[B, K, t, f]``.
             labels (Tensor): Their classes, ``[B, K]``.
             valid (Tensor): ``[B, K]`` bool.
             accounted (list[bool]): Whether all that sounds in an image is
@@ -350,12 +415,6 @@ class CPMHead(AVMask2FormerHead):
             (``acp_unexplained``, only logged) and, if there is one,
             ``loss_pcl``.
         """
-        dense = mixed_audio.levels[-1]
-        logits = torch.einsum(
-            'bkc,bctf->bktf',
-            self.audio_mask_embed(self.audio_post_norm(embedding)),
-            self.audio_mask_feature(dense),
-        )
         # Background makes no sound. And prompts of some of the classes
         # cannot account for the sound of all.
         sounding = valid & (labels > 0)
@@ -370,7 +429,7 @@ class CPMHead(AVMask2FormerHead):
         }
         if self.loss_pcl is not None:
             losses['loss_pcl'] = self.loss_pcl(
-                dense,
+                mixed_audio.levels[-1],
                 logits,
                 labels.masked_fill(~sounding, -1),
                 pixels.mask_feature,

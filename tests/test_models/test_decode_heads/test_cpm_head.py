@@ -220,26 +220,6 @@ def test_matched_queries_of_the_last_prediction_feed_the_bank(
     assert torch.equal(gmm.bank, before) and int(gmm.num_steps) == 1
 
 
-def test_prompt_accuracy(head, features, samples_of, forward):
-    image, audio, mixed = features()
-    _, predictions = forward(
-        head,
-        image,
-        audio,
-        mixed,
-        samples_of((1, 3), (2,)),
-        stop=False,
-    )
-    labels = torch.tensor([[1, 3], [2, -1]])
-    scores = torch.full((2, 2, CLASSES + 1), 0.0)
-    for b, k, named in ((0, 0, 1), (0, 1, 4), (1, 0, 2), (1, 1, 0)):
-        scores[b, k, named] = 5.0
-    valid = torch.tensor([[True, True], [False, False]])
-    health = head._health(scores, labels, valid)
-    assert health['prompt_accuracy'] == pytest.approx(1 / 2)
-    assert health['prompts_ready'] == pytest.approx(2 / 3)
-
-
 def test_linear_weights_and_mixtures_are_told_apart(tiny_cfg, build):
     torch.manual_seed(0)
     linear = MODELS.build(tiny_cfg.decode_head)

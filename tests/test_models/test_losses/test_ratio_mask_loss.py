@@ -7,7 +7,11 @@ from hypothesis import strategies as st
 from mmseg.registry import MODELS
 
 from mmcpm.models.losses import RatioMaskLoss
-from mmcpm.models.losses.ratio_mask_loss import ratio_mask, ratio_mask_loss
+from mmcpm.models.losses.ratio_mask_loss import (
+    ratio_mask,
+    ratio_mask_loss,
+    unexplained_ratio,
+)
 
 
 def naive_loss(logits, target, valid, reduction):
@@ -148,3 +152,25 @@ def test_half_precision_is_left_behind():
 def test_unknown_reduction_is_refused():
     with pytest.raises(ValueError, match="reduction.*'sum'"):
         MODELS.build(dict(type='RatioMaskLoss', reduction='sum'))
+
+
+def test_unexplained_share_by_hand():
+    # Two frames; the third has no prompt and does not count.
+    target = torch.tensor([[[0.2, 0.4]], [[0.6, 0.8]], [[0.0, 1.0]]])
+    logits = torch.zeros(3, 1, 1, 2)  # One half everywhere, the best constant.
+    valid = torch.tensor([[True], [True], [False]])
+    assert unexplained_ratio(logits, target, valid) == pytest.approx(1.0)
+    perfect = torch.logit(target.clamp(0.01, 0.99))[:, None]
+    assert unexplained_ratio(perfect, target, valid) < 1e-6
+    # Of squares 9, 1, 1, 9 the first frame's go: half is left.
+    half = logits.clone()
+    half[0] = perfect[0]
+    assert unexplained_ratio(half, target, valid) == pytest.approx(0.5)
+
+
+def test_a_constant_target_or_no_prompt_leaves_all_open():
+    logits = torch.zeros(1, 1, 1, 2)
+    valid = torch.ones(1, 1, dtype=torch.bool)
+    target = torch.full((1, 1, 2), 0.5)
+    assert unexplained_ratio(logits, target, valid) == 1
+    assert unexplained_ratio(logits, torch.rand(1, 1, 2), ~valid) == 1
