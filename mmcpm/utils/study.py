@@ -8,10 +8,11 @@ table of the records is made by :mod:`.study_table`.
 import fcntl
 import json
 import os
+import threading
 import time
 import zlib
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
@@ -153,18 +154,28 @@ class Study:
             StepFailed: The first of what went wrong; what was under way
                 beside it is finished, nothing else is begun.
         """
+        stopped = threading.Event()
+
+        def run(wanted: dict) -> None:
+            if stopped.is_set():
+                return
+            try:
+                self._run(wanted)
+            except BaseException:
+                stopped.set()
+                raise
+
         with ThreadPoolExecutor(jobs) as pool:
             runs = [
-                pool.submit(self._run, self._identity(config, seed))
+                pool.submit(run, self._identity(config, seed))
                 for seed in seeds
                 for config in configs
             ]
             try:
-                for run in runs:
-                    run.result()
-            except BaseException:
-                pool.shutdown(wait=False, cancel_futures=True)
-                raise
+                for future in as_completed(runs):
+                    future.result()
+            finally:
+                stopped.set()
 
     def _run(self, wanted: dict) -> None:
         """Do one run, unless it is done."""
