@@ -39,11 +39,11 @@ PARTS = {
     'post-processing': ('decode_head.predict', 'postprocess_result'),
 }
 GMM_PARTS = (
-    'decode_head.cls_embed.forward',
-    'decode_head.cls_embed.log_prob',
-    'decode_head.cls_embed.enqueue',
-    'decode_head.cls_embed.sample',
-    'decode_head.cls_embed.health',
+    'decode_head.mixtures.forward',
+    'decode_head.mixtures.log_prob',
+    'decode_head.mixtures.enqueue',
+    'decode_head.mixtures.sample',
+    'decode_head.mixtures.health',
     'decode_head.prompts.forward',
     'decode_head.prompts.ready',
 )
@@ -128,7 +128,7 @@ def watch_parts(model: nn.Module, timer: PartTimer) -> Callable[[], None]:
     """
     parts = dict(PARTS)
     head = getattr(model, 'decode_head', None)
-    if isinstance(getattr(head, 'cls_embed', None), GMMClassifier):
+    if isinstance(getattr(head, 'mixtures', None), GMMClassifier):
         parts['GMM'] = GMM_PARTS
     changed = []
     for part, paths in parts.items():

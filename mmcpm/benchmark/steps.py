@@ -87,7 +87,7 @@ class Subject:
 
         Before that prompts are masked out and updates have nothing to do.
         """
-        mixtures = getattr(self.model.decode_head, 'cls_embed', None)
+        mixtures = getattr(self.model.decode_head, 'mixtures', None)
         if not isinstance(mixtures, GMMClassifier):
             return
         classes, members, dims = mixtures.bank.shape

@@ -7,6 +7,7 @@ def check_combination(
     loss_vcp: dict | None,
     loss_acp: dict | None,
     loss_pcl: dict | None,
+    mixtures_classify: bool = True,
 ) -> None:
     """Refuse combinations of components that mean nothing.
 
@@ -40,4 +41,11 @@ def check_combination(
             f'prompts.source={source!r} draws from the mixtures of a '
             'GMMClassifier, but classifier is None (linear). Set '
             "prompts.source='table' or a classifier."
+        )
+    drawn = prompts is not None and source != 'table'
+    if not mixtures_classify and not drawn:
+        raise ValueError(
+            'mixtures_classify=False leaves the mixtures to the prompts, but '
+            "no prompt is drawn from them. Set prompts.source='gmm', or leave "
+            'mixtures_classify out.'
         )

@@ -56,6 +56,9 @@ class CPMHead(AVMask2FormerHead):
         classifier (dict, optional): A GMMClassifier (CCDM); None keeps the
             linear classifier. ``num_classes`` and ``embed_dims`` are set
             here.
+        mixtures_classify (bool): Whether the mixtures classify the queries
+            (the paper). Otherwise a linear layer does, and the mixtures only
+            follow the queries and give the prompts.
         prompts (dict, optional): ClassPrompts; needed by the three losses.
         loss_vcp (dict, optional): FixedAssignmentMaskLoss, equation (6).
         loss_acp (dict, optional): RatioMaskLoss, equation (5).
@@ -75,6 +78,7 @@ class CPMHead(AVMask2FormerHead):
         self,
         *,
         classifier: dict | None = None,
+        mixtures_classify: bool = True,
         prompts: dict | None = None,
         loss_vcp: dict | None = None,
         loss_acp: dict | None = None,
@@ -86,7 +90,14 @@ class CPMHead(AVMask2FormerHead):
         **kwargs,
     ) -> None:
         super().__init__(**kwargs)
-        check_combination(classifier, prompts, loss_vcp, loss_acp, loss_pcl)
+        check_combination(
+            classifier,
+            prompts,
+            loss_vcp,
+            loss_acp,
+            loss_pcl,
+            mixtures_classify,
+        )
         if label_source not in LABEL_SOURCES:
             raise ValueError(
                 f'label_source must be one of {LABEL_SOURCES}, but got '
@@ -102,14 +113,20 @@ class CPMHead(AVMask2FormerHead):
         self.acp_embedding = acp_embedding
         self.prompt_background = prompt_background
         dims = self.decoder_embed_dims
+        self.mixtures_classify = mixtures_classify
+        self.has_mixtures = classifier is not None
         if classifier is not None:
-            # Replaces the linear layer, whose parameters would be unused.
-            self.cls_embed = MODELS.build(
+            mixtures = MODELS.build(
                 ConfigDict(
                     classifier, num_classes=self.num_classes, embed_dims=dims
                 )
             )
-        self.has_mixtures = classifier is not None
+            if mixtures_classify:
+                # Replaces the linear layer: its parameters would be unused.
+                self.cls_embed = mixtures
+            else:
+                # Nor does anything teach the parameters of these.
+                self.prompt_mixtures = mixtures.requires_grad_(False)
         self.prompts = None
         if prompts is not None:
             self.prompts = MODELS.build(
@@ -132,6 +149,15 @@ class CPMHead(AVMask2FormerHead):
                 nn.Linear(dims, dims),
             )
             self.audio_mask_feature = nn.Conv2d(dims, dims, 1)
+
+    @property
+    def mixtures(self) -> nn.Module | None:
+        """GMMClassifier: The mixtures that prompts are drawn from."""
+        if not self.has_mixtures:
+            return None
+        return (
+            self.cls_embed if self.mixtures_classify else self.prompt_mixtures
+        )
 
     @property
     def hears_mixtures(self) -> bool:
@@ -310,8 +336,8 @@ class CPMHead(AVMask2FormerHead):
         query, query_pos = self.learnt_queries(len(classes))
         labels = pad_classes(prompted, query.device)
         # Before the mixtures change: the prompts are drawn from these.
-        valid = self.prompts.ready(labels, self.cls_embed)
-        prompt, prompt_pos = self.prompts(labels, self.cls_embed)
+        valid = self.prompts.ready(labels, self.mixtures)
+        prompt, prompt_pos = self.prompts(labels, self.mixtures)
         mask = block_mask(valid, self.num_queries)
         query = torch.cat([query, prompt.to(query)], 1)
         query_pos = torch.cat([query_pos, prompt_pos.to(query)], 1)
@@ -379,12 +405,12 @@ class CPMHead(AVMask2FormerHead):
         self.count_matches()
         if self.has_mixtures:
             states = predictions.state[-1, :, : self.num_queries]
-            self.cls_embed.enqueue(
+            self.mixtures.enqueue(
                 states.detach().flatten(0, 1), self.matched_labels.flatten()
             )
             losses.update(
                 (name, value.float())
-                for name, value in self.cls_embed.health().items()
+                for name, value in self.mixtures.health().items()
             )
         return losses
 

@@ -43,9 +43,9 @@ def teach():
         centres = torch.randn(CLASSES + 1, 64, generator=generator)
         labels = torch.arange(CLASSES + 1).repeat(10)
         noise = torch.randn(len(labels), 64, generator=generator)
-        head.cls_embed.enqueue(centres[labels] + 0.5 * noise, labels)
-        head.cls_embed.update()
-        assert head.cls_embed.ready(torch.arange(CLASSES)).all()
+        head.mixtures.enqueue(centres[labels] + 0.5 * noise, labels)
+        head.mixtures.update()
+        assert head.mixtures.ready(torch.arange(CLASSES)).all()
         return head
 
     return taught

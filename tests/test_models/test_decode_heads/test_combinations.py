@@ -58,3 +58,14 @@ def test_reasons(used, reason):
     arguments[0] = PART
     with pytest.raises(ValueError, match=reason):
         check_combination(*arguments)
+
+
+def test_mixtures_need_a_use():
+    arguments = [PART if name != 'loss_pcl' else None for name in NAMES]
+    check_combination(*arguments, mixtures_classify=False)
+    arguments[1] = dict(PART, source='table')
+    with pytest.raises(ValueError, match='mixtures_classify=False'):
+        check_combination(*arguments, mixtures_classify=False)
+    nothing = [PART, None, None, None, None]
+    with pytest.raises(ValueError, match='mixtures_classify=False'):
+        check_combination(*nothing, mixtures_classify=False)

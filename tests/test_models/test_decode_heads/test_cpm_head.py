@@ -331,3 +331,28 @@ def test_classifier_replaces_the_linear_layer(build):
         if isinstance(m, nn.Linear) and m.out_features == CLASSES + 1
     ]
     assert not linear
+
+
+def test_mixtures_that_only_give_the_prompts(
+    build, teach, features, make_batch
+):
+    head = build(mixtures_classify=False)
+    assert isinstance(head.cls_embed, nn.Linear)
+    teach(head)
+    before = head.mixtures.count.clone(), head.mixtures.num_steps.clone()
+    image, audio, mixed = features()
+    samples = make_batch(labels=(1, 3))['data_samples']
+    losses = head.loss(image, audio, samples, mixed)
+    # The prompts are drawn from the mixtures, which get new members.
+    assert losses['prompts_ready'] == 1
+    assert head.mixtures.num_steps == before[1] + 1
+    assert (head.mixtures.count >= before[0]).all()
+    assert head.mixtures.count.sum() > before[0].sum()
+    sum(v for k, v in losses.items() if 'loss' in k).backward()
+    for name, parameter in head.named_parameters():
+        taught = not name.startswith('prompt_mixtures.')
+        assert parameter.requires_grad == taught, name
+        assert (parameter.grad is not None) == taught, name
+    # What they hold is kept, once.
+    names = [n for n in head.state_dict() if n.endswith('bank')]
+    assert names == ['prompt_mixtures.bank']
