@@ -5,7 +5,6 @@ classes that sound go through one decoder. Only the learnt queries are used
 for testing.
 """
 
-from collections.abc import Iterable
 from typing import NamedTuple
 
 import torch
@@ -29,8 +28,8 @@ from .set_prediction import (
     QueryPredictions,
     SetTerms,
 )
+from .sounding_classes import LABEL_SOURCES, SoundingClasses
 
-LABEL_SOURCES = ('full', 'crop')
 ACP_EMBEDDINGS = ('final', 'td_a')
 
 
@@ -49,7 +48,7 @@ class PromptedPredictions(NamedTuple):
 
 
 @MODELS.register_module()
-class CPMHead(AVMask2FormerHead):
+class CPMHead(SoundingClasses, AVMask2FormerHead):
     """Audio-first Mask2Former with class-conditional prompts.
 
     Args:
@@ -170,56 +169,6 @@ class CPMHead(AVMask2FormerHead):
         if self.prompts is not None:
             self.prompts.init_weights()
 
-    def sounding_classes(
-        self, batch_data_samples: list[SegDataSample]
-    ) -> list[list[int]]:
-        """Classes to prompt, per image.
-
-        Args:
-            batch_data_samples (list[SegDataSample]): With ``audio_labels``
-                in the meta information (of the whole frame) or
-                ``gt_sem_seg`` (of the crop).
-
-        Returns:
-            list[list[int]]: Sorted class ids.
-
-        Raises:
-            KeyError: If ``audio_labels`` are needed and missing.
-            ValueError: If a class id is out of range.
-        """
-        classes = []
-        for data_sample in batch_data_samples:
-            if self.label_source == 'full':
-                if 'audio_labels' not in data_sample.metainfo:
-                    raise KeyError(
-                        "label_source='full' needs audio_labels, which "
-                        'RecordSoundingClasses adds to the pipeline before '
-                        'the crop.'
-                    )
-                found = list(data_sample.metainfo['audio_labels'])
-            else:
-                found = data_sample.gt_sem_seg.data.unique().tolist()
-            kept = self.known_classes(found, data_sample.metainfo)
-            classes.append(([0] if self.prompt_background else []) + kept)
-        return classes
-
-    def known_classes(self, found: Iterable[int], meta: dict) -> list[int]:
-        """Keep foreground classes; refuse those out of range.
-
-        Args:
-            found (Iterable[int]): Class ids of a frame.
-            meta (dict): Its meta information.
-
-        Returns:
-            list[int]: Without background and what is to be ignored.
-
-        Raises:
-            ValueError: Names the frame and the class ids.
-        """
-        kept = [k for k in found if k not in (0, self.ignore_index)]
-        self.check_classes(kept, meta)
-        return kept
-
     def loss(
         self,
         image_levels: list[Tensor],
@@ -292,7 +241,7 @@ class CPMHead(AVMask2FormerHead):
                     self.audio_masks(prompted, mixed_audio),
                     labels,
                     valid,
-                    self._accounted(batch_data_samples, classes_prompted),
+                    self.accounted_for(batch_data_samples, classes_prompted),
                     pixels,
                     targets,
                     mixed_audio,
@@ -374,24 +323,6 @@ class CPMHead(AVMask2FormerHead):
             ),
             self.audio_mask_feature(mixed_audio.levels[-1]),
         )
-
-    def _accounted(
-        self,
-        batch_data_samples: list[SegDataSample],
-        prompted: list[list[int]],
-    ) -> list[bool]:
-        """Tell for which images every class that sounds is prompted."""
-        return [
-            set(
-                self.known_classes(
-                    sample.metainfo.get('audio_labels', ()), sample.metainfo
-                )
-            )
-            <= set(classes)
-            for sample, classes in zip(
-                batch_data_samples, prompted, strict=True
-            )
-        ]
 
     def _learn(
         self,
