@@ -30,6 +30,7 @@ REDUCTIONS = ('lse', 'max')
 NORMALISATIONS = ('layernorm', 'scale', 'none')
 FIRST_UPDATES = ('momentum', 'assign')
 MOMENTA = ('fixed', 'growing')
+SAMPLINGS = ('spread', 'variance')
 RESEEDINGS = ('momentum', 'assign')
 # Finite logits keep the Hungarian algorithm and the softmax finite.
 LOGIT_LIMIT = 1e4
@@ -77,6 +78,11 @@ class GMMClassifier(nn.Module):
             without their weights (GMMSeg).
         logit_norm (str): 'layernorm' over classes times one learnt gain,
             'scale' (one learnt temperature) or 'none'.
+        sampling (str): Noise of the samples: the 'spread' of the members
+            about their own centre, or the 'variance' of the densities, which
+            holds their distance to the mean in use as well. Means at rest
+            make no difference; while they are far from their members, the
+            second drowns the class.
         enqueue_policy (str): 'all' matched queries enter the bank, or only
             the 'correct'ly classified ones.
         max_no_object (int): Unmatched queries that enter the bank per step.
@@ -104,6 +110,7 @@ class GMMClassifier(nn.Module):
         shrinkage: float = 8.0,
         reduction: str = 'lse',
         logit_norm: str = 'layernorm',
+        sampling: str = 'spread',
         enqueue_policy: str = 'all',
         max_no_object: int = 32,
         min_members: int = 8,
@@ -117,6 +124,7 @@ class GMMClassifier(nn.Module):
             ('first_update', first_update, FIRST_UPDATES),
             ('momentum_schedule', momentum_schedule, MOMENTA),
             ('reseeding', reseeding, RESEEDINGS),
+            ('sampling', sampling, SAMPLINGS),
             ('enqueue_policy', enqueue_policy, ('all', 'correct')),
         ):
             if value not in accepted:
@@ -149,6 +157,7 @@ class GMMClassifier(nn.Module):
         self.shrinkage = shrinkage
         self.reduction = reduction
         self.logit_norm = logit_norm
+        self.sampling = sampling
         self.enqueue_policy = enqueue_policy
         self.max_no_object = max_no_object
         self.min_members = max(2 * num_components, min_members)
@@ -172,6 +181,7 @@ class GMMClassifier(nn.Module):
         size = (num_classes + 1, num_components, embed_dims)
         self.register_buffer('mean', F.normalize(torch.randn(size), dim=-1))
         self.register_buffer('variance', torch.full(size, 1.0 / embed_dims))
+        self.register_buffer('spread', torch.full(size, 1.0 / embed_dims))
         self.register_buffer(
             'log_weight', torch.full(size[:2], -math.log(num_components))
         )
@@ -390,7 +400,7 @@ class GMMClassifier(nn.Module):
             seed = least_likely_members(
                 self.bank, joint.logsumexp(-1), valid, dead
             )
-        mean, variance, weight = fit(
+        fitted = fit(
             self.bank,
             shares,
             valid,
@@ -405,10 +415,11 @@ class GMMClassifier(nn.Module):
         )
         due = self.dirty & (self.count > 0)
         rows = due[:, None, None]
-        self.mean.copy_(torch.where(rows, mean, self.mean))
-        self.variance.copy_(torch.where(rows, variance, self.variance))
+        self.mean.copy_(torch.where(rows, fitted.mean, self.mean))
+        self.variance.copy_(torch.where(rows, fitted.variance, self.variance))
+        self.spread.copy_(torch.where(rows, fitted.spread, self.spread))
         self.log_weight.copy_(
-            torch.where(due[:, None], weight.log(), self.log_weight)
+            torch.where(due[:, None], fitted.weight.log(), self.log_weight)
         )
         self.num_updates.add_(due.long())
         self.dead.copy_((dead & due[:, None]).sum())
@@ -424,8 +435,8 @@ class GMMClassifier(nn.Module):
     def _synchronise(self) -> None:
         """Give all ranks the mixtures of the first."""
         if get_world_size() > 1:
-            for buffer in (self.mean, self.variance, self.log_weight):
-                broadcast(buffer, src=0)
+            for name in ('mean', 'variance', 'spread', 'log_weight'):
+                broadcast(getattr(self, name), src=0)
 
     def _old_share(self, dead: Tensor) -> Tensor:
         """Share of the old means that an update keeps, ``[C + 1, M]``."""
@@ -489,6 +500,9 @@ class GMMClassifier(nn.Module):
         component = (log_weight + gumbel).argmax(-1)
         drawn = self.mean[index, component]
         if noise:
-            deviation = self.effective_variance()[index, component].sqrt()
+            variance = self.spread
+            if self.sampling == 'variance':
+                variance = self.effective_variance()
+            deviation = variance[index, component].sqrt()
             drawn = drawn + deviation * torch.randn_like(drawn)
         return F.normalize(drawn, dim=-1)

@@ -5,11 +5,26 @@ was, and what becomes of components without members. Pure functions on all
 classes at once. Shapes: K classes, M components, D dimensions, S members.
 """
 
+from typing import NamedTuple
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from .gaussian_mixture import class_moments, maximisation
+
+
+class Fit(NamedTuple):
+    """Mixtures after an update; K classes, M components, D dimensions."""
+
+    # [K, M, D].
+    mean: Tensor
+    # About the mean, of which the densities are made, [K, M, D].
+    variance: Tensor
+    # [K, M]; they sum to one.
+    weight: Tensor
+    # Of the members about their own centre, [K, M, D].
+    spread: Tensor
 
 
 def old_shares(
@@ -73,7 +88,7 @@ def fit(
     unit_mean: bool,
     sparse_variance: bool,
     variance_floor: float,
-) -> tuple[Tensor, Tensor, Tensor]:
+) -> Fit:
     """Move all mixtures towards their members, equation (4).
 
     Args:
@@ -91,8 +106,8 @@ def fit(
         variance_floor (float): Added to every variance.
 
     Returns:
-        tuple[Tensor, Tensor, Tensor]: Means and variances ``[K, M, D]``,
-        weights ``[K, M]``, which sum to one.
+        Fit: Means, variances and weights, and the spread of the members. A
+        component with fewer than two of them has the spread of its class.
     """
     counts, centre, spread = maximisation(members, responsibilities)
     class_centre, class_spread = class_moments(members, valid)
@@ -116,7 +131,12 @@ def fit(
         fitted = torch.where(sparse, variance, fitted + variance_floor)
     size = valid.sum(1, keepdim=True).clamp(min=1)
     weight = (counts / size).clamp(min=1e-4)
-    return moved, fitted, weight / weight.sum(1, keepdim=True)
+    return Fit(
+        moved,
+        fitted,
+        weight / weight.sum(1, keepdim=True),
+        torch.where(sparse, class_spread[:, None], spread) + variance_floor,
+    )
 
 
 def diagnose(

@@ -171,6 +171,36 @@ def test_samples_spread_as_the_members_do(
     assert measured == pytest.approx(cosine, abs=0.02)
 
 
+@pytest.mark.parametrize(
+    'sampling,cosine', [('spread', 0.91), ('variance', 0.58)]
+)
+def test_a_mean_far_from_its_members_is_not_drowned(
+    make_classifier, cluster, unit_vectors, sampling, cosine
+):
+    """Members at a right angle to a mean that hardly moves.
+
+    Their spread, of 1 - rho = 0.2, gives 1 / sqrt(1 + 0.2) = 0.91; with
+    their squared distance of 2 to the mean it is 1 / sqrt(1 + 2) = 0.58.
+    """
+    classifier = make_classifier(
+        embed_dims=64,
+        num_components=1,
+        bank_size=128,
+        momentum=0.999,
+        sampling=sampling,
+    )
+    mean, centre = unit_vectors(2, 64, seed=3)
+    centre = F.normalize(centre - (centre @ mean) * mean, dim=0)
+    classifier.mean[2, 0] = mean
+    members = cluster(centre, 128, 0.8)
+    classifier.enqueue(members, torch.full((128,), 2))
+    classifier.update()
+    torch.manual_seed(0)
+    samples = classifier.sample(torch.full((400,), 2))
+    measured = (samples @ classifier.mean[2, 0]).mean()
+    assert measured == pytest.approx(cosine, abs=0.03)
+
+
 def test_samples_belong_to_their_class(fill):
     classifier, _ = fill()
     torch.manual_seed(0)

@@ -59,8 +59,8 @@ def test_resumed_classifier_goes_on_as_if_nothing_had_happened(
 def test_checkpoints_hold_the_mixtures(make_classifier):
     assert set(make_classifier().state_dict()) == {
         *('feature_norm.weight', 'feature_norm.bias', 'logit_gain'),
-        *('mean', 'variance', 'log_weight', 'bank', 'pointer', 'count'),
-        *('num_updates', 'dirty', 'dead', 'diagnosis', 'num_steps'),
+        *('mean', 'variance', 'spread', 'log_weight', 'bank', 'pointer'),
+        *('count', 'num_updates', 'dirty', 'dead', 'diagnosis', 'num_steps'),
     }
 
 

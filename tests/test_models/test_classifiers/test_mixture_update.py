@@ -92,7 +92,7 @@ def mixtures():
 @pytest.mark.parametrize('sparse_variance', [True, False])
 def test_fit_is_that_of_a_loop(mixtures, unit_mean, sparse_variance):
     floor = 1e-3
-    means, variances, weights = fit(
+    means, variances, weights, spreads = fit(
         **mixtures,
         unit_mean=unit_mean,
         sparse_variance=sparse_variance,
@@ -124,6 +124,13 @@ def test_fit_is_that_of_a_loop(mixtures, unit_mean, sparse_variance):
             else:
                 variance = mixtures['variance'][k, m]
             torch.testing.assert_close(variances[k, m], variance)
+            # Of the members about their own centre, wherever the mean is.
+            if total >= 2:
+                own = (share * members).sum(0) / total
+                spread = (share * (members - own).square()).sum(0) / total
+            else:
+                spread = members.var(0, unbiased=False)
+            torch.testing.assert_close(spreads[k, m], spread + floor)
             wanted.append(max(total / len(members), 1e-4))
         torch.testing.assert_close(
             weights[k],
