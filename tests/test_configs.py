@@ -47,7 +47,8 @@ for name in sys.argv[2:]:
         label = torch.zeros(1, size, size, dtype=torch.long)
         label[:, :size // 2] = cfg.model.decode_head.num_classes - 1
         sample.gt_sem_seg = PixelData(data=label)
-        seconds = {96: 1, 300: 3}[cfg.model.audio_frontend.num_frames]
+        audio = cfg.model.audio_frontend
+        seconds = round(audio.num_frames * audio.hop_length / 16000)
         sample.audio = 0.1 * torch.randn(
             cfg.model.audio_backbone.in_channels, seconds * 16000)
         sample.set_metainfo(dict(

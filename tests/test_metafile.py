@@ -17,6 +17,7 @@ DATASETS = {
     # In the layout of any of them.
     'Sounding scenes': [
         'SoundingScenesDataset',
+        'HardSoundingScenesDataset',
         'AVSBenchObjectDataset',
         'VPODataset',
     ],

@@ -62,6 +62,26 @@ def locked(file: Path) -> Iterator[None]:
         yield
 
 
+@contextmanager
+def claimed(lock: Path) -> Iterator[bool]:
+    """Claim a run among all processes, for as long as this one lives.
+
+    Args:
+        lock (Path): File to lock.
+
+    Yields:
+        bool: Whether no other process has it.
+    """
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    with open(lock, 'w') as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+        else:
+            yield True
+
+
 def read_records(file: Path) -> list[dict]:
     """Read the finished runs; none if there is no such file."""
     return json.loads(file.read_text()) if file.exists() else []
@@ -178,12 +198,13 @@ class Study:
                 stopped.set()
 
     def _run(self, wanted: dict) -> None:
-        """Do one run, unless it is done."""
-        done = {key(record) for record in read_records(self.file)}
-        if key(wanted) not in done:
-            append_record(
-                self.file, {**wanted, **self._train_and_test(wanted)}
-            )
+        """Do one run, unless it is done or another study is at it."""
+        with claimed(self.work_dir / f'{run_name(wanted)}.lock') as mine:
+            done = {key(record) for record in read_records(self.file)}
+            if mine and key(wanted) not in done:
+                append_record(
+                    self.file, {**wanted, **self._train_and_test(wanted)}
+                )
 
     def _identity(self, config: str, seed: int) -> dict:
         """What a record says before its run."""
