@@ -15,6 +15,8 @@ class MixedAudio(NamedTuple):
     ratio: Tensor
     # Whether a sound was mixed in, [B] bool.
     mixed: Tensor
+    # Linear magnitude of the mixtures, [B, channels, T, F].
+    magnitude: Tensor | None = None
 
 
 def choose_partners(labels: Tensor) -> tuple[Tensor, Tensor]:

@@ -10,7 +10,7 @@ import math
 import torch
 import torch.nn as nn
 import torch.nn.functional as F
-from mmengine.dist import all_gather, broadcast, get_world_size
+from mmengine.dist import all_gather, get_world_size
 from mmseg.registry import MODELS
 from torch import Tensor
 
@@ -23,6 +23,7 @@ from .gaussian_mixture import (
     sinkhorn_responsibilities,
 )
 from .memory_bank import enqueue
+from .mixture_state import MixtureState
 from .mixture_update import diagnose, fit, least_likely_members, old_shares
 
 ESTEPS = ('em', 'sinkhorn')
@@ -42,7 +43,7 @@ def at_least_float32(tensor: Tensor) -> Tensor:
 
 
 @MODELS.register_module()
-class GMMClassifier(nn.Module):
+class GMMClassifier(MixtureState):
     """Classifies embeddings by mixtures of Gaussians, one per class.
 
     All state lives in buffers: no optimizer, weight decay or gradient
@@ -116,7 +117,13 @@ class GMMClassifier(nn.Module):
         min_members: int = 8,
         max_enqueue: int = 256,
     ) -> None:
-        super().__init__()
+        super().__init__(
+            num_classes=num_classes,
+            embed_dims=embed_dims,
+            num_components=num_components,
+            bank_size=bank_size,
+            min_members=min_members,
+        )
         for name, value, accepted in (
             ('estep', estep, ESTEPS),
             ('reduction', reduction, REDUCTIONS),
@@ -131,10 +138,9 @@ class GMMClassifier(nn.Module):
                 raise ValueError(
                     f'{name} must be one of {accepted}, but got {value!r}.'
                 )
-        if min(num_components, bank_size, em_interval) < 1:
+        if em_interval < 1:
             raise ValueError(
-                'num_components, bank_size and em_interval must be positive, '
-                f'but got {num_components}, {bank_size} and {em_interval}.'
+                f'em_interval must be positive, but got {em_interval}.'
             )
         if not (0 <= momentum <= 1 and variance_floor > 0 and shrinkage >= 0):
             raise ValueError(
@@ -142,9 +148,6 @@ class GMMClassifier(nn.Module):
                 'and shrinkage must not be negative, but got '
                 f'{momentum}, {variance_floor} and {shrinkage}.'
             )
-        self.num_classes = num_classes
-        self.embed_dims = embed_dims
-        self.num_components = num_components
         self.em_interval = em_interval
         self.estep = estep
         self.momentum = momentum
@@ -160,13 +163,6 @@ class GMMClassifier(nn.Module):
         self.sampling = sampling
         self.enqueue_policy = enqueue_policy
         self.max_no_object = max_no_object
-        self.min_members = max(2 * num_components, min_members)
-        if bank_size < self.min_members:
-            raise ValueError(
-                'bank_size must be at least min_members and 2 * '
-                f'num_components, {self.min_members} here, but got '
-                f'{bank_size}: no class would ever be ready for prompting.'
-            )
         self.max_enqueue = max_enqueue
 
         self.feature_norm = nn.LayerNorm(embed_dims)
@@ -177,75 +173,6 @@ class GMMClassifier(nn.Module):
             if logit_norm == 'scale':
                 start = 1.0 / embed_dims
             self.logit_gain = nn.Parameter(torch.tensor(start))
-
-        size = (num_classes + 1, num_components, embed_dims)
-        self.register_buffer('mean', F.normalize(torch.randn(size), dim=-1))
-        self.register_buffer('variance', torch.full(size, 1.0 / embed_dims))
-        self.register_buffer('spread', torch.full(size, 1.0 / embed_dims))
-        self.register_buffer(
-            'log_weight', torch.full(size[:2], -math.log(num_components))
-        )
-        self.register_buffer('bank', torch.zeros(size[0], bank_size, size[2]))
-        for name in ('pointer', 'count', 'num_updates'):
-            self.register_buffer(name, torch.zeros(size[0], dtype=torch.int64))
-        self.register_buffer('dirty', torch.zeros(size[0], dtype=torch.bool))
-        self.register_buffer('dead', torch.zeros((), dtype=torch.int64))
-        # Of the last update, see mixture_update.diagnose.
-        self.register_buffer('diagnosis', torch.zeros(3))
-        self.register_buffer('num_steps', torch.zeros((), dtype=torch.int64))
-        # The same number where reading it costs no synchronisation.
-        self._steps = 0
-        self.register_load_state_dict_post_hook(self._read_steps)
-
-    @staticmethod
-    def _read_steps(module: 'GMMClassifier', _) -> None:
-        module._steps = int(module.num_steps)
-
-    def _load_from_state_dict(
-        self,
-        state_dict,
-        prefix,
-        local_metadata,
-        strict,
-        missing_keys,
-        unexpected_keys,
-        error_msgs,
-    ) -> None:
-        """Load all buffers or none: halves of two states do not fit.
-
-        A bank of one size with the counts of another would hold members
-        that were never there.
-        """
-        expected = {
-            prefix + name: buffer.shape
-            for name, buffer in self.named_buffers(recurse=False)
-        }
-        found = [key for key in expected if key in state_dict]
-        reshaped = [
-            f'{key}: {tuple(state_dict[key].shape)} in the checkpoint, '
-            f'{tuple(expected[key])} in the model'
-            for key in found
-            if state_dict[key].shape != expected[key]
-        ]
-        if reshaped or len(found) < len(expected):
-            for key in found:
-                del state_dict[key]
-        super()._load_from_state_dict(
-            state_dict,
-            prefix,
-            local_metadata,
-            strict,
-            missing_keys,
-            unexpected_keys,
-            error_msgs,
-        )
-        if reshaped:
-            error_msgs.append(
-                'The mixtures of the checkpoint have another size, none of '
-                f'their buffers was loaded ({"; ".join(reshaped)}). Set '
-                'num_classes, num_components and bank_size of the classifier '
-                'as they were, or let the mixtures start anew.'
-            )
 
     def embed(self, features: Tensor) -> Tensor:
         """Bring decoder states to the space of the mixtures.
@@ -331,7 +258,7 @@ class GMMClassifier(nn.Module):
         if get_world_size() > 1:
             if self._steps == 0:
                 # They may have been drawn with another seed on each rank.
-                self._synchronise()
+                self.synchronise()
             packed = torch.cat([embedding, labels[:, None].to(embedding)], 1)
             packed = torch.cat(all_gather(packed))
             embedding, labels = packed[:, :-1], packed[:, -1].long()
@@ -430,13 +357,7 @@ class GMMClassifier(nn.Module):
             )
         )
         # Equal by construction; this removes drift of the last bit.
-        self._synchronise()
-
-    def _synchronise(self) -> None:
-        """Give all ranks the mixtures of the first."""
-        if get_world_size() > 1:
-            for name in ('mean', 'variance', 'spread', 'log_weight'):
-                broadcast(getattr(self, name), src=0)
+        self.synchronise()
 
     def _old_share(self, dead: Tensor) -> Tensor:
         """Share of the old means that an update keeps, ``[C + 1, M]``."""
@@ -449,38 +370,6 @@ class GMMClassifier(nn.Module):
         if self.reseeding == 'assign':
             return share.masked_fill(dead, 0.0)
         return share.expand_as(dead)
-
-    def health(self) -> dict[str, Tensor]:
-        """How the mixtures fare, for the log.
-
-        Returns:
-            dict[str, Tensor]: Scalars: classes ``ready`` for prompting, the
-            fill of the bank in 0..1, components without members at the last
-            update, and the diagnosis of that update.
-        """
-        return {
-            'gmm_ready': self.ready(
-                torch.arange(self.num_classes, device=self.count.device)
-            ).sum(),
-            'gmm_bank_fill': self.count.sum()
-            / (self.bank.shape[0] * self.bank.shape[1]),
-            'gmm_dead': self.dead.clone(),
-            'gmm_mean_cosine': self.diagnosis[0].clone(),
-            'gmm_bank_accuracy': self.diagnosis[1].clone(),
-            'gmm_class_bias': self.diagnosis[2].clone(),
-        }
-
-    def ready(self, labels: Tensor) -> Tensor:
-        """Tell which classes are known well enough to be prompted.
-
-        Args:
-            labels (Tensor): Class ids, any shape, int64; negative for none.
-
-        Returns:
-            Tensor: Same shape, bool.
-        """
-        known = (self.count >= self.min_members) & (self.num_updates > 0)
-        return known[labels.clamp(min=0)] & (labels >= 0)
 
     @torch.no_grad()
     def sample(self, labels: Tensor, noise: bool = True) -> Tensor:

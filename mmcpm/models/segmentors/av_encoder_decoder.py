@@ -187,7 +187,7 @@ class AVEncoderDecoder(EncoderDecoder):
             levels = [pair[0] for pair in pairs]
             mixed_levels = [pair[1] for pair in pairs]
         return levels, MixedAudio(
-            mixed_levels, ratio_mask(magnitude, mixture), mixed
+            mixed_levels, ratio_mask(magnitude, mixture), mixed, mixture
         )
 
     def _sounding(self, data_samples: list[SegDataSample]) -> Tensor:

@@ -8,6 +8,7 @@ import torch
 from mmengine.runner.checkpoint import load_state_dict
 
 import mmcpm.models.classifiers.gmm as gmm
+import mmcpm.models.classifiers.mixture_state as mixture_state
 
 
 def state_of(classifier):
@@ -183,9 +184,10 @@ class Ranks:
 @pytest.fixture
 def ranks(monkeypatch):
     ranks = Ranks(3)
-    monkeypatch.setattr(gmm, 'get_world_size', lambda: ranks.size)
+    for module in (gmm, mixture_state):
+        monkeypatch.setattr(module, 'get_world_size', lambda: ranks.size)
     monkeypatch.setattr(gmm, 'all_gather', ranks.all_gather)
-    monkeypatch.setattr(gmm, 'broadcast', ranks.broadcast)
+    monkeypatch.setattr(mixture_state, 'broadcast', ranks.broadcast)
     return ranks
 
 
