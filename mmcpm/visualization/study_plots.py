@@ -4,6 +4,7 @@ import re
 import statistics
 from pathlib import Path
 
+from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -70,6 +71,7 @@ def draw_scores(axes: Axes, groups: Groups) -> None:
 
 def draw_stability(axes: Axes, groups: Groups) -> None:
     """Draw the stability score over the epochs, mean over the seeds."""
+    axes.set_prop_cycle(color=colormaps['tab20'].colors)
     for name, runs in groups.items():
         epochs = range(1, 1 + min(len(run['sts']) for run in runs))
         means = [
@@ -80,7 +82,7 @@ def draw_stability(axes: Axes, groups: Groups) -> None:
     axes.set_xlabel('epoch')
     axes.set_ylabel('stability score, nats (lower is better)')
     axes.xaxis.get_major_locator().set_params(integer=True)
-    axes.legend()
+    axes.legend(fontsize='small')
 
 
 def draw_coverage(axes: Axes, groups: Groups) -> None:

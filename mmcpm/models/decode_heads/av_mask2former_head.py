@@ -6,6 +6,7 @@ With a linear classifier this is the baseline of the paper's Table 4.
 import copy
 
 import torch
+import torch.nn as nn
 import torch.nn.functional as F
 from mmengine.config import ConfigDict
 from mmseg.models.decode_heads import Mask2FormerHead
@@ -33,6 +34,10 @@ class AVMask2FormerHead(SetPrediction, Mask2FormerHead):
         no_object_weight (float): Weight of "no object" in ``loss_cls``.
         merge (str): How queries become a segmentation: 'semantic' sums their
             masks by class, 'argmax' gives each pixel to one query.
+        mask_position (bool): Whether the mask feature is told where in the
+            frame it is. Mask2Former's hardly knows, so that a query that
+            hears a sound from the left cannot choose the left one of two
+            objects that look alike.
         **kwargs: Of mmseg's Mask2FormerHead.
     """
 
@@ -44,6 +49,7 @@ class AVMask2FormerHead(SetPrediction, Mask2FormerHead):
         loss_cls: dict,
         no_object_weight: float = 0.1,
         merge: str = 'semantic',
+        mask_position: bool = False,
         **kwargs,
     ) -> None:
         if merge not in MERGES:
@@ -70,6 +76,10 @@ class AVMask2FormerHead(SetPrediction, Mask2FormerHead):
         )
         self.merge = merge
         self.audio_query_decoder = MODELS.build(audio_query_decoder)
+        self.mask_position = None
+        if mask_position:
+            dims = self.mask_embed[-1].out_features
+            self.mask_position = nn.Conv2d(self.decoder_embed_dims, dims, 1)
         use_lean_attention(self)
         # How often each query was matched to each class since a hook reset
         # it; the last row is "no object".
@@ -95,6 +105,9 @@ class AVMask2FormerHead(SetPrediction, Mask2FormerHead):
             PixelTokens: Mask feature and keys of the visual decoder.
         """
         mask_feature, memories = self.pixel_decoder(image_levels)
+        if self.mask_position is not None:
+            place = self._encode_position(mask_feature)
+            mask_feature = mask_feature + self.mask_position(place)
         keys, positions, sizes = [], [], []
         for level in range(self.num_transformer_feat_level):
             memory = memories[level]
@@ -102,12 +115,17 @@ class AVMask2FormerHead(SetPrediction, Mask2FormerHead):
             key = self.decoder_input_projs[level](memory)
             key = key.flatten(2).transpose(1, 2)  # [B, h * w, C]
             keys.append(key + self.level_embed.weight[level])
-            position = self.decoder_positional_encoding(
-                memory.new_zeros((memory.shape[0], *size), dtype=torch.bool)
-            )
+            position = self._encode_position(memory)
             positions.append(position.flatten(2).transpose(1, 2))
             sizes.append(size)
         return PixelTokens(mask_feature, keys, positions, sizes)
+
+    def _encode_position(self, feature: Tensor) -> Tensor:
+        """Positional encoding of the pixels of a map, ``[B, C, h, w]``."""
+        size = (feature.shape[0], *feature.shape[-2:])
+        return self.decoder_positional_encoding(
+            feature.new_zeros(size, dtype=torch.bool)
+        )
 
     def listen(self, audio_levels: list[Tensor]) -> Tensor:
         """Let the learnt queries hear; they have not seen anything yet.

@@ -191,3 +191,48 @@ def test_bad_arguments(tiny_cfg, change, message):
     cfg.pop('type')
     with pytest.raises(ValueError, match=message):
         AVMask2FormerHead(**cfg)
+
+
+@pytest.fixture
+def placed(tiny_cfg):
+    cfg = copy.deepcopy(tiny_cfg.decode_head)
+    cfg.mask_position = True
+    torch.manual_seed(0)
+    head = MODELS.build(cfg)
+    head.init_weights()
+    return head
+
+
+def test_masks_are_told_where_they_are(head, placed):
+    """What is added depends on the place alone, to the left and right too."""
+    report = placed.load_state_dict(head.state_dict(), strict=False)
+    assert report.missing_keys == [
+        'mask_position.weight',
+        'mask_position.bias',
+    ]
+    image, _ = features()
+    other, _ = features(seed=1)
+    added = [
+        placed.encode_pixels(levels).mask_feature
+        - head.encode_pixels(levels).mask_feature
+        for levels in (image, other)
+    ]
+    torch.testing.assert_close(*added, atol=1e-5, rtol=1e-4)
+    place = added[0][0].flatten(1).T  # [h * w, C]
+    apart = torch.cdist(place, place) + torch.eye(len(place))
+    assert apart.min() > 1e-3
+    # The tokens that queries attend to are as they were.
+    for one, two in zip(
+        head.encode_pixels(image).keys,
+        placed.encode_pixels(image).keys,
+        strict=True,
+    ):
+        torch.testing.assert_close(one, two)
+
+
+def test_place_of_the_masks_is_learnt(placed, make_batch):
+    image, audio = features()
+    samples = make_batch(labels=(1, 3))['data_samples']
+    losses = placed.loss(image, audio, samples)
+    sum(v for k, v in losses.items() if 'loss' in k).backward()
+    assert placed.mask_position.weight.grad.abs().sum() > 0
