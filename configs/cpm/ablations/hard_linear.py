@@ -2,6 +2,4 @@
 # and give the prompts.
 _base_ = ['../cpm_r18_scenes_hard.py']
 
-model = dict(
-    decode_head=dict(mixtures_classify=False, classifier=dict(momentum=0.9))
-)
+model = dict(decode_head=dict(mixtures_classify=False))
