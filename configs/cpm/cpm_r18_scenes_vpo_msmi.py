@@ -10,4 +10,6 @@ _base_ = [
 model = dict(
     audio_frontend=dict(win_length=480, hop_length=480, num_frames=96),
     audio_backbone=dict(in_channels=2),
+    # Two objects that look alike differ only in their place.
+    decode_head=dict(mask_position=True),
 )
