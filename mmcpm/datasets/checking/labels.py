@@ -3,6 +3,7 @@
 What is decoded is decoded by the transforms that load it in training.
 """
 
+import os.path as osp
 from collections.abc import Sequence
 
 import numpy as np
@@ -155,28 +156,62 @@ class ClassIdChecker(LabelChecker):
     def check_content(
         self, path: str, header: Header, deep: bool
     ) -> list[tuple[str, str]]:
-        """Check what a readable file holds; the colours of a colour picture.
+        """Check what a readable file holds, and what colours say of it.
 
         Args:
             path (str): The file.
             header (Header): Its header.
-            deep (bool): Whether to decode it.
+            deep (bool): Whether to decode it, and its twin in
+                ``labels_rgb`` if there is one.
 
         Returns:
             list[tuple[str, str]]: Kind and text of each finding.
         """
         found = super().check_content(path, header, deep)
-        if not deep or not found or found[0][0] != 'colour':
+        if not deep or found and found[0][0] != 'colour':
             return found
+        if not found:
+            return self._compare_colours(path)
         try:
-            with Image.open(path) as image:
-                picture = np.asarray(image.convert('RGB'))
+            unknown = decode_colours(_read_colours(path), self.palette)[1]
         except (OSError, SyntaxError, ValueError) as error:
             return [('label', why(error))]
-        unknown = decode_colours(picture, self.palette)[1]
         if unknown:
             found.append(('unknown colour', tell_colours(unknown)))
         return found
+
+    def _compare_colours(self, path: str) -> list[tuple[str, str]]:
+        """Compare class ids with the same labels as colours."""
+        folder, name = osp.split(path)
+        twin = osp.join(osp.dirname(folder), 'labels_rgb', name)
+        if osp.basename(folder) != 'labels_semantic' or not osp.isfile(twin):
+            return []
+        place = f'labels_rgb/{name}'
+        try:
+            colours = _read_colours(twin)
+        except (OSError, SyntaxError, ValueError) as error:
+            return [('colours disagree', f'{place}: {why(error)}')]
+        with Image.open(path) as image:
+            labels = np.asarray(image)
+        if colours.shape[:2] != labels.shape:
+            size = '{1} x {0}'.format(*colours.shape)
+            return [('colours disagree', f'{place} is {size}')]
+        decoded, _ = decode_colours(colours, self.palette)
+        number = int(np.count_nonzero(decoded != labels))
+        if not number:
+            return []
+        return [
+            (
+                'colours disagree',
+                f'{place} says otherwise on {number} of {labels.size} pixels',
+            )
+        ]
+
+
+def _read_colours(path: str) -> np.ndarray:
+    """Read a picture as RGB, uint8 ``[H, W, 3]``."""
+    with Image.open(path) as image:
+        return np.asarray(image.convert('RGB'))
 
 
 class BinaryChecker(LabelChecker):

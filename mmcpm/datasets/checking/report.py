@@ -66,6 +66,11 @@ KINDS = {
         "interpolation, has such colours: restore it from the dataset's "
         'archive.',
     ),
+    'colours disagree': Kind(
+        'Label maps that labels_rgb contradicts',
+        'Training reads labels_semantic: restore both folders from the '
+        "dataset's archive, or remove labels_rgb if it is known to be wrong.",
+    ),
     'values': Kind(
         'Label maps with unexpected values',
         "Restore them from the dataset's archive, or check the copy with "

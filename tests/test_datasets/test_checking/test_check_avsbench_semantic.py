@@ -85,6 +85,31 @@ def unknown_colours(root):
     return ('colour', place, 6), ('unknown colour', place, 6)
 
 
+def write_colours(clip, frame, change=lambda picture: picture):
+    """Write the colours of a label map into ``labels_rgb``."""
+    (clip / 'labels_rgb').mkdir(exist_ok=True)
+    label = cv2.imread(
+        str(clip / f'labels_semantic/{frame}.png'), cv2.IMREAD_UNCHANGED
+    )
+    cv2.imwrite(
+        str(clip / f'labels_rgb/{frame}.png'),
+        change(PALETTE[label][..., ::-1].copy()),
+    )
+
+
+def colours_that_disagree(root):
+    def change(picture):
+        # BGR of class 3, on two pixels that are background.
+        picture[0, :2] = (0, 128, 128)
+        return picture
+
+    clip = root / 'v2/-apT0tfo6U_16000_26000'
+    write_colours(clip, 6, change)
+    write_colours(clip, 7)
+    place = str((clip / 'labels_semantic/6.png').relative_to(root))
+    return ('colours disagree', place, 6)
+
+
 def label_above_70(root):
     path = root / 'v2/-apT0tfo6U_16000_26000/labels_semantic/4.png'
     replace_label(path, lambda label: np.where(label == 5, 71, label))
@@ -194,6 +219,7 @@ DAMAGES = [
     text_for_a_frame,
     colours_for_labels,
     unknown_colours,
+    colours_that_disagree,
     label_above_70,
     other_size,
     broken_link,
@@ -242,6 +268,31 @@ def test_each_damage_is_named_and_nothing_else(damage, avss_copy):
     assert bool(report.num_faults) == (damage not in NOTES)
 
 
+def half(picture):
+    return picture[:, ::2]
+
+
+@pytest.mark.parametrize(
+    ('damage', 'told'),
+    [
+        (None, 'labels_rgb/6.png says otherwise on 2 of '),
+        (half, 'labels_rgb/6.png is '),
+        ('text', 'labels_rgb/6.png: '),
+    ],
+)
+def test_how_colours_disagree(damage, told, avss_copy):
+    clip = avss_copy / 'v2/-apT0tfo6U_16000_26000'
+    colours_that_disagree(avss_copy)
+    if damage == 'text':
+        (clip / 'labels_rgb/6.png').write_text('no picture')
+    elif damage is not None:
+        write_colours(clip, 6, damage)
+    report = check_avsbench_semantic(str(avss_copy), deep=True, workers=0)
+    (finding,) = (f for f in report.findings if f.is_fault)
+    assert finding.kind == 'colours disagree'
+    assert finding.what.startswith(told)
+
+
 def test_all_damages_at_once_are_named_and_nothing_else(avss_copy):
     expected = {
         found for damage in DAMAGES for found in apply(damage, avss_copy)
@@ -261,6 +312,7 @@ def test_headers_alone_tell_all_but_the_values(avss_copy):
     assert {kind for kind, _, _ in expected - found_in(report)} == {
         'values',
         'unknown colour',
+        'colours disagree',
     }
     assert found_in(report) < expected
 
