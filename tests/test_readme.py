@@ -52,6 +52,16 @@ def test_table_of_the_startup_is_that_of_the_records():
     assert between.strip() == study_table(records)
 
 
+def test_table_of_the_study_is_that_of_the_records():
+    from mmcpm.utils.study import read_records
+    from mmcpm.utils.study_table import study_table
+
+    between = README.split('<!-- study-table -->')[1]
+    records = read_records(ROOT / 'configs/cpm/results/ablation_scenes.json')
+    baselines = ('hard_base', 'hard_base epochs=4')
+    assert between.strip() == study_table(records, baselines)
+
+
 def test_table_of_speed_is_that_of_the_files():
     from mmcpm.benchmark.table import benchmark_table
 
