@@ -65,7 +65,8 @@ for name in sys.argv[2:]:
     losses = model(**model.data_preprocessor(data, True), mode='loss')
     total, logs = model.parse_losses(losses)
     total.backward()
-    unused = [k for k, p in model.named_parameters() if p.grad is None]
+    unused = [k for k, p in model.named_parameters()
+              if p.requires_grad and p.grad is None]
     wrapper.step()
     changed = sum(not torch.equal(before[k], p)
                   for k, p in model.named_parameters())
