@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
 # The study of the README: does class-conditional prompting make the model
-# listen better? Scenes, trainings, table and plots. Started again, it does
-# what is missing; in a clone as it is, it only makes table and plots.
+# listen better? Scenes, trainings, table and plots. What the records hold is
+# not trained again, so an interrupted study goes on where it was; to repeat
+# a row, remove its records from configs/cpm/results/ablation_scenes.json.
 #   bash tools/study.sh [RUNS AT A TIME]
 # Uses $PYTHON (default: python), where mmcpm is installed. All runs together
-# take two cores eight hours.
+# take two cores three and a half hours.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 python="${PYTHON:-python}"
@@ -26,10 +27,10 @@ rows() {
 "$python" tools/dataset_converters/make_sounding_scenes.py "$data" --preset hard
 five='10 11 12 13 14' three='10 11 12'
 rows "$five" '' base.py full.py
-rows "$three" '' ccdm.py vcp.py acp.py vcp_acp.py point.py
 # The time of three epochs of CPM is that of four of the baseline.
 rows "$five" '--epochs 4' base.py
 rows "$three" '' base_silence.py
+rows "$three" '' ccdm.py vcp.py acp.py vcp_acp.py point.py
 rows "$three" '' m1.py m5.py m7.py maxpool.py
 rows "$three" '' lambda01.py lambda03.py lambda07.py lambda10.py
 "$python" tools/analysis_tools/study.py \
