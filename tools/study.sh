@@ -21,7 +21,7 @@ rows() {
     "$python" tools/analysis_tools/study.py \
         "${@/#/configs/cpm/ablations/hard_}" \
         --seeds $seeds $epochs --data-root "$data" --jobs "$jobs" \
-        --out "$results/ablation_scenes.json" >/dev/null
+        --out "$results/ablation_scenes.json"
 }
 
 "$python" tools/dataset_converters/make_sounding_scenes.py "$data" --preset hard
