@@ -172,10 +172,15 @@ def test_samples_spread_as_the_members_do(
 
 
 @pytest.mark.parametrize(
-    'sampling,cosine', [('spread', 0.91), ('variance', 0.58)]
+    'settings,cosine',
+    [
+        ({}, 0.91),
+        ({'sampling': 'spread'}, 0.91),
+        ({'sampling': 'variance'}, 0.58),
+    ],
 )
 def test_a_mean_far_from_its_members_is_not_drowned(
-    make_classifier, cluster, unit_vectors, sampling, cosine
+    make_classifier, cluster, unit_vectors, settings, cosine
 ):
     """Members at a right angle to a mean that hardly moves.
 
@@ -187,7 +192,7 @@ def test_a_mean_far_from_its_members_is_not_drowned(
         num_components=1,
         bank_size=128,
         momentum=0.999,
-        sampling=sampling,
+        **settings,
     )
     mean, centre = unit_vectors(2, 64, seed=3)
     centre = F.normalize(centre - (centre @ mean) * mean, dim=0)
