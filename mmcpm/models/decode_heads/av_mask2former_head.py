@@ -93,6 +93,20 @@ class AVMask2FormerHead(SetPrediction, Mask2FormerHead):
         """Initialise both decoders; the audio one as the visual one."""
         super().init_weights()
         self.audio_query_decoder.init_weights()
+        if self.mask_position is not None:
+            self._init_mask_position()
+
+    def _init_mask_position(self, size: int = 32) -> None:
+        """Let the position vary by one over a frame, about as the rest does.
+
+        Most of a positional encoding hardly varies over a frame; with the
+        usual weights the position is too faint to be found.
+        """
+        weight = self.mask_position.weight
+        place = self._encode_position(weight.new_zeros(1, 1, size, size))
+        variance = place.var(dim=(2, 3)).sum()
+        nn.init.normal_(weight, std=variance.rsqrt().item())
+        nn.init.zeros_(self.mask_position.bias)
 
     def encode_pixels(self, image_levels: list[Tensor]) -> PixelTokens:
         """Run the pixel decoder and flatten its levels.

@@ -230,6 +230,17 @@ def test_masks_are_told_where_they_are(head, placed):
         torch.testing.assert_close(one, two)
 
 
+def test_place_of_the_masks_is_as_loud_as_the_rest(placed):
+    """Fainter, which side a sound comes from is not learnt in time."""
+    for size in ((24, 24), (24, 40)):
+        place = placed._encode_position(torch.zeros(1, 1, *size))
+        added = placed.mask_position(place)
+        deviation = added.std(dim=(2, 3)).square().mean().sqrt()
+        assert 0.7 < deviation < 1.4
+        # Most of it is told apart from the left to the right.
+        assert added.mean(2).std(2).square().mean().sqrt() > 0.4
+
+
 def test_place_of_the_masks_is_learnt(placed, make_batch):
     image, audio = features()
     samples = make_batch(labels=(1, 3))['data_samples']
