@@ -48,6 +48,14 @@ def test_tool_writes_scenes_and_tells_the_ceiling(run, tmp_path, capsys):
     assert 'Found sounding scenes' in capsys.readouterr().out
 
 
+def test_tool_tells_what_can_be_had_without_direction(run, capsys):
+    sizes = ('--clips', '2', '1', '6', '--size', '32', '--workers', '0')
+    run('stereo', '--layout', 'vpo_msmi', *sizes)
+    told = capsys.readouterr().out
+    assert 'no_direction_ceiling: mIoU 0.' in told
+    assert 'vision_only_ceiling' not in told
+
+
 def test_tool_refuses_a_foreign_folder_in_one_message(run, tmp_path, capsys):
     (tmp_path / 'thesis.tex').touch()
     with pytest.raises(SystemExit) as ended:

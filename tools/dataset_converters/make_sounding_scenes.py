@@ -3,6 +3,9 @@
 import argparse
 
 from mmcpm.datasets.sounding_scenes.ceiling import vision_only_ceiling
+from mmcpm.datasets.sounding_scenes.direction_ceiling import (
+    no_direction_ceiling,
+)
 from mmcpm.datasets.sounding_scenes.presets import PRESETS
 from mmcpm.datasets.sounding_scenes.writer import (
     LAYOUTS,
@@ -74,15 +77,18 @@ def main() -> None:
             f'  {split:5} {clips:5} clips, '
             f'{marker["labelled_frames"][split]:6} labelled frames'
         )
+    clips, bounds = marker['clips'], {}
     # The ceiling is that of the classes and scores of AVSBench-Semantic.
-    clips = marker['clips']
     if args.layout == 'avss' and clips['train'] and clips['test']:
         bounds = vision_only_ceiling(args.out_dir)
-        for name in ('vision_only_ceiling', 'all_background'):
-            print(
-                f'  {name}: mIoU {bounds[name]["mIoU"]:.3f}, '
-                f'Fbeta {bounds[name]["Fbeta"]:.3f} (test, dataset-level)'
-            )
+        bounds.pop('threshold')
+    if args.layout == 'vpo_msmi' and clips['test']:
+        bounds['no_direction_ceiling'] = no_direction_ceiling(args.out_dir)
+    for name, scores in bounds.items():
+        print(
+            f'  {name}: mIoU {scores["mIoU"]:.3f}, '
+            f'Fbeta {scores["Fbeta"]:.3f} (test, dataset-level)'
+        )
 
 
 if __name__ == '__main__':
