@@ -62,6 +62,16 @@ def test_table_of_the_study_is_that_of_the_records():
     assert between.strip() == study_table(records, baselines)
 
 
+def test_table_of_stereo_is_that_of_the_records():
+    from mmcpm.utils.study import read_records
+    from mmcpm.utils.study_table import study_table
+
+    between = README.split('<!-- stereo-table -->')[1]
+    records = read_records(ROOT / 'configs/cpm/results/stereo_scenes.json')
+    mono = 'cpm_r18_scenes_vpo_msmi_mono'
+    assert between.strip() == study_table(records, (mono,))
+
+
 def test_table_of_speed_is_that_of_the_files():
     from mmcpm.benchmark.table import benchmark_table
 

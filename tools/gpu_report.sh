@@ -1,8 +1,7 @@
 #!/usr/bin/env bash
 # Everything that wants a GPU, in one go: the tests that need one, training
-# and test speed against stock Mask2Former, a longer training on sounding
-# scenes, and stereo against mono sound where only left and right tell two
-# objects apart. Results go to configs/cpm/results.
+# and test speed against stock Mask2Former, and a longer training on sounding
+# scenes. Results go to configs/cpm/results.
 #   bash tools/gpu_report.sh [DATA_ROOT]
 # Uses $PYTHON (default: python), where mmcpm is installed.
 set -euo pipefail
@@ -29,12 +28,3 @@ done
     configs/cpm/cpm_base_r18_scenes.py configs/cpm/cpm_r18_scenes.py \
     --seeds 0 1 2 --epochs 12 --data-root "$data" \
     --work-dir work_dirs/gpu_report --out "$results/scenes_12_epochs.json"
-stereo=data/sounding_scenes_vpo_msmi_large
-"$python" tools/dataset_converters/make_sounding_scenes.py "$stereo" \
-    --layout vpo_msmi --clips 2400 60 300
-"$python" tools/analysis_tools/study.py \
-    configs/cpm/cpm_r18_scenes_vpo_msmi.py \
-    configs/cpm/cpm_r18_scenes_vpo_msmi_mono.py \
-    --seeds 0 1 2 --epochs 12 --data-root "$stereo" \
-    --work-dir work_dirs/gpu_report --out "$results/stereo_scenes.json" \
-    --baseline 'cpm_r18_scenes_vpo_msmi_mono epochs=12'
