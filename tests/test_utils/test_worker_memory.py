@@ -23,6 +23,13 @@ pytestmark = pytest.mark.skipif(
 )
 
 
+def take_pages(mib):
+    """Take fresh pages: malloc may have free ones that count already."""
+    pages = mmap.mmap(-1, mib << 20)
+    pages.write(b'1' * (mib << 20))
+    return pages
+
+
 class Leaky(Dataset):
     """Keeps some MiB of every sample it has read, or none."""
 
@@ -36,18 +43,15 @@ class Leaky(Dataset):
 
     def __getitem__(self, index):
         if self.mib:
-            # Fresh pages: malloc may have free ones that count already.
-            pages = mmap.mmap(-1, self.mib << 20)
-            pages.write(b'1' * (self.mib << 20))
-            self.kept.append(pages)
+            self.kept.append(take_pages(self.mib))
         return torch.zeros(1)
 
 
 def test_resident_memory():
     before = resident_mib(os.getpid())
-    held = torch.ones(50 << 18)
+    held = take_pages(50)
     assert 45 < resident_mib(os.getpid()) - before < 60
-    del held
+    held.close()
     assert resident_mib(2**22 + 1) == 0
 
 
