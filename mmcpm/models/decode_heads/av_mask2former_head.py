@@ -96,14 +96,15 @@ class AVMask2FormerHead(SetPrediction, Mask2FormerHead):
         if self.mask_position is not None:
             self._init_mask_position()
 
-    def _init_mask_position(self, size: int = 32) -> None:
+    def _init_mask_position(self) -> None:
         """Let the position vary by one over a frame, about as the rest does.
 
         Most of a positional encoding hardly varies over a frame; with the
         usual weights the position is too faint to be found.
         """
         weight = self.mask_position.weight
-        place = self._encode_position(weight.new_zeros(1, 1, size, size))
+        # The encoding is normalised: frames of all sizes vary alike.
+        place = self._encode_position(weight.new_zeros(1, 1, 32, 32))
         variance = place.var(dim=(2, 3)).sum()
         nn.init.normal_(weight, std=variance.rsqrt().item())
         nn.init.zeros_(self.mask_position.bias)
