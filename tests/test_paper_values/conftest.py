@@ -68,7 +68,6 @@ LEAVES = {
 }
 
 
-
 @pytest.fixture(scope='module')
 def paper_configs():
     """Names of all configs of the table."""

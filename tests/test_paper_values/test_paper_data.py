@@ -42,7 +42,10 @@ def test_pixels_are_normalised_as_rgb_and_padded(config, paper):
     preprocessor = MODELS.build(config.model.data_preprocessor)
     frame = torch.empty(3, 40, 50, dtype=torch.uint8)
     frame[:] = torch.tensor([10, 100, 200])[:, None, None]  # blue, green, red
-    for training, size in ((True, (paper.crop, paper.crop)), (False, (64, 64))):
+    for training, size in (
+        (True, (paper.crop, paper.crop)),
+        (False, (64, 64)),
+    ):
         label = PixelData(data=torch.ones(1, 40, 50, dtype=torch.long))
         sample = SegDataSample(gt_sem_seg=label)
         data = dict(inputs=[frame], data_samples=[sample])

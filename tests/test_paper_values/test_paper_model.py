@@ -64,8 +64,9 @@ def test_decoders(head):
     assert tuple(head.query_feat.weight.shape) == (100, 256)
     assert tuple(head.query_embed.weight.shape) == (100, 256)
     encoder = head.pixel_decoder.encoder.layers
-    audio, visual = head.audio_query_decoder.layers, (
-        head.transformer_decoder.layers
+    audio, visual = (
+        head.audio_query_decoder.layers,
+        (head.transformer_decoder.layers),
     )
     assert (len(encoder), len(audio), len(visual)) == (6, 3, 9)
     assert head.audio_query_decoder.num_levels == 3

@@ -79,7 +79,8 @@ def test_optimizer(config, model):
             if settings != pytest.approx((rate, decay)):
                 wrong.append((prefix, name, settings))
             assert (group['betas'], group['eps']) == ((0.9, 0.999), 1e-8)
-    assert not wrong and not found
+    assert wrong[:3] == []  # All would take a minute to be printed.
+    assert len(found) == 0
 
 
 def test_gradients_are_clipped(config):

@@ -9,6 +9,8 @@ import numpy as np
 from mmcv.transforms import BaseTransform
 from mmseg.registry import TRANSFORMS
 
+from .frame_loading import LoadAVSAnnotations
+
 
 def cut_window(
     audio: np.ndarray, start: int, length: int
@@ -103,13 +105,7 @@ class RecordSoundingClasses(BaseTransform):
     Added Keys:
 
     - audio_labels (tuple[int]): Class ids, ascending, without background.
-
-    Args:
-        ignore_index (int): Label value that is no class. Defaults to 255.
     """
-
-    def __init__(self, ignore_index: int = 255) -> None:
-        self.ignore_index = ignore_index
 
     def transform(self, results: dict) -> dict:
         """Note the classes of ``results['gt_seg_map']``.
@@ -133,12 +129,12 @@ class RecordSoundingClasses(BaseTransform):
         results['audio_labels'] = tuple(
             int(label)
             for label in np.flatnonzero(counts.ravel())
-            if label not in (0, self.ignore_index)
+            if label not in (0, LoadAVSAnnotations.ignore_index)
         )
         return results
 
     def __repr__(self) -> str:
-        return f'{self.__class__.__name__}(ignore_index={self.ignore_index})'
+        return f'{self.__class__.__name__}()'
 
 
 @TRANSFORMS.register_module()
