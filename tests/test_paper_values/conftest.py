@@ -25,8 +25,8 @@ class Family(NamedTuple):
     dataset: str
     subset: str | tuple
     classes: int  # with the background
-    crop: int  # appendix A; Section 4.2 for 224
-    resized: bool  # Section 4.1: brought to 224 x 224 before all else
+    crop: int  # appendix A; Section 4.1.1 for 224
+    resized: bool  # Section 4.1.1: to 224 x 224 before all else
     seconds: float  # appendix A
     channels: int  # Section 4.4: stereo for VPO
     frames: int  # appendix A: 96 x 256 and 300 x 256
