@@ -111,7 +111,7 @@ def test_leaf_is_short(name):
 
 
 def test_paper_sizes():
-    """Section 4 of the paper, in the configuration that users type."""
+    """Appendix A of the paper, in the configuration that users type."""
     from mmengine.config import Config
 
     cfg = Config.fromfile(ROOT / 'configs/cpm/cpm_base_r50_avss.py')

@@ -1,6 +1,6 @@
 """What happens to the sound between its file and the model.
 
-The CPM paper (section 4.1) pairs a frame of AVSBench with the one second of
+The CPM paper (appendix A) pairs a frame of AVSBench with the one second of
 sound around it: frame ``i`` of a clip with the seconds ``[i, i + 1)``.
 """
 

@@ -1,4 +1,4 @@
-"""Waveform to spectrogram, on the device (CPM, Section 4, "Implementation").
+"""Waveform to spectrogram, on the device (CPM, appendix A).
 
 The paper states a short-time Fourier transform of 512 points with a Hann
 window of 400 samples every 160 samples at 16 kHz, giving 96 x 256 values for
