@@ -90,6 +90,7 @@ def test_frames_are_augmented_for_training(pipelines, paper):
 
 def test_frames_are_tested_as_they_are(pipelines):
     for steps in (pipelines.val, pipelines.test):
+        assert {s.threshold for s in steps if hasattr(s, 'threshold')} <= {127}
         for kind in ('RandomRescale', 'RandomCrop', 'RandomFlip'):
             assert not any(isinstance(s, TRANSFORMS.get(kind)) for s in steps)
         assert not any('Distortion' in type(s).__name__ for s in steps)

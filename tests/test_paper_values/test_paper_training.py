@@ -41,6 +41,9 @@ def test_data(config, paper, split):
     assert type(dataset).__name__ == paper.dataset
     assert (dataset.subset, dataset.split) == (paper.subset, split)
     assert dataset.test_mode == (split != 'train')
+    # All of it: no part, none skipped, no rest of an epoch dropped.
+    assert dataset._indices is None and dataset.skip_unreadable == 0
+    assert not loader.get('drop_last', False)
     assert len(dataset.metainfo['classes']) == paper.classes
     if paper.sampling is None:
         # VPO has no validation split: a tenth of the training images.
@@ -131,6 +134,8 @@ def test_scores(config, paper):
         prefixes = [metric.prefix for metric in metrics]
         assert paper.best.split('/')[0] in prefixes
         assert 'dataset' in prefixes
+        # Frames that are not there are not scored.
+        assert not any(getattr(m, 'include_padded', 0) for m in metrics)
     # Chosen on the validation split.
     checkpoint = HOOKS.build(config.default_hooks.checkpoint)
     assert checkpoint.save_best == [paper.best]
