@@ -110,29 +110,6 @@ def test_leaf_is_short(name):
     assert len(lines) <= 30
 
 
-def test_paper_sizes():
-    """Section 4 of the paper, in the configuration that users type."""
-    from mmengine.config import Config
-
-    cfg = Config.fromfile(ROOT / 'configs/cpm/cpm_base_r50_avss.py')
-    head = cfg.model.decode_head
-    assert cfg.model.backbone.depth == 50
-    assert cfg.model.audio_backbone.type == 'VGGish'
-    assert (head.num_queries, head.num_classes) == (100, 71)
-    assert head.transformer_decoder.num_layers == 9
-    assert head.pixel_decoder.encoder.num_layers == 6
-    assert head.audio_query_decoder.num_layers == 3
-    assert tuple(cfg.model.data_preprocessor.size) == (512, 512)
-    assert cfg.train_dataloader.batch_size == 16
-    assert cfg.train_cfg.max_epochs == 100
-    optimizer = cfg.optim_wrapper.optimizer
-    assert (optimizer.type, optimizer.lr) == ('AdamW', 1e-4)
-    assert optimizer.weight_decay == 1e-4
-    schedule = cfg.param_scheduler[0]
-    assert (schedule.type, schedule.power) == ('PolyLR', 0.9)
-    assert schedule.convert_to_iter_based and schedule.end == 100
-
-
 @pytest.mark.parametrize('name', LEAVES)
 def test_schedule_covers_the_training(name):
     from mmengine.config import Config

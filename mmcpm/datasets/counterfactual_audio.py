@@ -68,12 +68,9 @@ class CounterfactualAudioDataset:
             taken from it unchanged.
         sound (str): 'silence': zeros. 'swapped': the sound of a sample of
             another clip without a sounding class in common.
-        seed (int): Seed of the partners.
     """
 
-    def __init__(
-        self, dataset: dict | BaseDataset, sound: str, seed: int = 0
-    ) -> None:
+    def __init__(self, dataset: dict | BaseDataset, sound: str) -> None:
         if sound not in SOUNDS:
             raise ValueError(
                 f'sound must be one of {SOUNDS}, but got {sound!r}.'
@@ -82,7 +79,6 @@ class CounterfactualAudioDataset:
             DATASETS.build(dataset) if isinstance(dataset, dict) else dataset
         )
         self.sound = sound
-        self.seed = seed
         self.partners: list[int] | None = None
 
     @property
@@ -100,7 +96,7 @@ class CounterfactualAudioDataset:
             self.partners = draw_partners(
                 [self._sounding_classes(info) for info in infos],
                 [info['uid'] for info in infos],
-                self.seed,
+                seed=0,
             )
 
     def _sounding_classes(self, info: dict) -> frozenset:

@@ -29,6 +29,8 @@ from .vpo_index import (
 SUBSETS = ('ss', 'ms', 'msmi')
 LAYOUTS = ('original', 'reorganised')
 REORGANISED_INDEX = 'vpo_data_clean.csv'
+# Which training images are held out is the same for everyone.
+HOLDOUT_SEED = 0
 AUDIO_SUFFIXES = ('.wav', '.flac', '.ogg', '.mp3')
 
 # Ids of COCO's categories in the mask files, and three of VPO's own for parts
@@ -82,7 +84,6 @@ class VPODataset(BaseAVSDataset):
             files' 'val'). Defaults to 'train'.
         holdout (float): Share of the training images that are held out; must
             be the same for 'train' and 'val'. Defaults to 0.1.
-        holdout_seed (int): Seed of which ones. Defaults to 0.
         layout (str): 'original', as above, or 'reorganised', as DDESeg ships
             it: ``vpo_data_clean.csv`` and, in ``VPO-SS/<uid>/`` and so on,
             ``frames/``, ``labels_semantic/`` with class ids,
@@ -115,7 +116,6 @@ class VPODataset(BaseAVSDataset):
         subset: str,
         split: str = 'train',
         holdout: float = 0.1,
-        holdout_seed: int = 0,
         layout: str = 'original',
         audio_root: str = 'vggsound_bench/VGGSound/audios',
         metadata_file: str | None = None,
@@ -138,7 +138,7 @@ class VPODataset(BaseAVSDataset):
                 'of the training images: VPO has no validation split'
             )
         self.subset, self.split, self.layout = subset, split, layout
-        self.holdout, self.holdout_seed = holdout, holdout_seed
+        self.holdout = holdout
         self.audio_root = osp.join(data_root or '', audio_root)
         folder = f'VPO-{subset.upper()}'
         published = osp.join(folder, f'vpo_{subset}_data_stereo.csv')
@@ -209,7 +209,7 @@ class VPODataset(BaseAVSDataset):
             )
         wanted = images[TEST if self.split == 'test' else TRAIN]
         if self.split != 'test':
-            held_out = held_out_images(wanted, self.holdout, self.holdout_seed)
+            held_out = held_out_images(wanted, self.holdout, HOLDOUT_SEED)
             wanted = held_out if self.split == 'val' else wanted - held_out
         split = TEST if self.split == 'test' else TRAIN
         chosen = [r for r in rows if r.split == split and r.image in wanted]

@@ -160,27 +160,11 @@ class AVSBenchJFMetric(FrameMetric):
     the last slash of their ``sample_id``.
 
     Args:
-        silent_videos_as_zero (bool): Whether videos without any labelled
-            object count as 0 in F, as published, or are left out.
-        ignore_index (int, optional): Label of the pixels that are left out.
-            The published labels have none, and their files use 255 for the
-            foreground, hence the default None.
         **kwargs: Of :class:`FrameMetric`.
     """
 
     default_prefix = 'avsbench'
     required_fields = ('gt_sem_seg', 'pred_sem_seg', 'seg_logits')
-
-    def __init__(
-        self,
-        *,
-        silent_videos_as_zero: bool = True,
-        ignore_index: int | None = None,
-        **kwargs,
-    ) -> None:
-        super().__init__(**kwargs)
-        self.silent_videos_as_zero = silent_videos_as_zero
-        self.ignore_index = ignore_index
 
     def count_frame(self, sample: dict, sample_id: str) -> FrameCounts:
         """Count the pixels of a frame.
@@ -202,7 +186,7 @@ class AVSBenchJFMetric(FrameMetric):
             sample['pred_sem_seg']['data'],
             label,
             num_classes=2,
-            ignore_index=self.ignore_index,
+            ignore_index=None,
             sample_id=sample_id,
         )
         if tuple(scores.shape) != (2, *label.shape[-2:]):
@@ -237,9 +221,6 @@ class AVSBenchJFMetric(FrameMetric):
                 'The model has diverged, or its checkpoint is damaged.'
             )
         label = label.to(probability.device).reshape(probability.shape)
-        if self.ignore_index is not None:
-            kept = label != self.ignore_index
-            probability, label = probability[kept], label[kept]
         return threshold_counts(probability, label == 1)
 
     def label_pixels(self, frame: FrameCounts) -> tuple[int, ...]:
@@ -253,8 +234,7 @@ class AVSBenchJFMetric(FrameMetric):
             results (list[FrameCounts]): Different frames, ordered by name.
 
         Returns:
-            dict[str, float]: ``J``, ``F`` and ``JF``. F is NaN if no video
-            counts.
+            dict[str, float]: ``J``, ``F`` and ``JF``.
         """
         videos = {}
         for frame in results:
@@ -262,18 +242,14 @@ class AVSBenchJFMetric(FrameMetric):
         per_video = [video_f(frames) for frames in videos.values()]
         silent = per_video.count(None)
         known = [score for score in per_video if score is not None]
-        counted = len(videos) if self.silent_videos_as_zero else len(known)
         j = sum(jaccard(frame) for frame in results) / len(results)
-        f = sum(known) / counted if counted else float('nan')
+        f = sum(known) / len(videos)
         scores = {'J': j, 'F': f, 'JF': (j + f) / 2}
         if is_main_process():
-            policy = (
-                'count as 0' if self.silent_videos_as_zero else 'do not count'
-            )
             print_log(
                 f'Protocol {self.prefix!r}: {len(results)} frames of '
                 f'{len(videos)} videos, J per frame, F per video ({silent} '
-                f'without any labelled object {policy} in F). In per cent, '
+                'without any labelled object count as 0 in F). In per cent, '
                 f'JF is J&F:\n{group_table({"all": scores})}',
                 logger='current',
             )

@@ -114,22 +114,14 @@ class AVSSLegacyMetric(FrameMetric):
             not yield them, and no model is run on them: they count as
             predicted to be background. Needs ``subset`` in the data samples.
             COMBO leaves them out, which is the default.
-        ignore_index (int): Label of the pixels that are left out.
         **kwargs: Of :class:`FrameMetric`.
     """
 
     default_prefix = 'avss_legacy'
 
-    def __init__(
-        self,
-        *,
-        include_padded: bool = False,
-        ignore_index: int = 255,
-        **kwargs,
-    ) -> None:
+    def __init__(self, *, include_padded: bool = False, **kwargs) -> None:
         super().__init__(**kwargs)
         self.include_padded = include_padded
-        self.ignore_index = ignore_index
 
     def count_frame(self, sample: dict, sample_id: str) -> tuple:
         """Count the pixels of each class of a frame.
@@ -162,7 +154,6 @@ class AVSSLegacyMetric(FrameMetric):
             sample['pred_sem_seg']['data'],
             sample['gt_sem_seg']['data'],
             len(self.classes),
-            ignore_index=self.ignore_index,
             sample_id=sample_id,
         )
         counts = np.stack(

@@ -3,12 +3,15 @@
 import numpy as np
 import torch
 
+# Label of the pixels that no class is known of.
+IGNORE_INDEX = 255
+
 
 def frame_confusion(
     prediction: np.ndarray | torch.Tensor,
     label: np.ndarray | torch.Tensor,
     num_classes: int,
-    ignore_index: int | None = 255,
+    ignore_index: int | None = IGNORE_INDEX,
     sample_id: str = 'this frame',
 ) -> np.ndarray:
     """Count the pixels of one frame by labelled and predicted class.

@@ -7,6 +7,8 @@ from mmengine.dist import all_gather_object
 from mmengine.evaluator import BaseMetric
 from mmseg.registry import METRICS
 
+from .confusion import IGNORE_INDEX
+
 # When the queries name classes -> where the prediction holds them.
 STAGES = {'td_a': 'heard_classes', 'final': 'named_classes'}
 
@@ -34,15 +36,10 @@ class CoverageMetric(BaseMetric):
     (``final``). What only the second finds was seen, not heard.
 
     Args:
-        ignore_index (int): Label to leave out.
         **kwargs: Of mmengine's BaseMetric.
     """
 
     default_prefix = 'coverage'
-
-    def __init__(self, *, ignore_index: int = 255, **kwargs) -> None:
-        super().__init__(**kwargs)
-        self.ignore_index = ignore_index
 
     def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
         """Score the frames of a batch.
@@ -66,7 +63,7 @@ class CoverageMetric(BaseMetric):
             scores = [
                 set_coverage(
                     set(sample[field].flatten().tolist()) - {0, num_classes},
-                    labelled - {0, self.ignore_index},
+                    labelled - {0, IGNORE_INDEX},
                 )
                 for field in STAGES.values()
             ]

@@ -22,17 +22,13 @@ class FrameMetric(BaseMetric):
     :meth:`count_frame` and score all in ``compute_metrics``.
 
     Args:
-        collect_device (str): Not used: results are gathered through the
-            process group, without temporary files.
         prefix (str, optional): Replaces the protocol's name in the keys.
     """
 
     required_fields: tuple[str, ...] = ('gt_sem_seg', 'pred_sem_seg')
 
-    def __init__(
-        self, *, collect_device: str = 'cpu', prefix: str | None = None
-    ) -> None:
-        super().__init__(collect_device=collect_device, prefix=prefix)
+    def __init__(self, *, prefix: str | None = None) -> None:
+        super().__init__(prefix=prefix)
 
     @abstractmethod
     def count_frame(self, sample: dict, sample_id: str) -> tuple:

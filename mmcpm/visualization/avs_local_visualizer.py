@@ -39,8 +39,6 @@ class AVSLocalVisualizer(SegLocalVisualizer):
         classes (Sequence[str], optional): Names of the classes.
         palette (Sequence, optional): RGB colours of the classes.
         alpha (float): Opacity of the classes' colours, 0 to 1.
-        sample_rate (int): Of the audio in Hz, where a data sample does not
-            state its own.
     """
 
     def __init__(
@@ -52,7 +50,6 @@ class AVSLocalVisualizer(SegLocalVisualizer):
         classes: Sequence[str] | None = None,
         palette: Sequence[Sequence[int]] | None = None,
         alpha: float = 0.6,
-        sample_rate: int = 16000,
         **kwargs,
     ) -> None:
         super().__init__(
@@ -62,7 +59,6 @@ class AVSLocalVisualizer(SegLocalVisualizer):
             alpha=alpha,
             **kwargs,
         )
-        self.sample_rate = sample_rate
         # Replaces the classes of Cityscapes, which mmseg falls back on.
         self.dataset_meta = {'classes': classes, 'palette': palette}
 
@@ -174,7 +170,7 @@ class AVSLocalVisualizer(SegLocalVisualizer):
         if audio is None:
             audio = data_sample.get('audio')
         if audio is not None:
-            rate = data_sample.get('sample_rate') or self.sample_rate
+            rate = data_sample.get('sample_rate', 16000)
             rows += sound_rows(audio, rate, width, size)
         picture = np.concatenate(rows)
         return np.pad(

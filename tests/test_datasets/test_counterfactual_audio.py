@@ -66,7 +66,7 @@ def test_silence_changes_the_sound_only(plain_cfg):
 def test_swapped_sound_is_the_named_partners(plain_cfg):
     plain = DATASETS.build(plain_cfg)
     by_id = {plain.get_data_info(i)['sample_id']: i for i in range(len(plain))}
-    swapped = build(plain_cfg, 'swapped', seed=3)
+    swapped = build(plain_cfg, 'swapped')
     for index in range(0, len(plain), 3):
         own, heard = plain[index]['data_samples'], swapped[index]
         heard = heard['data_samples']
@@ -79,10 +79,9 @@ def test_swapped_sound_is_the_named_partners(plain_cfg):
             assert not set(partner.audio_labels) & set(own.audio_labels)
 
 
-def test_partners_are_repeatable_and_seeded(plain_cfg):
-    first = build(plain_cfg, 'swapped', seed=0).partners
-    assert first == build(plain_cfg, 'swapped', seed=0).partners
-    assert first != build(plain_cfg, 'swapped', seed=1).partners
+def test_partners_are_repeatable(plain_cfg):
+    first = build(plain_cfg, 'swapped').partners
+    assert first == build(plain_cfg, 'swapped').partners
 
 
 @given(

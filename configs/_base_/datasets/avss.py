@@ -1,5 +1,5 @@
 # AVSBench-Semantic at original resolution: the protocol of the CPM paper's
-# Tables 2 to 4 (sections 4.1 and 4.2). Training sees one random labelled
+# Tables 2, 4 and 5 (Sections 4.3 and 4.5). Training sees one random labelled
 # frame of each of the 8,498 clips per epoch, 532 iterations of 16; testing
 # scores every labelled frame at its own size.
 dataset_type = 'AVSBenchSemanticDataset'

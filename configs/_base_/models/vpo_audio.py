@@ -1,5 +1,5 @@
 # What VPO asks of a model: 21 classes and background, and three seconds of
-# stereo sound as 300 x 256 magnitudes, heard by a ResNet-18 (CPM, Section 4.1;
+# stereo sound as 300 x 256 magnitudes, heard by a ResNet-18 (CPM, appendix A;
 # the scale in dB is CAVP's). Levels of stride 8 to 32; the finest is the dense
 # map. A config merges it by: model = _base_.vpo_audio
 vpo_audio = dict(

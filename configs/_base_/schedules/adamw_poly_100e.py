@@ -1,7 +1,8 @@
-# CPM, Section 4: AdamW, learning rate and weight decay 1e-4, polynomial decay
+# CPM, appendix A: AdamW, rate and weight decay of 1e-4, polynomial decay
 # of power 0.9 per iteration, 100 epochs of batch 16.
-# Mask2Former's habits where the paper is silent: a tenth of the rate for the
-# pretrained backbones, no decay on norms and embeddings, gradients clipped.
+# Mask2Former's habits where the paper is silent, as mmseg's configs have them:
+# a tenth of the rate for the pretrained backbones, no decay on the norms and
+# embeddings of the heads, gradients clipped.
 train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=100, val_interval=5)
 val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='TestLoop')

@@ -1,6 +1,6 @@
 """What happens to the sound between its file and the model.
 
-The CPM paper (section 4.1) pairs a frame of AVSBench with the one second of
+The CPM paper (appendix A) pairs a frame of AVSBench with the one second of
 sound around it: frame ``i`` of a clip with the seconds ``[i, i + 1)``.
 """
 
@@ -8,6 +8,8 @@ import cv2
 import numpy as np
 from mmcv.transforms import BaseTransform
 from mmseg.registry import TRANSFORMS
+
+from .frame_loading import LoadAVSAnnotations
 
 
 def cut_window(
@@ -103,13 +105,7 @@ class RecordSoundingClasses(BaseTransform):
     Added Keys:
 
     - audio_labels (tuple[int]): Class ids, ascending, without background.
-
-    Args:
-        ignore_index (int): Label value that is no class. Defaults to 255.
     """
-
-    def __init__(self, ignore_index: int = 255) -> None:
-        self.ignore_index = ignore_index
 
     def transform(self, results: dict) -> dict:
         """Note the classes of ``results['gt_seg_map']``.
@@ -133,12 +129,12 @@ class RecordSoundingClasses(BaseTransform):
         results['audio_labels'] = tuple(
             int(label)
             for label in np.flatnonzero(counts.ravel())
-            if label not in (0, self.ignore_index)
+            if label not in (0, LoadAVSAnnotations.ignore_index)
         )
         return results
 
     def __repr__(self) -> str:
-        return f'{self.__class__.__name__}(ignore_index={self.ignore_index})'
+        return f'{self.__class__.__name__}()'
 
 
 @TRANSFORMS.register_module()

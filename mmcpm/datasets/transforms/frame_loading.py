@@ -133,16 +133,15 @@ class LoadAVSAnnotations(LoadAnnotations):
     - gt_seg_map (np.ndarray): uint8 ``[H, W]``.
 
     Args:
-        ignore_index (int): Label value that is no class. Defaults to 255.
         backend_args (dict, optional): Arguments of the
             ``mmengine.fileio`` backend. Defaults to None.
     """
 
-    def __init__(
-        self, *, ignore_index: int = 255, backend_args: dict | None = None
-    ) -> None:
+    # Label value that is no class.
+    ignore_index = 255
+
+    def __init__(self, *, backend_args: dict | None = None) -> None:
         super().__init__(backend_args=backend_args)
-        self.ignore_index = ignore_index
 
     def _load_seg_map(self, results: dict) -> None:
         """Add the label map of ``results['seg_map_path']``.
@@ -215,7 +214,6 @@ class LoadAVSAnnotations(LoadAnnotations):
     def __repr__(self) -> str:
         return (
             f'{self.__class__.__name__}('
-            f'ignore_index={self.ignore_index}, '
             f"imdecode_backend='{self.imdecode_backend}', "
             f'backend_args={self.backend_args})'
         )

@@ -1,6 +1,6 @@
 """Reading the sound of a clip: any usual audio file to 16 kHz samples.
 
-The CPM paper (ECCV 2024, section 4.1) works on 16 kHz audio. Files are fetched
+The CPM paper (ECCV 2024, appendix A) works on 16 kHz audio. Files are fetched
 through ``mmengine.fileio``, so every storage backend works, and decoded with
 soundfile; ``torchaudio.load`` needs an extra decoder package since 2.9.
 """

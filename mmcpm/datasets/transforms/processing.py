@@ -11,7 +11,7 @@ class RandomRescale(RandomResize):
     ``RandomResize`` draws a factor of one fixed ``scale``, and so brings
     every frame to about the same size. AVSBench-Semantic holds frames of many
     sizes and is tested at each frame's own, so the CPM paper's random scale
-    in 0.5-2.0 (section 4.1) is taken relative to that size.
+    in 0.5-2.0 (appendix A) is taken relative to that size.
 
     Required Keys, Modified Keys and Added Keys are those of ``RandomResize``.
 

@@ -15,17 +15,12 @@ class ProgressBarHook(Hook):
     The estimate rests on the measured speed of this run. Not part of the
     default hooks; add ``--cfg-options default_hooks.progress.type=
     ProgressBarHook``.
-
-    Args:
-        interval (float): Seconds between two updates on a terminal. A file
-            or a pipe gets one update in ten times that.
     """
 
     # After the runtime information of the iteration is there.
     priority = 'VERY_LOW'
 
-    def __init__(self, interval: float = 0.5) -> None:
-        self.interval = interval
+    def __init__(self) -> None:
         self.bar = None
 
     def before_train(self, runner) -> None:
@@ -36,7 +31,8 @@ class ProgressBarHook(Hook):
         """
         if not is_main_process():
             return
-        seconds = self.interval if sys.stderr.isatty() else 10 * self.interval
+        # A file or a pipe gets fewer updates than a terminal.
+        seconds = 0.5 if sys.stderr.isatty() else 5.0
         self.bar = tqdm(
             desc='Training',
             total=runner.max_iters,

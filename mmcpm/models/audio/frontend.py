@@ -1,4 +1,4 @@
-"""Waveform to spectrogram, on the device (CPM, Section 4, "Implementation").
+"""Waveform to spectrogram, on the device (CPM, appendix A).
 
 The paper states a short-time Fourier transform of 512 points with a Hann
 window of 400 samples every 160 samples at 16 kHz, giving 96 x 256 values for
@@ -84,8 +84,6 @@ class AudioFrontend(nn.Module):
         hop_length (int): Samples between two frames.
         num_frames (int): Frames kept from the start (96 for 1 s, 300 for
             3 s: the centred transform yields 101 and 301).
-        drop (str): Which of the ``n_fft // 2 + 1`` frequencies is left out
-            to reach an even number: 'nyquist' (default) or 'dc'.
         compression (str): See :func:`compress_magnitude`.
     """
 
@@ -97,14 +95,9 @@ class AudioFrontend(nn.Module):
         win_length: int = 400,
         hop_length: int = 160,
         num_frames: int = 96,
-        drop: str = 'nyquist',
         compression: str = 'vggish',
     ) -> None:
         super().__init__()
-        if drop not in ('nyquist', 'dc'):
-            raise ValueError(
-                f"drop must be 'nyquist' or 'dc', but got {drop!r}."
-            )
         if compression not in COMPRESSIONS:
             raise ValueError(
                 f'compression must be one of {COMPRESSIONS}, '
@@ -120,7 +113,6 @@ class AudioFrontend(nn.Module):
         self.hop_length = hop_length
         self.num_frames = num_frames
         self.num_bins = n_fft // 2
-        self.drop = drop
         self.compression = compression
         # A constant, not a state: it does not belong into checkpoints.
         self.register_buffer(
@@ -168,10 +160,8 @@ class AudioFrontend(nn.Module):
             magnitude = stft_magnitude(
                 waveform.float(), self.n_fft, self.window, self.hop_length
             )
-            first = 1 if self.drop == 'dc' else 0
-            magnitude = magnitude[
-                ..., : self.num_frames, first : first + self.num_bins
-            ]
+            # The last frequency, Nyquist's, is left out.
+            magnitude = magnitude[..., : self.num_frames, : self.num_bins]
             return magnitude, self.compress(magnitude)
 
     def compress(self, magnitude: Tensor) -> Tensor:

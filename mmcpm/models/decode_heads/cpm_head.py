@@ -69,7 +69,6 @@ class CPMHead(SoundingClasses, AVMask2FormerHead):
         acp_embedding (str): Which embedding of a prompt predicts its audio
             mask: the 'final' one, or the one after the audio decoder
             ('td_a').
-        prompt_background (bool): Whether background is prompted too.
         **kwargs: Of AVMask2FormerHead.
     """
 
@@ -85,7 +84,6 @@ class CPMHead(SoundingClasses, AVMask2FormerHead):
         cpm_weight: float = 0.5,
         label_source: str = 'full',
         acp_embedding: str = 'final',
-        prompt_background: bool = False,
         **kwargs,
     ) -> None:
         super().__init__(**kwargs)
@@ -110,7 +108,6 @@ class CPMHead(SoundingClasses, AVMask2FormerHead):
         self.cpm_weight = cpm_weight
         self.label_source = label_source
         self.acp_embedding = acp_embedding
-        self.prompt_background = prompt_background
         dims = self.decoder_embed_dims
         self.mixtures_classify = mixtures_classify
         self.has_mixtures = classifier is not None
@@ -372,12 +369,10 @@ class CPMHead(SoundingClasses, AVMask2FormerHead):
             (``acp_unexplained``, only logged) and, if there is one,
             ``loss_pcl``.
         """
-        # Background makes no sound. And prompts of some of the classes
-        # cannot account for the sound of all.
-        sounding = valid & (labels > 0)
-        missing = ((labels > 0) & ~valid).any(1)
+        # Prompts of some of the classes cannot account for the sound of all.
+        missing = ((labels >= 0) & ~valid).any(1)
         whole = torch.tensor(accounted).to(missing.device) & ~missing
-        recovered = sounding & (mixed_audio.mixed & whole)[:, None]
+        recovered = valid & (mixed_audio.mixed & whole)[:, None]
         losses = {
             'loss_acp': self.loss_acp(logits, mixed_audio.ratio, recovered),
             'acp_unexplained': unexplained_ratio(
@@ -388,7 +383,7 @@ class CPMHead(SoundingClasses, AVMask2FormerHead):
             losses['loss_pcl'] = self.loss_pcl(
                 mixed_audio.levels[-1],
                 logits,
-                labels.masked_fill(~sounding, -1),
+                labels.masked_fill(~valid, -1),
                 pixels.mask_feature,
                 targets.label_maps,
                 sorted({k for classes in targets.classes for k in classes}),

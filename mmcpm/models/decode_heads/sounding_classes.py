@@ -10,12 +10,11 @@ LABEL_SOURCES = ('full', 'crop')
 class SoundingClasses:
     """Reads the classes to prompt off the data, to be mixed into a head.
 
-    Uses the head's ``label_source``, ``prompt_background``,
-    ``ignore_index`` and ``check_classes``.
+    Uses the head's ``label_source``, ``ignore_index`` and
+    ``check_classes``.
     """
 
     label_source: str
-    prompt_background: bool
 
     def sounding_classes(
         self, batch_data_samples: list[SegDataSample]
@@ -46,8 +45,7 @@ class SoundingClasses:
                 found = list(data_sample.metainfo['audio_labels'])
             else:
                 found = data_sample.gt_sem_seg.data.unique().tolist()
-            kept = self.known_classes(found, data_sample.metainfo)
-            classes.append(([0] if self.prompt_background else []) + kept)
+            classes.append(self.known_classes(found, data_sample.metainfo))
         return classes
 
     def known_classes(self, found: Iterable[int], meta: dict) -> list[int]:

@@ -30,7 +30,6 @@ class AudioQueryDecoder(BaseModule):
         layer_cfg (dict): Of mmdet's Mask2Former decoder layer.
         positional_encoding (dict): Of mmdet's SinePositionalEncoding; time
             and frequency are its rows and columns.
-        init_cfg (dict, optional): See mmengine's BaseModule.
     """
 
     def __init__(
@@ -40,9 +39,8 @@ class AudioQueryDecoder(BaseModule):
         num_levels: int = 3,
         layer_cfg: dict,
         positional_encoding: dict,
-        init_cfg: dict | None = None,
     ) -> None:
-        super().__init__(init_cfg=init_cfg)
+        super().__init__()
         if num_layers < num_levels:
             raise ValueError(
                 'num_layers must be at least num_levels, otherwise a level is '

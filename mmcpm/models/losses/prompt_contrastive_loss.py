@@ -134,8 +134,6 @@ class PromptContrastiveLoss(nn.Module):
         temperature (float): tau.
         pooling (str): 'avg' (the paper) or 'max' (its supplement).
         samples_per_class (int): Pixels of each class in the batch.
-        projection (bool): Whether both sides are projected linearly into
-            the unified space first.
         loss_weight (float): Factor.
     """
 
@@ -146,7 +144,6 @@ class PromptContrastiveLoss(nn.Module):
         temperature: float = 0.1,
         pooling: str = 'avg',
         samples_per_class: int = 512,
-        projection: bool = True,
         loss_weight: float = 1.0,
     ) -> None:
         super().__init__()
@@ -162,9 +159,9 @@ class PromptContrastiveLoss(nn.Module):
         self.pooling = pooling
         self.samples_per_class = samples_per_class
         self.loss_weight = loss_weight
-        kind = nn.Linear if projection else nn.Identity
-        self.audio_projection = kind(embed_dims, embed_dims)
-        self.image_projection = kind(embed_dims, embed_dims)
+        # Into the unified space.
+        self.audio_projection = nn.Linear(embed_dims, embed_dims)
+        self.image_projection = nn.Linear(embed_dims, embed_dims)
 
     def forward(
         self,

@@ -203,7 +203,7 @@ class AVEncoderDecoder(EncoderDecoder):
             classes = head.sounding_classes(data_samples)
         labels = torch.zeros(len(classes), self.num_classes, dtype=torch.bool)
         for row, found in zip(labels, classes, strict=True):
-            row[[k for k in found if k > 0]] = True
+            row[found] = True
         return labels.to(data_samples[0].gt_sem_seg.data.device)
 
     def loss(

@@ -120,10 +120,6 @@ def test_classes_of_the_label_map_sound(label_map, expected):
     assert all(type(label) is int for label in labels)
 
 
-def test_ignored_value_can_be_another():
-    assert record([[9, 255, 2]], ignore_index=9) == (2, 255)
-
-
 def test_label_map_must_be_loaded_before():
     with pytest.raises(KeyError, match='place it after the transform'):
         RecordSoundingClasses()({'img': np.zeros((2, 2, 3))})
@@ -193,6 +189,4 @@ def test_branches_of_test_time_augmentation_are_independent():
 def test_representations():
     assert repr(CutAudioToFrame()) == 'CutAudioToFrame(seconds=1.0)'
     assert repr(SwapStereoOnFlip()) == 'SwapStereoOnFlip()'
-    assert repr(RecordSoundingClasses()) == (
-        'RecordSoundingClasses(ignore_index=255)'
-    )
+    assert repr(RecordSoundingClasses()) == 'RecordSoundingClasses()'

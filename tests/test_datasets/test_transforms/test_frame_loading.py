@@ -173,6 +173,5 @@ def test_missing_label_file_is_refused(tmp_path):
 
 def test_representation():
     assert repr(LoadAVSAnnotations()) == (
-        "LoadAVSAnnotations(ignore_index=255, imdecode_backend='pillow', "
-        'backend_args=None)'
+        "LoadAVSAnnotations(imdecode_backend='pillow', backend_args=None)"
     )

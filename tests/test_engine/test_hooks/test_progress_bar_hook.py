@@ -7,7 +7,7 @@ from mmcpm.engine.hooks import ProgressBarHook
 
 def test_bar_counts_from_where_a_run_resumes(capsys):
     runner = SimpleNamespace(max_iters=5, iter=2)
-    hook = ProgressBarHook(interval=0)
+    hook = ProgressBarHook()
     hook.before_train(runner)
     assert (hook.bar.n, hook.bar.total) == (2, 5)
     for step in range(3):

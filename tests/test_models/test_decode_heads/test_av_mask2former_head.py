@@ -193,6 +193,14 @@ def test_bad_arguments(tiny_cfg, change, message):
         AVMask2FormerHead(**cfg)
 
 
+@pytest.mark.parametrize('kind', ['AVMask2FormerHead', 'CPMHead'])
+def test_unknown_arguments_are_refused(tiny_cfg, kind):
+    """mmdet's head would swallow them."""
+    cfg = dict(tiny_cfg.decode_head, type=kind, num_query=50, tau=1)
+    with pytest.raises(TypeError, match='no argument num_query, tau: it'):
+        MODELS.build(cfg)
+
+
 @pytest.fixture
 def placed(tiny_cfg):
     cfg = copy.deepcopy(tiny_cfg.decode_head)

@@ -245,13 +245,6 @@ def test_linear_weights_and_mixtures_are_told_apart(tiny_cfg, build):
     assert 'cls_embed.mean' in report.unexpected_keys
 
 
-def test_background_is_prompted_on_request(head, samples_of):
-    samples = samples_of((1, 3), ())
-    assert head.sounding_classes(samples) == [[1, 3], []]
-    head.prompt_background = True
-    assert head.sounding_classes(samples) == [[0, 1, 3], [0]]
-
-
 def test_classes_of_the_crop(head, samples_of):
     samples = samples_of((1, 3), (2,))
     samples[0].set_metainfo(dict(audio_labels=(1, 3, 6)))

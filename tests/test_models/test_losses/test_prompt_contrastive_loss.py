@@ -211,14 +211,12 @@ def inputs(seed=0, classes=((1, 2), (3, -1))):
     return audio, masks, torch.tensor(classes), image, labels
 
 
-@pytest.mark.parametrize('projection', [True, False])
 @pytest.mark.parametrize('pooling', ['avg', 'max'])
-def test_module_by_loops(projection, pooling):
+def test_module_by_loops(pooling):
     """With more samples than pixels the draw is complete."""
     torch.manual_seed(0)
     loss = PromptContrastiveLoss(
         embed_dims=8,
-        projection=projection,
         pooling=pooling,
         samples_per_class=40,
         temperature=TAU,
@@ -230,9 +228,8 @@ def test_module_by_loops(projection, pooling):
     small = labels[:, ::4, ::4]
     pixels = image.permute(0, 2, 3, 1).reshape(-1, 8)
     keep = small.flatten() < 4
-    if projection:
-        anchors = loss.audio_projection(anchors)
-        pixels = loss.image_projection(pixels)
+    anchors = loss.audio_projection(anchors)
+    pixels = loss.image_projection(pixels)
     expected = naive_loss(
         F.normalize(anchors, dim=-1).flatten(0, 1).detach(),
         classes.flatten(),

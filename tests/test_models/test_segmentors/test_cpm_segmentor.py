@@ -90,7 +90,6 @@ def test_partners_know_the_classes(model, batch, monkeypatch):
         'choose_partners',
         lambda labels: calls.append(labels) or choose(labels),
     )
-    model.decode_head.prompt_background = True
     run(model, batch)
     expected = torch.zeros(2, CLASSES).bool()
     expected[0, [1, 3]] = expected[1, 2] = True

@@ -25,7 +25,6 @@ CPM = (
     'cpm_weight',
     'label_source',
     'acp_embedding',
-    'prompt_background',
 )
 CLASS_LAYER = {'decode_head.cls_embed.weight', 'decode_head.cls_embed.bias'}
 # What a stock model cannot have.
