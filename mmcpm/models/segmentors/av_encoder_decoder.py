@@ -6,13 +6,14 @@ pyramid; both -> decode head, where the queries meet the audio, then the image.
 
 import torch
 import torch.nn as nn
+from mmengine.dist import get_world_size
 from mmengine.structures import PixelData
 from mmseg.models.segmentors import EncoderDecoder
 from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
 from torch import Tensor
 
-from ..audio.mixing import MixedAudio, choose_partners
+from ..audio.mixing import MixedAudio, sounds_of_others
 from ..batch_statistics import (
     frozen_running_statistics,
     has_batch_statistics,
@@ -149,8 +150,8 @@ class AVEncoderDecoder(EncoderDecoder):
 
         Magnitudes are added, so that the ratio of clean to mixture lies in
         0..1 (CPM, Section 3.2.2). What is mixed in is the
-        ``offscreen_audio`` of the samples (see LoadOffscreenAudio), or else
-        the sound of another sample of the batch without a class in common.
+        ``offscreen_audio`` of a sample (see LoadOffscreenAudio), or else the
+        sound of another one, see :func:`.mixing.sounds_of_others`.
 
         Args:
             waveform (Tensor): ``[B, channels, samples]``.
@@ -161,16 +162,32 @@ class AVEncoderDecoder(EncoderDecoder):
             :meth:`extract_audio` gives them, and the mixtures.
         """
         magnitude, spectrogram = self.audio_frontend(waveform)
-        if all('offscreen_audio' in sample for sample in data_samples):
-            recorded = torch.stack(
-                [sample.offscreen_audio for sample in data_samples]
+        recorded = ['offscreen_audio' in sample for sample in data_samples]
+        offscreen = torch.zeros_like(magnitude)
+        # All ranks take part, whatever their own samples carry.
+        if get_world_size() > 1 or not all(recorded):
+            offscreen = sounds_of_others(
+                magnitude,
+                self._sounding(data_samples),
+                [sample.metainfo for sample in data_samples],
             )
-            offscreen, _ = self.audio_frontend(recorded.to(waveform.device))
-            mixed = offscreen.flatten(1).any(1)
-        else:
-            partner, mixed = choose_partners(self._sounding(data_samples))
-            alone = ~mixed[:, None, None, None]
-            offscreen = magnitude[partner].masked_fill(alone, 0.0)
+        if any(recorded):
+            sounds = [
+                sample.offscreen_audio if found else torch.zeros_like(own)
+                for sample, found, own in zip(
+                    data_samples, recorded, waveform, strict=True
+                )
+            ]
+            sounds, _ = self.audio_frontend(
+                torch.stack([s.to(waveform.device) for s in sounds])
+            )
+            offscreen = torch.stack(
+                [
+                    sounds[i] if found else offscreen[i]
+                    for i, found in enumerate(recorded)
+                ]
+            )
+        mixed = offscreen.flatten(1).any(1)
         mixture = magnitude + offscreen
         mixed_spectrogram = self.audio_frontend.compress(mixture)
         encoder = nn.ModuleList([self.audio_backbone, self.audio_neck])
@@ -204,7 +221,7 @@ class AVEncoderDecoder(EncoderDecoder):
         labels = torch.zeros(len(classes), self.num_classes, dtype=torch.bool)
         for row, found in zip(labels, classes, strict=True):
             row[[k for k in found if k > 0]] = True
-        return labels.to(data_samples[0].gt_sem_seg.data.device)
+        return labels
 
     def loss(
         self, inputs: Tensor, data_samples: list[SegDataSample]
