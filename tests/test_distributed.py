@@ -246,6 +246,30 @@ for name, config in (('base', sys.argv[1]), ('cpm', sys.argv[2])):
             updates=int(mixtures.num_updates.sum()),
             members=int(mixtures.count.sum()),
         )
+# A frozen audio decoder has no shares of the gradient to tell.
+local.decode_head.audio_query_decoder.requires_grad_(False)
+frozen = MMDistributedDataParallel(
+    local, device_ids=None, broadcast_buffers=False
+)
+gradients = []
+for watched in (False, True):
+    torch.manual_seed(0)
+    for classifier in local.modules():
+        if hasattr(classifier, '_steps'):
+            classifier._steps = 1  # The mixtures stay as they are.
+    local.watch_gradients = watched
+    local.zero_grad()
+    data = local.data_preprocessor(batch((1, 3), RANK), True)
+    total, logged = local.parse_losses(frozen(**data, mode='loss'))
+    total.backward()
+    gradients.append(torch.cat([
+        p.grad.flatten() for p in local.parameters() if p.requires_grad
+    ]))
+results['frozen audio'] = dict(
+    unchanged=torch.equal(*gradients),
+    shares=[name for name in logged if 'gradient' in name],
+)
+
 # One frame on the first rank, two of one clip on the second: partners come
 # from the other rank.
 sounds = sounds_of_others(
@@ -479,6 +503,10 @@ def test_gradients_are_the_means_of_the_ranks(steps, model, case):
     assert result['finite'] and result['nonzero']
     assert result['ranks_agree'] and result['is_mean']
     assert result['different'] == []
+
+
+def test_a_frozen_audio_decoder_is_watched(steps):
+    assert steps['frozen audio'] == dict(unchanged=True, shares=[])
 
 
 def test_partners_come_from_the_other_rank(steps):

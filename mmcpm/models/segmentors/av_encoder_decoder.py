@@ -4,9 +4,12 @@ Frame -> image backbone; waveform -> spectrogram -> audio backbone -> audio
 pyramid; both -> decode head, where the queries meet the audio, then the image.
 """
 
+import logging
+
 import torch
 import torch.nn as nn
 from mmengine.dist import get_world_size
+from mmengine.logging import print_log
 from mmengine.structures import PixelData
 from mmseg.models.segmentors import EncoderDecoder
 from mmseg.registry import MODELS
@@ -71,6 +74,7 @@ class AVEncoderDecoder(EncoderDecoder):
         self.audio_neck = MODELS.build(audio_neck)
         # Set by GradientShareHook.
         self.watch_gradients = False
+        self._can_watch_gradients = True
 
     def init_weights(self) -> None:
         """Initialise; name the part whose pretrained weights are missing."""
@@ -257,10 +261,21 @@ class AVEncoderDecoder(EncoderDecoder):
             tuple[Tensor, dict]: Their sum, and what to log.
         """
         total, logged = super().parse_losses(losses)
-        if self.watch_gradients:
-            shares = gradient_shares(
-                losses, self.decode_head.audio_query_decoder.parameters()
-            )
+        decoder = getattr(self.decode_head, 'audio_query_decoder', None)
+        wanted = self.watch_gradients and self._can_watch_gradients
+        if wanted and decoder is not None:
+            try:
+                shares = gradient_shares(losses, decoder.parameters())
+            except RuntimeError as error:
+                # Too little memory, or parts that can be differentiated only
+                # once: what is only logged must not end a run.
+                print_log(
+                    'The shares of the gradient cannot be computed '
+                    f'({str(error).strip().splitlines()[0]}).',
+                    logger='current',
+                    level=logging.WARNING,
+                )
+                shares, self._can_watch_gradients = {}, False
             logged.update({f'gradient_{k}': v for k, v in shares.items()})
         return total, logged
 
@@ -277,9 +292,9 @@ class AVEncoderDecoder(EncoderDecoder):
         Returns:
             list[SegDataSample]: With ``pred_sem_seg`` ``[1, h, w]``, the
             class scores ``seg_logits`` ``[classes, h, w]`` at the original
-            size, and the class of each query before it looks and after:
-            ``heard_classes`` ``[N]``, ``named_classes`` ``[N]`` (of all
-            windows). The audio is not kept.
+            size, and, of heads with queries, the class of each query before
+            it looks and after: ``heard_classes`` ``[N]``, ``named_classes``
+            ``[N]`` (of all windows). The audio is not kept.
         """
         audio_levels = self.extract_audio(
             self.stack_audio(inputs, data_samples)
@@ -291,13 +306,15 @@ class AVEncoderDecoder(EncoderDecoder):
         else:
             scores = self.whole_inference(inputs, query, named)
         results = self.postprocess_result(scores, data_samples)
-        heard = self.decode_head.heard_classes(query)
-        for result, before, after in zip(
-            results, heard, torch.cat(named, 1), strict=True
-        ):
+        stages = {}
+        if hasattr(self.decode_head, 'heard_classes'):
+            stages['heard_classes'] = self.decode_head.heard_classes(query)
+        if named:
+            stages['named_classes'] = torch.cat(named, 1)
+        for index, result in enumerate(results):
             result.pop('audio', None)
             result.pop('offscreen_audio', None)
-            result.set_data(dict(heard_classes=before, named_classes=after))
+            result.set_data({k: v[index] for k, v in stages.items()})
         return results
 
     def whole_inference(
