@@ -251,12 +251,10 @@ local.decode_head.audio_query_decoder.requires_grad_(False)
 frozen = MMDistributedDataParallel(
     local, device_ids=None, broadcast_buffers=False
 )
-gradients = []
+gradients, state = [], copy.deepcopy(local.state_dict())
 for watched in (False, True):
     torch.manual_seed(0)
-    for classifier in local.modules():
-        if hasattr(classifier, '_steps'):
-            classifier._steps = 1  # The mixtures stay as they are.
+    local.load_state_dict(state)
     local.watch_gradients = watched
     local.zero_grad()
     data = local.data_preprocessor(batch((1, 3), RANK), True)

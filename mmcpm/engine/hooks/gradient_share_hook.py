@@ -40,12 +40,12 @@ class GradientShareHook(Hook):
             model = model.module
         if not self.interval or not hasattr(model, 'watch_gradients'):
             return
-        if not hasattr(model.decode_head, 'audio_query_decoder'):
+        head = getattr(model, 'decode_head', None)
+        if not hasattr(head, 'audio_query_decoder'):
             self.interval = 0
             runner.logger.info(
-                'GradientShareHook does not look: '
-                f'{type(model.decode_head).__name__} has no '
-                'audio_query_decoder.'
+                f'GradientShareHook does not look: {type(head).__name__} has '
+                'no audio_query_decoder.'
             )
             return
         # From the second iteration: every log after it holds them.
