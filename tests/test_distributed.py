@@ -110,6 +110,7 @@ from mmseg.structures import SegDataSample
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from mmcpm.compat import leave_launcher, prepare_launcher
+from mmcpm.models.audio.mixing import sounds_of_others
 
 prepare_launcher('pytorch')
 RANK = dist.get_rank()
@@ -245,6 +246,37 @@ for name, config in (('base', sys.argv[1]), ('cpm', sys.argv[2])):
             updates=int(mixtures.num_updates.sum()),
             members=int(mixtures.count.sum()),
         )
+# A frozen audio decoder has no shares of the gradient to tell.
+local.decode_head.audio_query_decoder.requires_grad_(False)
+frozen = MMDistributedDataParallel(
+    local, device_ids=None, broadcast_buffers=False
+)
+gradients, state = [], copy.deepcopy(local.state_dict())
+for watched in (False, True):
+    torch.manual_seed(0)
+    local.load_state_dict(state)
+    local.watch_gradients = watched
+    local.zero_grad()
+    data = local.data_preprocessor(batch((1, 3), RANK), True)
+    total, logged = local.parse_losses(frozen(**data, mode='loss'))
+    total.backward()
+    gradients.append(torch.cat([
+        p.grad.flatten() for p in local.parameters() if p.requires_grad
+    ]))
+results['frozen audio'] = dict(
+    unchanged=torch.equal(*gradients),
+    shares=[name for name in logged if 'gradient' in name],
+)
+
+# One frame on the first rank, two of one clip on the second: partners come
+# from the other rank.
+sounds = sounds_of_others(
+    torch.full((1 + RANK, 1, 2, 3), 5.0 + RANK),
+    torch.zeros(1 + RANK, 2, dtype=torch.bool),
+    [dict(uid=f'clip {RANK}')] * (1 + RANK),
+)
+sounds = torch.stack([sounds.amin(), sounds.amax()])
+results['partners'] = torch.stack(everyones(sounds)).tolist()
 if RANK == 0:
     print('RESULTS', json.dumps(results), flush=True)
 del local, wrapped
@@ -469,6 +501,14 @@ def test_gradients_are_the_means_of_the_ranks(steps, model, case):
     assert result['finite'] and result['nonzero']
     assert result['ranks_agree'] and result['is_mean']
     assert result['different'] == []
+
+
+def test_a_frozen_audio_decoder_is_watched(steps):
+    assert steps['frozen audio'] == dict(unchanged=True, shares=[])
+
+
+def test_partners_come_from_the_other_rank(steps):
+    assert steps['partners'] == [[6, 6], [5, 5]]
 
 
 def test_mixtures_have_learnt_from_both_ranks(steps):

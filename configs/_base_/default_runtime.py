@@ -31,6 +31,7 @@ custom_hooks = [
     dict(type='EpochSeedHook'),
     dict(type='StabilityScoreHook'),
     dict(type='GradientShareHook', interval=100),
+    dict(type='IdleLossHook', patience=500),
     dict(type='NonFiniteGuardHook'),
     dict(type='SampleReportHook'),
 ]

@@ -8,6 +8,7 @@ import io
 import json
 import os
 import os.path as osp
+import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
@@ -40,12 +41,14 @@ class Clip(NamedTuple):
         split (str): 'train', 'val' or 'test'.
         subset (str): 'v1s', 'v1m' or 'v2': the folder the clip lies in.
         sources (str): 'ss' if one class sounds, 'ms' if several do.
+        names (tuple[str, ...]): What sounds, see :func:`sounding_names`.
     """
 
     uid: str
     split: str
     subset: str
     sources: str
+    names: tuple[str, ...] = ()
 
 
 def read_text(path: str, backend_args: dict | None) -> str:
@@ -87,6 +90,32 @@ def count_sources(a_obj: str) -> str:
         str: 'ss' for one name, 'ms' for two or more.
     """
     return 'ms' if '_' in a_obj else 'ss'
+
+
+def sounding_names(a_obj: str) -> tuple[str, ...]:
+    """List the names in ``a_obj``; the misspelt 'h orse' is a horse.
+
+    Args:
+        a_obj (str): Names of the sounding classes, joined by '_'.
+
+    Returns:
+        tuple[str, ...]: Different names, in the order of the file.
+    """
+    names = (''.join(name.lower().split()) for name in a_obj.split('_'))
+    return tuple(dict.fromkeys(name for name in names if name))
+
+
+def recording_of(uid: str) -> str:
+    """Name the video that a clip was cut from.
+
+    Args:
+        uid (str): ``<video>_<start ms>_<end ms>``, ``<video>_<number>`` or
+            ``<video>``.
+
+    Returns:
+        str: ``<video>``.
+    """
+    return re.sub(r'(?<=.)(_\d+){1,2}$', '', uid)
 
 
 def read_metadata(text: str, path: str, subsets: Sequence[str]) -> list[Clip]:
@@ -143,7 +172,9 @@ def _parse_row(row: dict, place: str, subsets: Sequence[str]) -> Clip:
         raise DatasetIndexError(
             f"{place}: uid {uid!r} cannot be the name of a clip's folder."
         )
-    return Clip(uid, split, subset, count_sources(a_obj))
+    return Clip(
+        uid, split, subset, count_sources(a_obj), sounding_names(a_obj)
+    )
 
 
 def check_label_index(

@@ -8,7 +8,7 @@ import os.path as osp
 
 from mmseg.registry import DATASETS
 
-from .avsbench_metadata import SPLITS, read_text
+from .avsbench_metadata import SPLITS, read_text, recording_of
 from .avsbench_semantic import FRAME_SAMPLINGS
 from .base_avs_dataset import BaseAVSDataset
 from .errors import DatasetIndexError
@@ -156,7 +156,12 @@ class AVSBenchObjectDataset(BaseAVSDataset):
         frames = (0,) if only_first else tuple(range(FRAMES_PER_CLIP))
         draws = self.frame_sampling == 'random'
         return [
-            {'uid': clip.uid, 'name': clip.name, 'frames': choice}
+            {
+                'uid': clip.uid,
+                'name': clip.name,
+                'category': clip.category,
+                'frames': choice,
+            }
             for choice in ([frames] if draws else [(i,) for i in frames])
         ]
 
@@ -170,7 +175,8 @@ class AVSBenchObjectDataset(BaseAVSDataset):
         Returns:
             dict: Paths of frame, mask and audio, ``sample_id``, ``uid``
             (``<category>/<name>`` in S4, where folders are told so, and
-            ``<name>`` in MS3) and ``subset``.
+            ``<name>`` in MS3), ``subset`` and ``sound_sources`` (the video
+            and, in S4, the category).
         """
         uid, name = item['uid'], item['name']
         number = frame_index + 1
@@ -190,6 +196,10 @@ class AVSBenchObjectDataset(BaseAVSDataset):
             'sample_id': f'{uid}/{frame_index}',
             'uid': uid,
             'subset': self.subset,
+            'sound_sources': (
+                *filter(None, [item['category']]),
+                recording_of(name),
+            ),
         }
 
     def _folder(self, *names: str) -> str:

@@ -18,6 +18,7 @@ from .avsbench_metadata import (
     check_selection,
     read_metadata,
     read_text,
+    recording_of,
 )
 from .base_avs_dataset import BaseAVSDataset
 
@@ -183,7 +184,8 @@ class AVSBenchSemanticDataset(BaseAVSDataset):
 
         Returns:
             list[dict]: One item per sample, in the order of the metadata and
-            by frame: ``uid``, ``subset``, ``sources``, ``frames``.
+            by frame: ``uid``, ``subset``, ``sources``, ``names``,
+            ``frames``.
 
         Raises:
             DatasetNotFoundError: If the data root, an index file or the
@@ -227,6 +229,7 @@ class AVSBenchSemanticDataset(BaseAVSDataset):
                 'uid': clip.uid,
                 'subset': clip.subset,
                 'sources': clip.sources,
+                'names': clip.names,
                 'frames': choice,
             }
             for choice in ([frames] if draws else [(i,) for i in frames])
@@ -241,7 +244,8 @@ class AVSBenchSemanticDataset(BaseAVSDataset):
 
         Returns:
             dict: Paths of frame, label map and audio, ``sample_id``,
-            ``uid``, ``subset`` and ``sources``.
+            ``uid``, ``subset``, ``sources`` and ``sound_sources`` (the names
+            in ``a_obj`` and the video).
         """
         uid, subset = item['uid'], item['subset']
         folder = self._join(subset, uid)
@@ -255,6 +259,7 @@ class AVSBenchSemanticDataset(BaseAVSDataset):
             'uid': uid,
             'subset': subset,
             'sources': item['sources'],
+            'sound_sources': (*item['names'], recording_of(uid)),
         }
 
     def _join(self, *names: str) -> str:

@@ -142,7 +142,10 @@ class BaseAVSDataset(BaseSegDataset):
 
         Returns:
             dict: ``img_path``, ``seg_map_path``, ``audio_path``,
-            ``sample_id`` and further information for the pipeline.
+            ``sample_id`` and further information for the pipeline. By ``uid``
+            (the clip) and ``sound_sources`` (tuple of str, names of what
+            sounds: categories, recordings) the model tells whose sound it
+            may mix into whose; without them it only has the labels.
         """
         raise NotImplementedError
 

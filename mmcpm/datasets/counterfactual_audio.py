@@ -25,7 +25,8 @@ def draw_partners(
     sounds is taken.
 
     Args:
-        classes (list[frozenset[int]]): Sounding classes of every sample.
+        classes (list[frozenset]): Sounding classes of every sample, or names
+            of what sounds.
         clips (list[str]): Clip of every sample.
         seed (int): Seed of the choice.
 
@@ -67,7 +68,8 @@ class CounterfactualAudioDataset:
         dataset (dict or BaseDataset): The dataset; frames and labels are
             taken from it unchanged.
         sound (str): 'silence': zeros. 'swapped': the sound of a sample of
-            another clip without a sounding class in common.
+            another clip without a sounding class in common (S4 and MS3:
+            without a name of ``sound_sources`` in common).
     """
 
     def __init__(self, dataset: dict | BaseDataset, sound: str) -> None:
@@ -94,10 +96,20 @@ class CounterfactualAudioDataset:
                 self.dataset.get_data_info(i) for i in range(len(self.dataset))
             ]
             self.partners = draw_partners(
-                [self._sounding_classes(info) for info in infos],
+                [self._sounds(info) for info in infos],
                 [info['uid'] for info in infos],
                 seed=0,
             )
+
+    def _sounds(self, info: dict) -> frozenset:
+        """Tell what sounds in a sample; nothing if nothing is labelled.
+
+        Of two classes in all ("sounding" or not) the label does not tell.
+        """
+        classes = self._sounding_classes(info)
+        if classes and len(self.metainfo['classes']) == 2:
+            return frozenset(info.get('sound_sources', ())) or classes
+        return classes
 
     def _sounding_classes(self, info: dict) -> frozenset:
         """Read which classes the label of a sample holds."""

@@ -277,7 +277,8 @@ class VPODataset(BaseAVSDataset):
         Returns:
             dict: ``img_path``, ``seg_map_path``, ``audio_path``,
             ``label_values``, ``sample_id``, ``uid``, ``subset`` and, in the
-            original layout, ``audio_sources``.
+            original layout, ``audio_sources`` and ``sound_sources`` (the
+            names of the recordings).
         """
         folder = self._join(item['folder'])
         info = {
@@ -308,6 +309,7 @@ class VPODataset(BaseAVSDataset):
             ),
             'audio_path': sources[0][0],
             'audio_sources': sources,
+            'sound_sources': tuple(name for name, _ in item['sources']),
         }
 
     def missing_files(self) -> list[str]:

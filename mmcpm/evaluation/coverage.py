@@ -1,10 +1,12 @@
 """Whether the queries know what sounds before they look (CPM, Figure 3)."""
 
+import logging
 from collections.abc import Sequence
 
 import numpy as np
 from mmengine.dist import all_gather_object
 from mmengine.evaluator import BaseMetric
+from mmengine.logging import print_log
 from mmseg.registry import METRICS
 
 from .confusion import IGNORE_INDEX
@@ -41,6 +43,10 @@ class CoverageMetric(BaseMetric):
 
     default_prefix = 'coverage'
 
+    def __init__(self, **kwargs) -> None:
+        super().__init__(**kwargs)
+        self.explained = False
+
     def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
         """Score the frames of a batch.
 
@@ -54,11 +60,8 @@ class CoverageMetric(BaseMetric):
         for sample in data_samples:
             missing = [f for f in STAGES.values() if f not in sample]
             if missing:
-                raise ValueError(
-                    f'{sample.get("sample_id")}: the prediction has no '
-                    f'{" and no ".join(missing)}; CoverageMetric scores '
-                    'audio-first models only (AVEncoderDecoder).'
-                )
+                self._explain(missing)
+                continue
             labelled = set(sample['gt_sem_seg']['data'].unique().tolist())
             scores = [
                 set_coverage(
@@ -69,6 +72,18 @@ class CoverageMetric(BaseMetric):
             ]
             self.results.append((sample['sample_id'], scores))
 
+    def _explain(self, missing: list[str]) -> None:
+        """Say once why there is no coverage: no reason to end a run."""
+        if not self.explained:
+            print_log(
+                f'The predictions have no {" and no ".join(missing)}: there '
+                'is no coverage of queries. CoverageMetric scores audio-first '
+                'models only.',
+                logger='current',
+                level=logging.WARNING,
+            )
+        self.explained = True
+
     def evaluate(self, size: int) -> dict[str, float]:
         """Average over the different frames of all ranks.
 
@@ -78,7 +93,7 @@ class CoverageMetric(BaseMetric):
 
         Returns:
             dict[str, float]: ``coverage/td_a`` and ``coverage/final`` in
-            0..1, higher is better.
+            0..1, higher is better; empty for models without queries.
         """
         frames = dict(
             frame for part in all_gather_object(self.results) for frame in part
@@ -95,9 +110,9 @@ class CoverageMetric(BaseMetric):
                 stage.
 
         Returns:
-            dict[str, float]: By stage.
+            dict[str, float]: By stage; empty if no frame was scored.
         """
         if not results:
-            raise ValueError('No frame was scored: the dataset is empty.')
+            return {}
         means = np.mean([scores for _, scores in results], axis=0)
         return dict(zip(STAGES, means.tolist(), strict=True))

@@ -44,9 +44,12 @@ def gradient_shares(
 
     Returns:
         dict[str, Tensor]: By group the norm of its gradient over the sum of
-        all groups' norms, in 0..1; 0 where no gradient arrives.
+        all groups' norms, in 0..1; 0 where no gradient arrives. Empty if all
+        parameters are frozen.
     """
     parameters = [p for p in parameters if p.requires_grad]
+    if not parameters:
+        return {}
     norms = {}
     for group, loss in group_losses(losses).items():
         norms[group] = loss.new_zeros(())

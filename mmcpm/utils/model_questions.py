@@ -93,8 +93,8 @@ def _recover(
         return 'in which nothing sounds'
     if not mixed.mixed:
         return (
-            'which shares a class with each of the other frames: choose more '
-            'or others'
+            'for which no other frame has another sound (of another clip, '
+            'without a class in common): choose more or others'
         )
     prompted = head.decode_prompts(
         head.encode_pixels(model.extract_feat(inputs)),

@@ -9,10 +9,11 @@ import numpy as np
 import torch
 import torch.nn as nn
 from mmengine.config import Config
-from mmengine.dist import is_main_process
+from mmengine.dist import get_world_size, is_main_process
 from mmengine.hooks import CheckpointHook
 from mmengine.registry import OPTIMIZERS
 from mmengine.runner import Runner
+from torch.utils.data import DataLoader
 
 from mmcpm.engine.hooks.epoch_seed_hook import nested_datasets
 
@@ -76,7 +77,10 @@ def check_run(runner: Runner, loops: Iterable) -> None:
                 if hasattr(inner, 'missing_files'):
                     check_files(inner)
             with kept_random_state():
-                check_sample(unwrap(runner.model), dataset[0])
+                sample = dataset[0]
+            check_sample(unwrap(runner.model), sample)
+            if not hasattr(loop, 'evaluator'):
+                check_partners(unwrap(runner.model), loop.dataloader, sample)
         if hasattr(loop, 'evaluator'):
             check_scores(runner, loop.evaluator.metrics)
         else:
@@ -218,6 +222,39 @@ def check_sample(model: nn.Module, sample: dict) -> None:
             f'{frontend.num_frames} of {used / frontend.sample_rate:g} s. '
             'Set seconds and num_frames to the same duration (1 s: 96 '
             'frames, 3 s: 300)'
+        )
+
+
+def check_partners(
+    model: nn.Module, dataloader: DataLoader, sample: dict
+) -> None:
+    """Refuse a training in which no sound can be mixed with another.
+
+    Args:
+        model (nn.Module): Its decode head may hear mixtures, or it is not
+            looked at.
+        dataloader (DataLoader): Of the training.
+        sample (dict): Of its dataset, packed.
+
+    Raises:
+        UsageError: If every batch is a single frame, on a single process,
+            and nothing is recorded off the screen.
+    """
+    head = getattr(model, 'decode_head', None)
+    size = getattr(dataloader.batch_sampler, 'batch_size', None)
+    if (
+        getattr(head, 'hears_mixtures', False)
+        and size == 1
+        and get_world_size() == 1
+        and 'offscreen_audio' not in sample.get('data_samples', ())
+    ):
+        raise UsageError(
+            'loss_acp mixes the sound of a frame with that of another, but '
+            'with train_dataloader.batch_size=1 on one process there is no '
+            'other. Set train_dataloader.batch_size=2 or more (with '
+            '--auto-scale-lr), or add '
+            "LoadOffscreenAudio(folder='<recordings>') to the pipeline of the "
+            'dataset'
         )
 
 

@@ -11,6 +11,8 @@ from mmcpm.datasets.avsbench_metadata import (
     count_sources,
     read_metadata,
     read_text,
+    recording_of,
+    sounding_names,
 )
 from mmcpm.datasets.errors import DatasetIndexError, DatasetNotFoundError
 
@@ -46,26 +48,56 @@ def test_published_rows_are_parsed():
         + '-apT0tfo6U,-apT0tfo6U_16000_26000,0,16,guitar_man,train,v2\n'
     )
     assert clips == [
-        Clip('__GOGlHL23s_4000_9000', 'val', 'v1s', 'ss'),
-        Clip('-apT0tfo6U_16000_26000', 'train', 'v2', 'ms'),
+        Clip('__GOGlHL23s_4000_9000', 'val', 'v1s', 'ss', ('bird',)),
+        Clip('-apT0tfo6U_16000_26000', 'train', 'v2', 'ms', ('guitar', 'man')),
     ]
+
+
+@pytest.mark.parametrize(
+    ('a_obj', 'names'),
+    [
+        ('man_guitar', ('man', 'guitar')),
+        ('h orse', ('horse',)),
+        ('Dog_dog_', ('dog',)),
+        ('emergency-car', ('emergency-car',)),
+        ('off-the-screen_man', ('off-the-screen', 'man')),
+        ('', ()),
+    ],
+)
+def test_names_of_what_sounds(a_obj, names):
+    assert sounding_names(a_obj) == names
+
+
+@pytest.mark.parametrize(
+    ('uid', 'video'),
+    [
+        ('-apT0tfo6U_16000_26000', '-apT0tfo6U'),
+        ('__GOGlHL23s_4000_9000', '__GOGlHL23s'),
+        ('m1_0', 'm1'),
+        ('abc', 'abc'),
+        ('_1_2', '_1'),
+        ('a_b', 'a_b'),
+    ],
+)
+def test_clips_of_a_video_name_it(uid, video):
+    assert recording_of(uid) == video
 
 
 def test_columns_are_found_by_name():
     clips = parse('label,split,extra,uid,a_obj\nv1m,test,7,x_0,man_dog\n')
-    assert clips == [Clip('x_0', 'test', 'v1m', 'ms')]
+    assert clips == [Clip('x_0', 'test', 'v1m', 'ms', ('man', 'dog'))]
 
 
 def test_blank_lines_and_quotes_are_read():
     clips = parse(HEADER + '\nx,"x_0",0,0,"man_dog","test","v1m"\n\n')
-    assert clips == [Clip('x_0', 'test', 'v1m', 'ms')]
+    assert clips == [Clip('x_0', 'test', 'v1m', 'ms', ('man', 'dog'))]
 
 
 def test_byte_order_mark_is_ignored(tmp_path):
     file = tmp_path / 'metadata.csv'
     file.write_text('uid,a_obj,split,label\nx,a,val,v2\n', 'utf-8-sig')
     text = read_text(str(file), None)
-    assert parse(text) == [Clip('x', 'val', 'v2', 'ss')]
+    assert parse(text) == [Clip('x', 'val', 'v2', 'ss', ('a',))]
 
 
 def test_binary_file_is_refused(tmp_path):

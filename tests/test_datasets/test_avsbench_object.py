@@ -134,6 +134,21 @@ def test_ms3_trains_on_a_drawn_frame_or_on_all(roots):
     assert len(dataset(roots, 'ms3', frame_sampling='all')) == 10
 
 
+def test_samples_name_what_sounds(roots):
+    """A category in S4; in MS3 the video, of which both clips are cut."""
+    names = {
+        subset: [
+            dataset(roots, subset).get_data_info(i)['sound_sources']
+            for i in range(2)
+        ]
+        for subset in ('s4', 'ms3')
+    }
+    assert names == {
+        's4': [('dog_barking', '-x'), ('horse_clip-clop', 'y')],
+        'ms3': [('a',), ('a',)],
+    }
+
+
 def test_paths_are_those_of_the_archives(roots):
     info = dataset(roots, 's4', split='val').get_data_info(2)
     data = f'{roots["s4"]}/s4_data'

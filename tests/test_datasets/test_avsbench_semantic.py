@@ -73,6 +73,7 @@ def test_data_info_of_a_frame(avss_root):
         'frame_index': 3,
         'subset': 'v2',
         'sources': 'ms',
+        'sound_sources': ('violin', 'piano', '-test2'),
         'num_label_values': 71,
         'label_map': None,
         'reduce_zero_label': False,

@@ -114,6 +114,28 @@ def test_partners_are_disjoint_where_possible(samples, seed):
             assert not classes[partner] & own
 
 
+def test_two_classes_do_not_tell_what_is_another_sound():
+    """S4: a dog must not hear another dog."""
+    names = [('dog', 'v'), ('dog', 'w'), ('cat', 'x'), ('dog', 'y')]
+
+    class Frames:
+        metainfo = {'classes': ('background', 'sounding')}
+
+        def full_init(self):
+            pass
+
+        def __len__(self):
+            return len(names)
+
+        def get_data_info(self, index):
+            return dict(uid=names[index][1], sound_sources=names[index])
+
+    dataset = CounterfactualAudioDataset(Frames(), 'swapped')
+    dataset._sounding_classes = lambda info: frozenset({1})
+    dataset.full_init()
+    assert [dataset.partners[i] for i in (0, 1, 3)] == [2, 2, 2]
+
+
 def test_unknown_sound(plain_cfg):
     with pytest.raises(ValueError, match="'silence', 'swapped'.*'noise'"):
         CounterfactualAudioDataset(plain_cfg, 'noise')

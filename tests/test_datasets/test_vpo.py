@@ -1,4 +1,5 @@
 import shutil
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -113,6 +114,12 @@ def test_msmi_takes_images_from_two_folders(root):
     assert [info['uid'] for info in infos] == ['000000000101', '000000000102']
     assert 'VPO-MS/data' in infos[0]['img_path']
     assert 'VPO-MSMI/mask' in infos[1]['seg_map_path']
+    # Images may share a recording: they are not mixed then.
+    for index, info in enumerate(infos):
+        files = [Path(p).stem for p, _ in info['audio_sources']]
+        assert info['sound_sources'] == tuple(files) != ()
+        packed = data[index]['data_samples'].metainfo
+        assert packed['sound_sources'] == tuple(files)
     label = data[1]['data_samples'].gt_sem_seg.data[0, 0].tolist()
     assert label == [CLASSES.index('cell phone'), 0, 0]
 

@@ -4,6 +4,7 @@ import torch.nn as nn
 from mmseg.registry import MODELS
 
 from mmcpm.models.gradient_shares import gradient_shares, group_losses
+from mmcpm.models.segmentors import av_encoder_decoder
 
 
 def test_terms_are_grouped_over_predictions():
@@ -49,6 +50,38 @@ def test_no_gradient_at_all():
         'acp': 0
     }
     assert gradient_shares({'accuracy': torch.ones(())}, [weight]) == {}
+
+
+def test_frozen_parameters_have_no_shares():
+    weight = nn.Parameter(torch.ones(2), requires_grad=False)
+    other = nn.Parameter(torch.ones(()))
+    assert gradient_shares({'loss_acp': other * 2}, [weight]) == {}
+    assert gradient_shares({'loss_acp': other * 2}, []) == {}
+
+
+def test_shares_that_cannot_be_computed_end_nothing(
+    cpm_cfg, make_batch, monkeypatch
+):
+    """Parts may be checkpointed or compiled so that autograd refuses."""
+
+    def refuse(*args):
+        calls.append(args)
+        raise RuntimeError('Checkpointing is not compatible with .grad()')
+
+    calls, lines = [], []
+    monkeypatch.setattr(av_encoder_decoder, 'gradient_shares', refuse)
+    monkeypatch.setattr(
+        av_encoder_decoder, 'print_log', lambda text, **_: lines.append(text)
+    )
+    torch.manual_seed(0)
+    model = MODELS.build(cpm_cfg)
+    model.watch_gradients = True
+    data = model.data_preprocessor(make_batch(), True)
+    losses = model(**data, mode='loss')
+    for _ in range(2):
+        total, logged = model.parse_losses(losses)
+    assert total.isfinite() and 'decode.loss_acp' in logged
+    assert len(calls) == len(lines) == 1 and 'Checkpointing' in lines[0]
 
 
 @pytest.mark.parametrize('watch', [True, False])

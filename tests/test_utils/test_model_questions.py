@@ -125,7 +125,7 @@ def test_prompts_depend_on_the_seed_alone(model, frames):
 @pytest.mark.parametrize(
     'classes, reason',
     [
-        ([1], 'without c/0, which shares a class with each'),
+        ([1], 'without c/0, for which no other frame has another sound'),
         ([], 'without c/0, in which nothing sounds'),
         ([5], 'without c/0, of which not every class could be prompted'),
         ([2, 5], 'without c/0, of which not every class could be prompted'),

@@ -7,6 +7,7 @@ import torch
 import torch.nn as nn
 from mmengine.config import Config
 from mmseg.structures import SegDataSample
+from torch.utils.data import DataLoader
 
 from mmcpm.utils import preflight
 from mmcpm.utils.errors import UsageError
@@ -53,6 +54,34 @@ def test_sample_that_does_not_fit(data, message):
 def test_models_without_ears_are_not_looked_at():
     preflight.check_sample(nn.Linear(1, 1), sample(7))
     preflight.check_sample(make_model(), {'inputs': 0})
+
+
+@pytest.mark.parametrize(
+    ('batch_size', 'mixes', 'recorded', 'ranks', 'refused'),
+    [
+        (1, True, False, 1, True),
+        (2, True, False, 1, False),
+        (1, False, False, 1, False),
+        (1, True, True, 1, False),
+        (1, True, False, 2, False),
+    ],
+)
+def test_mixtures_need_another_sound(
+    monkeypatch, batch_size, mixes, recorded, ranks, refused
+):
+    monkeypatch.setattr(preflight, 'get_world_size', lambda: ranks)
+    model, data = make_model(), sample()
+    model.decode_head = SimpleNamespace(hears_mixtures=mixes)
+    if recorded:
+        data['data_samples'].set_data(
+            {'offscreen_audio': torch.ones(1, 16000)}
+        )
+    loader = DataLoader([data] * 3, batch_size=batch_size)
+    if refused:
+        with pytest.raises(UsageError, match='=1 on one .*=2 or more.*Load'):
+            preflight.check_partners(model, loader, data)
+    else:
+        preflight.check_partners(model, loader, data)
 
 
 def test_random_numbers_are_those_of_a_run_without_checks():

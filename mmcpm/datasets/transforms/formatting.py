@@ -30,7 +30,9 @@ class PackAVSInputs(PackSegInputs):
     Args:
         meta_keys (Sequence[str]): Keys that become meta information of the
             data sample, where present. Defaults to mmseg's and those of the
-            audio-visual datasets.
+            audio-visual datasets. By ``uid`` (the clip) and
+            ``sound_sources`` (names of what sounds) the model tells whose
+            sound may be mixed into whose.
     """
 
     def __init__(
@@ -50,6 +52,7 @@ class PackAVSInputs(PackSegInputs):
             'frame_index',
             'subset',
             'sources',
+            'sound_sources',
             'audio_labels',
             'audio_valid_samples',
             'sample_rate',

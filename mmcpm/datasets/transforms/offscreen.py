@@ -17,8 +17,8 @@ SUFFIXES = ('.wav', '.flac', '.ogg', '.mp3')
 class LoadOffscreenAudio(BaseTransform):
     """Draw a recording that the model is to mix into the frame's sound.
 
-    Without this transform, the sound of another frame of the batch is mixed
-    in. The recordings must not hold sounds of the dataset's classes.
+    Without this transform, the sound of another frame is mixed in. The
+    recordings must not hold sounds of the dataset's classes.
 
     Required Keys:
 

@@ -3,6 +3,7 @@ from .batch_norm_sync_hook import BatchNormSyncHook
 from .compile_hook import CompileHook
 from .epoch_seed_hook import EpochSeedHook
 from .gradient_share_hook import GradientShareHook
+from .idle_loss_hook import IdleLossHook
 from .non_finite_guard_hook import NonFiniteError, NonFiniteGuardHook
 from .prediction_writer_hook import PredictionWriterHook
 from .progress_bar_hook import ProgressBarHook
@@ -17,6 +18,7 @@ __all__ = [
     'CompileHook',
     'EpochSeedHook',
     'GradientShareHook',
+    'IdleLossHook',
     'NonFiniteError',
     'NonFiniteGuardHook',
     'PredictionWriterHook',

@@ -21,13 +21,15 @@ def running_statistics(model: nn.Module) -> list[Tensor]:
 
     Returns:
         list[Tensor]: Two per normalisation. SyncBatchNorm has the same on
-        all ranks and is left out.
+        all ranks and is left out, and so are frozen ones: a mean of equal
+        numbers may be rounded.
     """
     return [
         statistic
         for module in model.modules()
         if isinstance(module, _BatchNorm)
         and not isinstance(module, nn.SyncBatchNorm)
+        and module.training
         for statistic in (module.running_mean, module.running_var)
         if statistic is not None
     ]

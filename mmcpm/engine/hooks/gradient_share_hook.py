@@ -12,6 +12,7 @@ class GradientShareHook(Hook):
     A loss may fall without teaching the queries to listen; its share of the
     gradient on the audio decoder tells how much it has to say there. Costs
     one more backward pass per kind of loss, in the iterations that are due.
+    A frozen audio decoder has no shares, other heads are not looked at.
 
     Args:
         interval (int): Iterations between two looks; 0 never looks.
@@ -37,6 +38,17 @@ class GradientShareHook(Hook):
         model = runner.model
         if is_model_wrapper(model):
             model = model.module
-        if self.interval and hasattr(model, 'watch_gradients'):
-            # From the second iteration: every log after it holds them.
-            model.watch_gradients = runner.iter % self.interval == 1
+        if not self.interval or not hasattr(model, 'watch_gradients'):
+            return
+        head = getattr(model, 'decode_head', None)
+        if not hasattr(head, 'audio_query_decoder'):
+            self.interval = 0
+            runner.logger.info(
+                f'GradientShareHook does not look: {type(head).__name__} has '
+                'no audio_query_decoder.'
+            )
+            return
+        # From the second iteration: every log after it holds them.
+        model.watch_gradients = (
+            runner.iter % self.interval == 1 % self.interval
+        )

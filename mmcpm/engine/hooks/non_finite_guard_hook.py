@@ -14,6 +14,7 @@ from mmcpm.utils.errors import UsageError
 
 from ..optim_wrappers.update_guard import Rejection, UpdateGuard
 from ..snapshots import BufferKeeper, EpochRates
+from .sample_report_hook import batch_samples
 
 
 class NonFiniteError(UsageError):
@@ -265,10 +266,9 @@ def sample_ids(data_batch: dict | None) -> list[str]:
     Returns:
         list[str]: Their ``sample_id``, or else the path of the image.
     """
-    samples = (data_batch or {}).get('data_samples') or []
     return [
         str(sample.get('sample_id') or sample.get('img_path') or index)
-        for index, sample in enumerate(samples)
+        for index, sample in enumerate(batch_samples(data_batch))
     ]
 
 

@@ -1,6 +1,7 @@
 """A progress bar for people who watch a short training."""
 
 import sys
+from collections.abc import Callable
 
 from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
@@ -64,7 +65,7 @@ class ProgressBarHook(Hook):
             self.bar.set_postfix(
                 loss=f'{float(outputs["loss"]):.2f}', refresh=False
             )
-        self.bar.update()
+        self._show(self.bar.update)
 
     def before_val(self, runner) -> None:
         """Say why the bar stands still.
@@ -73,7 +74,7 @@ class ProgressBarHook(Hook):
             runner (Runner): Of the training.
         """
         if self.bar is not None:
-            self.bar.set_description('Validating')
+            self._show(self.bar.set_description, 'Validating')
 
     def after_val(self, runner) -> None:
         """Back to training.
@@ -82,7 +83,7 @@ class ProgressBarHook(Hook):
             runner (Runner): Of the training.
         """
         if self.bar is not None:
-            self.bar.set_description('Training')
+            self._show(self.bar.set_description, 'Training')
 
     def after_train(self, runner) -> None:
         """Close the bar.
@@ -91,5 +92,12 @@ class ProgressBarHook(Hook):
             runner (Runner): Of the training.
         """
         if self.bar is not None:
-            self.bar.close()
+            self._show(self.bar.close)
+            self.bar = None
+
+    def _show(self, show: Callable, *args: str) -> None:
+        """Write to stderr; do without a bar once nobody listens there."""
+        try:
+            show(*args)
+        except (OSError, ValueError):
             self.bar = None

@@ -1,7 +1,10 @@
 """Reports samples that were replaced, and frames without sound."""
 
+from typing import Any
+
 from mmengine.dist import all_gather_object
 from mmengine.hooks import Hook
+from mmengine.structures import BaseDataElement
 from mmseg.registry import HOOKS
 
 from mmcpm.datasets.errors import SampleReadError
@@ -66,14 +69,12 @@ class SampleReportHook(Hook):
         Raises:
             SampleReadError: If there are more files than allowed.
         """
-        for sample in (data_batch or {}).get('data_samples', ()):
-            if not hasattr(sample, 'metainfo'):
-                continue  # A list: views of test-time augmentation.
+        for sample in batch_samples(data_batch):
             for sample_id, path in sample.get('skipped', ()):
-                self._replaced.add(sample_id)
+                self._replaced.add(str(sample_id))
                 self._files.add(path)
             if sample.get('audio_valid_samples') == 0:
-                self._silent.add(sample.get('sample_id'))
+                self._silent.add(str(sample.get('sample_id')))
         self._check(self._files)
 
     def _after_epoch(self, runner, mode: str = 'train') -> None:
@@ -113,6 +114,23 @@ class SampleReportHook(Hook):
                 f'More than skip_unreadable={self.limit} files cannot be '
                 'read. Unreadable files:\n' + '\n'.join(sorted(files))
             )
+
+
+def batch_samples(data_batch: Any) -> list[BaseDataElement]:
+    """List the data samples of a batch, of whatever dataset.
+
+    Args:
+        data_batch (Any): As the dataloader gives it, usually a dict with
+            ``data_samples``.
+
+    Returns:
+        list[BaseDataElement]: Empty if there are none; the views of
+        test-time augmentation are left out.
+    """
+    if not isinstance(data_batch, dict):
+        return []
+    samples = data_batch.get('data_samples') or []
+    return [s for s in samples if isinstance(s, BaseDataElement)]
 
 
 def _listing(names: set[str], limit: int = 10) -> str:

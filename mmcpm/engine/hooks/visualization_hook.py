@@ -65,11 +65,34 @@ class AVSVisualizationHook(Hook):
             data_batch (dict): Its ``data_samples`` hold the sound.
             outputs (Sequence[SegDataSample]): Truth and prediction.
             mode (str): 'train', 'val' or 'test'.
+
+        Raises:
+            Exception: If a picture of a test cannot be drawn or saved.
         """
         if not self.draw or mode == 'train':
             return
         if not self.every_n_inner_iters(batch_idx, self.interval):
             return
+        try:
+            self._draw(runner, data_batch, outputs, mode)
+        except Exception as error:
+            # Of a test, the pictures are what was asked for.
+            if mode == 'test':
+                raise
+            self.draw = False
+            runner.logger.warning(
+                'Nothing more is drawn, the training goes on: '
+                f'{type(error).__name__}: {error}'
+            )
+
+    def _draw(
+        self,
+        runner: Runner,
+        data_batch: dict,
+        outputs: Sequence[SegDataSample],
+        mode: str,
+    ) -> None:
+        """Draw the frames of a batch."""
         visualizer = Visualizer.get_current_instance()
         inputs = data_batch['data_samples']
         if isinstance(inputs[0], list | tuple):

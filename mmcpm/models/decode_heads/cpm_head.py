@@ -384,7 +384,8 @@ class CPMHead(SoundingClasses, AVMask2FormerHead):
             losses['loss_pcl'] = self.loss_pcl(
                 mixed_audio.levels[-1],
                 logits,
-                labels.masked_fill(~valid, -1),
+                # Other masks are not taught: they select anything.
+                labels.masked_fill(~recovered, -1),
                 pixels.mask_feature,
                 targets.label_maps,
                 sorted({k for classes in targets.classes for k in classes}),

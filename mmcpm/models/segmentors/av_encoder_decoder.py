@@ -4,15 +4,19 @@ Frame -> image backbone; waveform -> spectrogram -> audio backbone -> audio
 pyramid; both -> decode head, where the queries meet the audio, then the image.
 """
 
+import logging
+
 import torch
 import torch.nn as nn
+from mmengine.dist import get_world_size
+from mmengine.logging import print_log
 from mmengine.structures import PixelData
 from mmseg.models.segmentors import EncoderDecoder
 from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
 from torch import Tensor
 
-from ..audio.mixing import MixedAudio, choose_partners
+from ..audio.mixing import MixedAudio, sounds_of_others
 from ..batch_statistics import (
     frozen_running_statistics,
     has_batch_statistics,
@@ -20,7 +24,6 @@ from ..batch_statistics import (
 from ..gradient_shares import gradient_shares
 from ..losses.ratio_mask_loss import ratio_mask
 from ..pretrained import check_pretrained_weights
-from ..transfers import few_numbers
 from .original_size import restore_original
 
 
@@ -71,6 +74,7 @@ class AVEncoderDecoder(EncoderDecoder):
         self.audio_neck = MODELS.build(audio_neck)
         # Set by GradientShareHook.
         self.watch_gradients = False
+        self._can_watch_gradients = True
 
     def init_weights(self) -> None:
         """Initialise; name the part whose pretrained weights are missing."""
@@ -150,8 +154,8 @@ class AVEncoderDecoder(EncoderDecoder):
 
         Magnitudes are added, so that the ratio of clean to mixture lies in
         0..1 (CPM, Section 3.2.2). What is mixed in is the
-        ``offscreen_audio`` of the samples (see LoadOffscreenAudio), or else
-        the sound of another sample of the batch without a class in common.
+        ``offscreen_audio`` of a sample (see LoadOffscreenAudio), or else the
+        sound of another one, see :func:`.mixing.sounds_of_others`.
 
         Args:
             waveform (Tensor): ``[B, channels, samples]``.
@@ -162,16 +166,32 @@ class AVEncoderDecoder(EncoderDecoder):
             :meth:`extract_audio` gives them, and the mixtures.
         """
         magnitude, spectrogram = self.audio_frontend(waveform)
-        if all('offscreen_audio' in sample for sample in data_samples):
-            recorded = torch.stack(
-                [sample.offscreen_audio for sample in data_samples]
+        recorded = ['offscreen_audio' in sample for sample in data_samples]
+        offscreen = torch.zeros_like(magnitude)
+        # All ranks take part, whatever their own samples carry.
+        if get_world_size() > 1 or not all(recorded):
+            offscreen = sounds_of_others(
+                magnitude,
+                self._sounding(data_samples),
+                [sample.metainfo for sample in data_samples],
             )
-            offscreen, _ = self.audio_frontend(recorded.to(waveform.device))
-            mixed = offscreen.flatten(1).any(1)
-        else:
-            partner, mixed = choose_partners(self._sounding(data_samples))
-            alone = ~mixed[:, None, None, None]
-            offscreen = magnitude[partner].masked_fill(alone, 0.0)
+        if any(recorded):
+            sounds = [
+                sample.offscreen_audio if found else torch.zeros_like(own)
+                for sample, found, own in zip(
+                    data_samples, recorded, waveform, strict=True
+                )
+            ]
+            sounds, _ = self.audio_frontend(
+                torch.stack([s.to(waveform.device) for s in sounds])
+            )
+            offscreen = torch.stack(
+                [
+                    sounds[i] if found else offscreen[i]
+                    for i, found in enumerate(recorded)
+                ]
+            )
+        mixed = offscreen.flatten(1).any(1)
         mixture = magnitude + offscreen
         mixed_spectrogram = self.audio_frontend.compress(mixture)
         encoder = nn.ModuleList([self.audio_backbone, self.audio_neck])
@@ -202,17 +222,9 @@ class AVEncoderDecoder(EncoderDecoder):
             ]
         else:
             classes = head.sounding_classes(data_samples)
-        device = data_samples[0].gt_sem_seg.data.device
-        labels = torch.zeros(
-            len(classes), self.num_classes, dtype=torch.bool, device=device
-        )
-        places = [
-            row * self.num_classes + k
-            for row, found in enumerate(classes)
-            for k in found
-            if k > 0
-        ]
-        labels.view(-1).index_fill_(0, few_numbers(places, device), True)
+        labels = torch.zeros(len(classes), self.num_classes, dtype=torch.bool)
+        for row, found in zip(labels, classes, strict=True):
+            row[[k for k in found if k > 0]] = True
         return labels
 
     def loss(
@@ -249,10 +261,21 @@ class AVEncoderDecoder(EncoderDecoder):
             tuple[Tensor, dict]: Their sum, and what to log.
         """
         total, logged = super().parse_losses(losses)
-        if self.watch_gradients:
-            shares = gradient_shares(
-                losses, self.decode_head.audio_query_decoder.parameters()
-            )
+        decoder = getattr(self.decode_head, 'audio_query_decoder', None)
+        wanted = self.watch_gradients and self._can_watch_gradients
+        if wanted and decoder is not None:
+            try:
+                shares = gradient_shares(losses, decoder.parameters())
+            except RuntimeError as error:
+                # Too little memory, or parts that can be differentiated only
+                # once: what is only logged must not end a run.
+                print_log(
+                    'The shares of the gradient cannot be computed '
+                    f'({str(error).strip().splitlines()[0]}).',
+                    logger='current',
+                    level=logging.WARNING,
+                )
+                shares, self._can_watch_gradients = {}, False
             logged.update({f'gradient_{k}': v for k, v in shares.items()})
         return total, logged
 
@@ -269,9 +292,9 @@ class AVEncoderDecoder(EncoderDecoder):
         Returns:
             list[SegDataSample]: With ``pred_sem_seg`` ``[1, h, w]``, the
             class scores ``seg_logits`` ``[classes, h, w]`` at the original
-            size, and the class of each query before it looks and after:
-            ``heard_classes`` ``[N]``, ``named_classes`` ``[N]`` (of all
-            windows). The audio is not kept.
+            size, and, of heads with queries, the class of each query before
+            it looks and after: ``heard_classes`` ``[N]``, ``named_classes``
+            ``[N]`` (of all windows). The audio is not kept.
         """
         audio_levels = self.extract_audio(
             self.stack_audio(inputs, data_samples)
@@ -283,13 +306,15 @@ class AVEncoderDecoder(EncoderDecoder):
         else:
             scores = self.whole_inference(inputs, query, named)
         results = self.postprocess_result(scores, data_samples)
-        heard = self.decode_head.heard_classes(query)
-        for result, before, after in zip(
-            results, heard, torch.cat(named, 1), strict=True
-        ):
+        stages = {}
+        if hasattr(self.decode_head, 'heard_classes'):
+            stages['heard_classes'] = self.decode_head.heard_classes(query)
+        if named:
+            stages['named_classes'] = torch.cat(named, 1)
+        for index, result in enumerate(results):
             result.pop('audio', None)
             result.pop('offscreen_audio', None)
-            result.set_data(dict(heard_classes=before, named_classes=after))
+            result.set_data({k: v[index] for k, v in stages.items()})
         return results
 
     def whole_inference(

@@ -14,6 +14,7 @@ INFO = {
     'frame_index': 3,
     'subset': 'v1m',
     'sources': 'ms',
+    'sound_sources': ('cat', 'man'),
     'audio_labels': (3, 41),
     'audio_valid_samples': 7,
     'sample_rate': 16000,

@@ -14,6 +14,7 @@ def test_only_statistics_of_single_ranks_are_averaged():
         nn.SyncBatchNorm(3),
         nn.GroupNorm(1, 3),
         nn.BatchNorm1d(3, track_running_stats=False),
+        nn.BatchNorm2d(3).eval(),  # Frozen: the same on all ranks.
     )
     statistics = running_statistics(model)
     assert [id(x) for x in statistics] == [

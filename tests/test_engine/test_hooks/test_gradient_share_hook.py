@@ -16,10 +16,12 @@ def asked(hook, iterations, model):
 
 
 def test_shares_are_asked_for_at_the_interval():
-    model = SimpleNamespace(watch_gradients=False)
+    head = SimpleNamespace(audio_query_decoder=None)
+    model = SimpleNamespace(watch_gradients=False, decode_head=head)
     assert asked(GradientShareHook(interval=4), 10, model) == [1, 5, 9]
     model.watch_gradients = False
     assert asked(GradientShareHook(interval=0), 10, model) == []
+    assert asked(GradientShareHook(interval=1), 3, model) == [0, 1, 2]
 
 
 def test_other_models_are_left_alone():

@@ -103,3 +103,15 @@ def test_batches_without_such_samples_are_passed_over():
         hook.after_test_iter(runner, 0, data_batch)
     hook.after_test_epoch(runner)
     assert runner.logger.lines == []
+
+
+@pytest.mark.parametrize('others', [None, [], [1, 2], 'text', {'x': 1}])
+def test_samples_of_other_datasets_are_no_reason_to_end(others):
+    """They need no names, nor be data samples at all."""
+    runner, hook = make_runner(limit=0), SampleReportHook()
+    hook.before_train_epoch(runner)
+    hook.after_train_iter(runner, 0, batch(silent('a/0'), {**silent(None)}))
+    hook.after_train_iter(runner, 1, others)
+    hook.after_train_iter(runner, 2, {'data_samples': others})
+    hook.after_train_epoch(runner)
+    assert runner.logger.lines[0].startswith('2 frames lie after the end')

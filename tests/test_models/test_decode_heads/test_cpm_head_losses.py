@@ -173,8 +173,22 @@ def test_sounds_of_classes_not_ready_are_no_lesson_for_acp(
     acp, pcl = spy_on(head.loss_acp), spy_on(head.loss_pcl)
     head.loss(image, audio, samples, mixed)
     assert acp[0][2].tolist() == [[False] * 2, [True, False], [False] * 2]
-    # What is heard under the mask of a ready prompt may still be named.
-    assert pcl[0][2].tolist() == [[1, -1], [2, -1], [-1, -1]]
+    # Nor does PCL learn where a mask selects that nothing teaches.
+    assert pcl[0][2].tolist() == [[-1, -1], [2, -1], [-1, -1]]
+
+
+def test_masks_of_sounds_alone_are_no_lesson_for_pcl(head, features, frames):
+    """Equation (5) does not teach them in this step."""
+    samples = frames((0, 1), (0, 2))
+    image, audio, mixed = features()
+    pcl = spy_on(head.loss_pcl)
+    mixed = mixed._replace(mixed=torch.tensor([False, True]))
+    losses = head.loss(image, audio, samples, mixed)
+    assert pcl[0][2].tolist() == [[-1], [2]]
+    assert losses['loss_pcl'] > 0
+    mixed = mixed._replace(mixed=torch.tensor([False, False]))
+    losses = head.loss(image, audio, samples, mixed)
+    assert losses['loss_acp'] == losses['loss_pcl'] == 0
 
 
 def test_background_is_not_prompted(head, features, frames):

@@ -7,7 +7,7 @@ import torch
 import torch.nn as nn
 from mmseg.registry import MODELS
 
-from mmcpm.models.segmentors import av_encoder_decoder
+from mmcpm.models.audio import mixing
 
 CLASSES = 9
 
@@ -60,7 +60,7 @@ def test_mixtures_by_hand(model, batch, monkeypatch):
     """Magnitudes add up; the ratio is clean to mixture."""
     partner, mixed = torch.tensor([1, 1]), torch.tensor([True, False])
     monkeypatch.setattr(
-        av_encoder_decoder, 'choose_partners', lambda labels: (partner, mixed)
+        mixing, 'choose_partners', lambda *args: (partner, mixed)
     )
     model.eval()
     magnitude, spectrogram = model.audio_frontend(waveforms(batch))
@@ -84,11 +84,11 @@ def test_mixtures_by_hand(model, batch, monkeypatch):
 
 def test_partners_know_the_classes(model, batch, monkeypatch):
     calls = []
-    choose = av_encoder_decoder.choose_partners
+    choose = mixing.choose_partners
     monkeypatch.setattr(
-        av_encoder_decoder,
+        mixing,
         'choose_partners',
-        lambda labels: calls.append(labels) or choose(labels),
+        lambda *args: calls.append(args[0]) or choose(*args),
     )
     run(model, batch)
     expected = torch.zeros(2, CLASSES).bool()
@@ -116,6 +116,43 @@ def test_recordings_from_elsewhere_are_mixed_in(model, batch):
     with torch.no_grad():
         results = run(model, batch, 'predict')
     assert not any('offscreen_audio' in result for result in results)
+
+
+def test_some_samples_have_recordings(model, batch):
+    """The others hear one another, as if there were none."""
+    noise = 0.2 * torch.randn(1, 16000)
+    batch['data_samples'][1].offscreen_audio = noise
+    magnitude, _ = model.audio_frontend(waveforms(batch))
+    recorded, _ = model.audio_frontend(noise[None])
+    _, audio = model.extract_mixed_audio(
+        waveforms(batch), batch['data_samples']
+    )
+    expected = magnitude + torch.stack([magnitude[1], recorded[0]])
+    torch.testing.assert_close(audio.magnitude, expected)
+    assert audio.mixed.all()
+
+
+@pytest.mark.parametrize('known', ['name', 'clip', 'nothing'])
+def test_two_classes_do_not_tell_who_sounds(cpm_cfg, make_batch, known):
+    """As in S4 and MS3, where class 1 sounds in every frame."""
+    cpm_cfg.decode_head.num_classes = 2
+    model = build(cpm_cfg)
+    batch = make_batch(batch_size=3, labels=(1,))
+    names = ('dog', 'cat', 'dog'), ('a', 'b', 'a')
+    for sample, name, clip in zip(batch['data_samples'], *names, strict=True):
+        if known == 'name':
+            sample.set_metainfo(dict(sound_sources=(name,)))
+        if known == 'clip':
+            sample.set_metainfo(dict(uid=clip))
+    magnitude, _ = model.audio_frontend(waveforms(batch))
+    _, audio = model.extract_mixed_audio(
+        waveforms(batch), batch['data_samples']
+    )
+    assert audio.mixed.all()
+    if known != 'nothing':
+        # The second may have either of the others.
+        assert torch.equal(audio.magnitude[0], magnitude[0] + magnitude[1])
+        assert torch.equal(audio.magnitude[2], magnitude[2] + magnitude[1])
 
 
 @pytest.mark.parametrize('norm', ['backbone', 'neck', 'both', 'none'])
