@@ -47,17 +47,17 @@ def few_numbers(numbers: Sequence[int], device: torch.device) -> Tensor:
     return tensor
 
 
-def many_numbers(array: np.ndarray, device: torch.device) -> Tensor:
-    """Copy an array to the device, in pinned memory, which does not wait.
+def many_numbers(numbers: np.ndarray | Tensor, device: torch.device) -> Tensor:
+    """Copy numbers to the device, from pinned memory, which does not wait.
 
     Args:
-        array (np.ndarray): Any shape.
+        numbers (np.ndarray or Tensor): Any shape, on the host.
         device (torch.device): Of the result.
 
     Returns:
         Tensor: The same.
     """
-    tensor = torch.from_numpy(array)
+    tensor = torch.as_tensor(numbers)
     if torch.device(device).type == 'cuda' and torch.cuda.is_available():
         tensor = tensor.pin_memory()
     return tensor.to(device, non_blocking=True)

@@ -202,7 +202,7 @@ def sounds_of_others(
         is no partner.
     """
     packed = torch.cat([labels.long(), sound_marks(metas)], 1)
-    packed = many_numbers(packed.numpy(), magnitude.device)
+    packed = many_numbers(packed, magnitude.device)
     labels, marks = packed.split([labels.shape[1], MAX_MARKS], 1)
     labels = labels > 0
     sounds, *others = gather_others(magnitude, labels, marks)
