@@ -156,7 +156,6 @@ def count(crossings, cfg, batches, offscreen=False, dtype=None):
         ('cpm_r50_avss', (1, 4, 16)),
         ('cpm_r50_s4', (1, 4)),
         ('cpm_r50_vpo_ss', (1, 4)),
-        ('cpm_r18_scenes', (1, 4)),
         ('cpm_base_r50_avss', (1, 4)),
     ],
 )
@@ -175,14 +174,16 @@ def test_a_step_waits_at_most_thrice_whatever_the_batch(
 @pytest.mark.parametrize(
     'changes, kwargs',
     [
-        (dict(label_source='crop'), {}),
-        (dict(acp_embedding='td_a'), {}),
-        (dict(loss_pcl=dict(type='PromptContrastiveLoss', pooling='max')), {}),
-        ({}, dict(offscreen=True)),
-        ({}, dict(dtype=torch.bfloat16)),
+        (dict(label_source='crop', acp_embedding='td_a'), {}),
+        (
+            dict(
+                loss_pcl=dict(type='PromptContrastiveLoss', pooling='max'),
+            ),
+            dict(offscreen=True, dtype=torch.bfloat16),
+        ),
         ({}, dict(dtype=torch.float16)),
     ],
-    ids=['crop', 'td_a', 'max', 'offscreen', 'bfloat16', 'float16'],
+    ids=['crop', 'pooled', 'float16'],
 )
 def test_whatever_is_chosen(crossings, changes, kwargs):
     cfg = small('cpm_r18_scenes')
@@ -200,7 +201,7 @@ def test_a_few_numbers_are_those_asked_for():
 
 
 def test_the_way_of_a_gpu_gives_the_same_numbers():
-    """What a GPU is asked for, on the device of the numbers' own choice."""
+    """What :func:`few_numbers` asks of a GPU."""
     values = torch.zeros(300, dtype=torch.int64)
     torch._foreach_add_(values.unbind(), list(range(-5, 295)))
     assert values.tolist() == list(range(-5, 295))

@@ -101,13 +101,12 @@ class AVMask2FormerHead(SetPrediction, Mask2FormerHead):
         super().__init__(
             num_classes=num_classes, loss_cls=loss_cls, **ConfigDict(kwargs)
         )
-        # Where the scores are: mmdet's loss copies a list in every call.
+        # The same on the device, see SetPrediction.class_terms.
         self.register_buffer(
             'weight_of_class',
             torch.tensor(self.class_weight),
             persistent=False,
         )
-        self.loss_cls.class_weight = None
         self.merge = merge
         self.audio_query_decoder = MODELS.build(audio_query_decoder)
         self.mask_position = None

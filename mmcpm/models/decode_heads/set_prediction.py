@@ -5,6 +5,7 @@ and one image after the other, there is one copy to the host, one gather of
 points and one call of each loss, and masks are made for matched queries only.
 """
 
+import copy
 from typing import NamedTuple
 
 import numpy as np
@@ -198,12 +199,7 @@ class SetPrediction:
         labels = rows.label.new_full(size, self.num_classes)
         labels[rows.layer, rows.image, rows.query] = rows.label
         self.matched_labels = labels[-1, :, : self.num_queries]
-        class_terms = self.loss_cls(
-            scores.flatten(0, 2),
-            labels.flatten(),
-            self.weight_of_class[labels.flatten()],
-            reduction_override='none',
-        )
+        class_terms = self.class_terms(scores.flatten(0, 2), labels.flatten())
         mask_terms, dice_terms = self._mask_terms(
             predictions, pixels, targets, rows
         )
@@ -213,6 +209,24 @@ class SetPrediction:
             spread_rows(dice_terms, rows, size),
         )
         return terms, labels
+
+    def class_terms(self, scores: Tensor, labels: Tensor) -> Tensor:
+        """Class losses, times the weights of the classes.
+
+        mmdet's loss copies its list of weights to the device in every call,
+        for which the host would wait: here they are looked up.
+
+        Args:
+            scores (Tensor): Logits ``[R, classes + 1]``.
+            labels (Tensor): Classes, ``[R]``.
+
+        Returns:
+            Tensor: ``[R]``.
+        """
+        unweighted = copy.copy(self.loss_cls)
+        unweighted.class_weight = None
+        weights = self.weight_of_class[labels]
+        return unweighted(scores, labels, weights, reduction_override='none')
 
     def _mask_terms(
         self,
