@@ -74,6 +74,12 @@ class AVMask2FormerHead(SetPrediction, Mask2FormerHead):
         super().__init__(
             num_classes=num_classes, loss_cls=loss_cls, **ConfigDict(kwargs)
         )
+        # The same on the device, see SetPrediction.class_terms.
+        self.register_buffer(
+            'weight_of_class',
+            torch.tensor(self.class_weight),
+            persistent=False,
+        )
         self.merge = merge
         self.audio_query_decoder = MODELS.build(audio_query_decoder)
         self.mask_position = None

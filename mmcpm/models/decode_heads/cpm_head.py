@@ -18,6 +18,7 @@ from ..audio.mixing import MixedAudio
 from ..layers.block_mask import block_mask
 from ..layers.class_prompts import pad_classes
 from ..losses.ratio_mask_loss import unexplained_ratio
+from ..transfers import few_numbers
 from .av_mask2former_head import AVMask2FormerHead
 from .combinations import check_combination
 from .mask_rows import prompted_rows
@@ -205,7 +206,7 @@ class CPMHead(SoundingClasses, AVMask2FormerHead):
         prompted = self.decode_prompts(
             pixels,
             audio_levels,
-            self.sounding_classes(batch_data_samples),
+            self.sounding_classes(batch_data_samples, targets.classes),
             mixed_audio,
         )
         classes_prompted, labels, valid, _, predictions = prompted
@@ -376,7 +377,7 @@ class CPMHead(SoundingClasses, AVMask2FormerHead):
         # cannot account for the sound of all.
         sounding = valid & (labels > 0)
         missing = ((labels > 0) & ~valid).any(1)
-        whole = torch.tensor(accounted).to(missing.device) & ~missing
+        whole = few_numbers(accounted, missing.device).bool() & ~missing
         recovered = sounding & (mixed_audio.mixed & whole)[:, None]
         losses = {
             'loss_acp': self.loss_acp(logits, mixed_audio.ratio, recovered),

@@ -11,6 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..transfers import many_numbers
+
 
 class MaskRows(NamedTuple):
     """Masks with a target, image after image."""
@@ -91,7 +93,7 @@ def collect_rows(
     rows = np.concatenate(parts)
     rows = rows[np.argsort(rows[:, 1], kind='stable')]
     counts = np.bincount(rows[:, 1], minlength=num_images).tolist()
-    columns = torch.from_numpy(rows.T.copy()).to(device)
+    columns = many_numbers(rows.T.copy(), device)
     return MaskRows(*columns.unbind(0), counts)
 
 

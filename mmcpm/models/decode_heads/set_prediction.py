@@ -5,6 +5,7 @@ and one image after the other, there is one copy to the host, one gather of
 points and one call of each loss, and masks are made for matched queries only.
 """
 
+import copy
 from typing import NamedTuple
 
 import numpy as np
@@ -21,6 +22,7 @@ from ..losses.mask_points import (
     logits_at_points,
     uncertain_points,
 )
+from ..transfers import few_numbers
 from .mask_rows import (
     MaskRows,
     collect_rows,
@@ -83,12 +85,14 @@ class SetPrediction:
     """The learning of a Mask2Former head, to be mixed into it.
 
     Uses the head's ``assigner``, ``loss_cls``, ``loss_mask``, ``loss_dice``,
-    ``class_weight``, ``num_classes``, ``num_queries``, ``num_points``,
-    ``oversample_ratio``, ``importance_sample_ratio`` and ``ignore_index``.
+    ``weight_of_class`` (``[classes + 1]``), ``num_classes``,
+    ``num_queries``, ``num_points``, ``oversample_ratio``,
+    ``importance_sample_ratio`` and ``ignore_index``.
     """
 
     num_classes: int
     num_queries: int
+    weight_of_class: Tensor
     matched_labels: Tensor | None = None
 
     def read_targets(
@@ -151,13 +155,16 @@ class SetPrediction:
             )
         )  # [L, N, P]
         instances = []
-        for image, present in enumerate(targets.classes):
-            labels = torch.tensor(present, dtype=torch.long).to(feature.device)
+        flat = [k for present in targets.classes for k in present]
+        labels_of = few_numbers(flat, feature.device).split(
+            [len(present) for present in targets.classes]
+        )
+        for image, labels in enumerate(labels_of):
             masks = class_mask_at_points(
                 targets.label_maps,
                 torch.full_like(labels, image),
                 labels,
-                points[image].expand(len(present), -1, -1),
+                points[image].expand(len(labels), -1, -1),
             )
             instances.append(InstanceData(labels=labels, masks=masks))
         matches = self.assigner.match(
@@ -192,9 +199,7 @@ class SetPrediction:
         labels = rows.label.new_full(size, self.num_classes)
         labels[rows.layer, rows.image, rows.query] = rows.label
         self.matched_labels = labels[-1, :, : self.num_queries]
-        class_terms = self.loss_cls(
-            scores.flatten(0, 2), labels.flatten(), reduction_override='none'
-        )
+        class_terms = self.class_terms(scores.flatten(0, 2), labels.flatten())
         mask_terms, dice_terms = self._mask_terms(
             predictions, pixels, targets, rows
         )
@@ -204,6 +209,24 @@ class SetPrediction:
             spread_rows(dice_terms, rows, size),
         )
         return terms, labels
+
+    def class_terms(self, scores: Tensor, labels: Tensor) -> Tensor:
+        """Class losses, times the weights of the classes.
+
+        mmdet's loss copies its list of weights to the device in every call,
+        for which the host would wait: here they are looked up.
+
+        Args:
+            scores (Tensor): Logits ``[R, classes + 1]``.
+            labels (Tensor): Classes, ``[R]``.
+
+        Returns:
+            Tensor: ``[R]``.
+        """
+        unweighted = copy.copy(self.loss_cls)
+        unweighted.class_weight = None
+        weights = self.weight_of_class[labels]
+        return unweighted(scores, labels, weights, reduction_override='none')
 
     def _mask_terms(
         self,
@@ -251,11 +274,11 @@ class SetPrediction:
             dict[str, Tensor]: See :meth:`loss`.
         """
         count, num_layers = self.num_queries, len(labels)
-        class_weight = terms.classes.new_tensor(self.class_weight)
-        weight = class_weight[labels[:, :, :count]].sum((1, 2))
+        weight = self.weight_of_class[labels[:, :, :count]].sum((1, 2))
         # Over all ranks: the same collective on each, whatever it holds. A
         # frame without any class counts nothing here, and one in mmdet.
-        masks = reduce_mean(terms.masks.new_tensor(num_matched / num_layers))
+        masks = terms.masks.new_full((), num_matched / num_layers)
+        masks = reduce_mean(masks)
         masks = masks.clamp(min=1.0)
         columns = {
             'loss_cls': terms.classes[:, :, :count].sum((1, 2)) / weight,

@@ -2,7 +2,10 @@
 
 from collections.abc import Iterable
 
+import torch
 from mmseg.structures import SegDataSample
+
+from ..losses.mask_points import classes_present
 
 LABEL_SOURCES = ('full', 'crop')
 
@@ -18,7 +21,9 @@ class SoundingClasses:
     prompt_background: bool
 
     def sounding_classes(
-        self, batch_data_samples: list[SegDataSample]
+        self,
+        batch_data_samples: list[SegDataSample],
+        visible: list[list[int]] | None = None,
     ) -> list[list[int]]:
         """Classes to prompt, per image.
 
@@ -26,6 +31,8 @@ class SoundingClasses:
             batch_data_samples (list[SegDataSample]): With ``audio_labels``
                 in the meta information (of the whole frame) or
                 ``gt_sem_seg`` (of the crop).
+            visible (list[list[int]], optional): Classes in ``gt_sem_seg`` of
+                each, where they are known already.
 
         Returns:
             list[list[int]]: Sorted class ids.
@@ -34,8 +41,13 @@ class SoundingClasses:
             KeyError: If ``audio_labels`` are needed and missing.
             ValueError: If a class id is out of range.
         """
+        if self.label_source == 'crop' and visible is None:
+            visible = classes_present(
+                torch.cat([s.gt_sem_seg.data for s in batch_data_samples]),
+                self.ignore_index,
+            )
         classes = []
-        for data_sample in batch_data_samples:
+        for index, data_sample in enumerate(batch_data_samples):
             if self.label_source == 'full':
                 if 'audio_labels' not in data_sample.metainfo:
                     raise KeyError(
@@ -45,7 +57,7 @@ class SoundingClasses:
                     )
                 found = list(data_sample.metainfo['audio_labels'])
             else:
-                found = data_sample.gt_sem_seg.data.unique().tolist()
+                found = visible[index]
             kept = self.known_classes(found, data_sample.metainfo)
             classes.append(([0] if self.prompt_background else []) + kept)
         return classes

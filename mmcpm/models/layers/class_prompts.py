@@ -12,6 +12,8 @@ from mmengine.model import BaseModule
 from mmseg.registry import MODELS
 from torch import Tensor
 
+from ..transfers import few_numbers
+
 SOURCES = ('gmm', 'mean', 'table')
 
 
@@ -27,8 +29,12 @@ def pad_classes(classes: list[list[int]], device: torch.device) -> Tensor:
         image, at least 1.
     """
     width = max(1, *(len(image) for image in classes))
-    padded = [image + [-1] * (width - len(image)) for image in classes]
-    return torch.tensor(padded, dtype=torch.int64, device=device)
+    padded = [
+        label
+        for image in classes
+        for label in image + [-1] * (width - len(image))
+    ]
+    return few_numbers(padded, device).view(len(classes), width)
 
 
 @MODELS.register_module()

@@ -13,6 +13,7 @@ from mmcv.ops.multi_scale_deform_attn import (
 from mmengine.logging import print_log
 from torch import Tensor
 
+from ..transfers import few_numbers
 from .deformable_attention import deformable_attention
 from .sampling_table import Sizes
 
@@ -103,12 +104,12 @@ def choose_backend(backend: str, device_type: str) -> str:
 def _level_tensors(
     sizes: Sizes, device: torch.device
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Sizes (h, w) and first tokens of levels, (w, h); kept on the device."""
+    """Sizes (h, w) and first tokens of levels, (w, h); kept."""
     with torch.inference_mode(False):
-        shapes = torch.tensor(sizes)
+        shapes = few_numbers([n for size in sizes for n in size], device)
+        shapes = shapes.view(-1, 2)
         starts = shapes.prod(1).cumsum(0) - shapes.prod(1)
-        extents = shapes.flip(1).float()
-        return shapes.to(device), starts.to(device), extents.to(device)
+        return shapes, starts, shapes.flip(1).float()
 
 
 def sample_pyramid(

@@ -17,11 +17,12 @@ from .sampling_table import Sizes
 MAX_SIZES = 8
 
 
-def pixel_centres(sizes: Sizes) -> Tensor:
+def pixel_centres(sizes: Sizes, device: torch.device) -> Tensor:
     """Places of all pixels of all levels, the image being 0..1.
 
     Args:
         sizes (Sizes): (height, width) of each level.
+        device (torch.device): Of the result.
 
     Returns:
         Tensor: (x, y), ``[tokens, 2]`` float32.
@@ -29,8 +30,8 @@ def pixel_centres(sizes: Sizes) -> Tensor:
     centres = []
     for height, width in sizes:
         y, x = torch.meshgrid(
-            (torch.arange(height) + 0.5) / height,
-            (torch.arange(width) + 0.5) / width,
+            (torch.arange(height, device=device) + 0.5) / height,
+            (torch.arange(width, device=device) + 0.5) / width,
             indexing='ij',
         )
         centres.append(torch.stack([x.flatten(), y.flatten()], -1))
@@ -80,7 +81,7 @@ class DeformablePixelDecoder(MSDeformAttnPixelDecoder):
                     .mT.contiguous()
                     for size in sizes
                 ]
-                centres = pixel_centres(sizes).to(device)
+                centres = pixel_centres(sizes, device)
             self._constants[key] = (encodings, centres[None, :, None])
         return self._constants[key]
 

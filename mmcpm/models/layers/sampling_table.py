@@ -10,6 +10,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from ..transfers import few_numbers
+
 # (height, width) of each level.
 Sizes = tuple[tuple[int, int], ...]
 
@@ -39,23 +41,21 @@ def sample_constants(
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Width, height and first row of the level of each sample; head rows.
 
-    ``[M]`` each, and ``[heads, 1]`` int32. Kept: a copy to a GPU would wait.
+    ``[M]`` each, and ``[heads, 1]`` int32.
     """
     with torch.inference_mode(False):
-        pitch = _pitch(sizes)
-        widths = [width for _, width in sizes for _ in range(num_points)]
-        heights = [height for height, _ in sizes for _ in range(num_points)]
-        starts = [
-            start + pitch + 1
-            for start in _level_starts(sizes)[:-1]
-            for _ in range(num_points)
-        ]
-        return (
-            torch.tensor(widths, dtype=dtype).to(device),
-            torch.tensor(heights, dtype=dtype).to(device),
-            torch.tensor(starts, dtype=dtype).to(device),
-            torch.arange(num_heads, dtype=torch.int32).to(device)[:, None],
+        inside = _pitch(sizes) + 1
+        starts = [start + inside for start in _level_starts(sizes)[:-1]]
+        heights, widths = zip(*sizes, strict=True)
+        width, height, start = (
+            few_numbers(numbers, device)
+            .to(dtype)[:, None]
+            .expand(-1, num_points)
+            .flatten()
+            for numbers in (widths, heights, starts)
         )
+        head = torch.arange(num_heads, dtype=torch.int32, device=device)
+        return width, height, start, head[:, None]
 
 
 def _pitch(sizes: Sizes) -> int:

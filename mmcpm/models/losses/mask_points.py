@@ -4,10 +4,13 @@ All functions work on any number of masks (rows) at once: one gather and one
 loss serve the predictions of all layers, of queries and of prompts.
 """
 
+import numpy as np
 import torch
 from mmcv.ops import point_sample
 from mmdet.models.utils import get_uncertain_point_coords_with_randomness
 from torch import Tensor
+
+from ..transfers import to_host
 
 
 def classes_present(
@@ -26,10 +29,9 @@ def classes_present(
     flat = label_maps.flatten(1).long().clamp(-1, 256) + 1
     found = flat.new_zeros((len(flat), 258), dtype=torch.bool)
     found.scatter_(1, flat, True)
-    found = found.cpu()
     return [
-        [k - 1 for k in row.nonzero()[:, 0].tolist() if k - 1 != ignore_index]
-        for row in found
+        [k for k in (np.flatnonzero(row) - 1).tolist() if k != ignore_index]
+        for row in to_host(found)
     ]
 
 

@@ -13,6 +13,8 @@ import torch.nn.functional as F
 from mmseg.registry import MODELS
 from torch import Tensor
 
+from ..transfers import few_numbers
+
 POOLINGS = ('avg', 'max')
 
 
@@ -195,7 +197,7 @@ class PromptContrastiveLoss(nn.Module):
         small = F.interpolate(
             labels[:, None].float(), size=image.shape[-2:], mode='nearest'
         ).long()
-        ids = torch.tensor([*present], dtype=torch.int64).to(labels.device)
+        ids = few_numbers(present, labels.device)
         rank_of = ids.new_full((257,), len(ids))
         rank_of[ids] = torch.arange(len(ids), device=ids.device)
         index, rank = sample_pixels(

@@ -20,6 +20,7 @@ from ..batch_statistics import (
 from ..gradient_shares import gradient_shares
 from ..losses.ratio_mask_loss import ratio_mask
 from ..pretrained import check_pretrained_weights
+from ..transfers import few_numbers
 from .original_size import restore_original
 
 
@@ -201,10 +202,18 @@ class AVEncoderDecoder(EncoderDecoder):
             ]
         else:
             classes = head.sounding_classes(data_samples)
-        labels = torch.zeros(len(classes), self.num_classes, dtype=torch.bool)
-        for row, found in zip(labels, classes, strict=True):
-            row[[k for k in found if k > 0]] = True
-        return labels.to(data_samples[0].gt_sem_seg.data.device)
+        device = data_samples[0].gt_sem_seg.data.device
+        labels = torch.zeros(
+            len(classes), self.num_classes, dtype=torch.bool, device=device
+        )
+        places = [
+            row * self.num_classes + k
+            for row, found in enumerate(classes)
+            for k in found
+            if k > 0
+        ]
+        labels.view(-1).index_fill_(0, few_numbers(places, device), True)
+        return labels
 
     def loss(
         self, inputs: Tensor, data_samples: list[SegDataSample]

@@ -21,6 +21,8 @@ from mmseg.registry import TASK_UTILS
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
+from ..transfers import to_host
+
 # Larger than any cost of a finite prediction, small enough to be summed.
 LARGEST_COST = 1e6
 
@@ -155,7 +157,7 @@ class FiniteHungarianAssigner(HungarianAssigner):
                 zip(mask_logits, targets, strict=True)
             )
         ]
-        on_host = torch.cat(costs).cpu().numpy()
+        on_host = to_host(torch.cat(costs))
         sizes = [layers * queries * len(target) for target in targets]
         parts = np.split(on_host, np.cumsum(sizes)[:-1])
         return [

@@ -112,7 +112,7 @@ def test_constants_are_made_once_per_size(decoders, monkeypatch):
 
 
 def test_pixel_centres():
-    centres = pixel_centres(((1, 2), (2, 1)))
+    centres = pixel_centres(((1, 2), (2, 1)), torch.device('cpu'))
     expected = [[0.25, 0.5], [0.75, 0.5], [0.5, 0.25], [0.5, 0.75]]
     assert centres.tolist() == expected
 
