@@ -41,38 +41,59 @@ for name in sys.argv[2:]:
     size = min(64, cfg.model.data_preprocessor.size[0])
     cfg.model.data_preprocessor.size = (size, size)
     model = revert_sync_batchnorm(MODELS.build(cfg.model)).train()
+    head = model.decode_head
+    last = cfg.model.decode_head.num_classes - 1
     data_samples = []
-    for _ in range(2):
+    # Two frames of other classes (if there are two) and clips, so that each
+    # can be the other's sound from off the screen.
+    for clip, sounding in enumerate((last, 1)):
         sample = SegDataSample()
         label = torch.zeros(1, size, size, dtype=torch.long)
-        label[:, :size // 2] = cfg.model.decode_head.num_classes - 1
+        label[:, :size // 2] = sounding
         sample.gt_sem_seg = PixelData(data=label)
         audio = cfg.model.audio_frontend
         seconds = round(audio.num_frames * audio.hop_length / 16000)
         sample.audio = 0.1 * torch.randn(
             cfg.model.audio_backbone.in_channels, seconds * 16000)
         sample.set_metainfo(dict(
-            sample_id=f'clip/{len(data_samples)}',
-            audio_labels=(cfg.model.decode_head.num_classes - 1,)))
+            sample_id=f'{clip}/0', uid=str(clip), audio_labels=(sounding,)))
         data_samples.append(sample)
     inputs = [
         torch.randint(0, 256, (3, size, size), dtype=torch.uint8)
         for _ in range(2)
     ]
     data = dict(inputs=inputs, data_samples=data_samples)
+    mixtures = getattr(head, 'mixtures', None)
+    if mixtures is not None:
+        # Prompts are drawn from the first step on.
+        known = torch.tensor(sorted({0, 1, last})).repeat(mixtures.min_members)
+        centres = torch.randn(last + 1, mixtures.embed_dims)
+        for part in known.split(20):
+            noise = 0.5 * torch.randn(len(part), mixtures.embed_dims)
+            mixtures.enqueue(centres[part] + noise, part)
+        mixtures.update()
+    for parameter in model.parameters():
+        # What begins with zeros would hide what comes before it.
+        if not parameter.any():
+            torch.nn.init.normal_(parameter, std=0.01)
     wrapper = build_optim_wrapper(model, cfg.optim_wrapper)
     before = {k: p.detach().clone() for k, p in model.named_parameters()}
     losses = model(**model.data_preprocessor(data, True), mode='loss')
     total, logs = model.parse_losses(losses)
     total.backward()
-    unused = [k for k, p in model.named_parameters()
-              if p.requires_grad and p.grad is None]
+    trained = {k: p for k, p in model.named_parameters() if p.requires_grad}
+    unused = [k for k, p in trained.items() if p.grad is None]
+    untaught = [
+        k for k, p in trained.items()
+        if p.grad is not None and not p.grad.any()]
     wrapper.step()
     changed = sum(not torch.equal(before[k], p)
                   for k, p in model.named_parameters())
     outcome[name] = dict(
-        loss=float(logs['loss']), unused=unused,
-        changed=changed / len(before))
+        wanted=[k for k in ('loss_vcp', 'loss_acp', 'loss_pcl')
+                if cfg.model.decode_head.get(k)],
+        losses={k: float(v) for k, v in logs.items() if 'loss' in k},
+        unused=unused, untaught=untaught, changed=changed / len(before))
 print(json.dumps(outcome))
 """
 
@@ -97,9 +118,15 @@ def test_there_are_configs():
 
 @pytest.mark.parametrize('name', LEAVES)
 def test_config_builds_and_takes_a_step(outcome, name):
+    """Every loss of it says something, to every parameter."""
     result = outcome[name]
-    assert 0 < result['loss'] < 1e4
+    losses = result['losses']
+    assert losses['loss'] < 1e4
+    assert [k for k, v in losses.items() if not v > 0] == []
+    for part in (*result['wanted'], 'loss_cls', 'loss_mask', 'loss_dice'):
+        assert any(f'decode.{part}' in k for k in losses), part
     assert not result['unused']
+    assert result['untaught'] == []
     assert result['changed'] > 0.9
 
 

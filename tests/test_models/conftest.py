@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import torch.nn as nn
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmengine.structures import PixelData
@@ -79,3 +80,35 @@ def make_batch():
         return dict(inputs=inputs, data_samples=data_samples)
 
     return make
+
+
+@pytest.fixture
+def marked_levels():
+    """Replace the audio neck of a model by one whose levels are known.
+
+    From fine to coarse, as a neck gives them, all their values are 1, 2 and
+    3, plus 10 where the sound is a mixture of two.
+    """
+
+    class Neck(nn.Module):
+        # One second, 96 x 256, at strides 4, 8 and 16.
+        SIZES = ((24, 64), (12, 32), (6, 16))
+
+        def forward(self, spectrogram):
+            # Waveforms of the tests are of one level: mixtures are louder.
+            loud = spectrogram.mean((1, 2, 3)) > self.threshold
+            return [
+                (value + 10.0 * loud)[:, None, None, None].expand(
+                    -1, 64, *size
+                )
+                for value, size in enumerate(self.SIZES, start=1)
+            ]
+
+    def replace(model, waveform):
+        _, spectrogram = model.audio_frontend(waveform)
+        model.audio_backbone = nn.Identity()
+        model.audio_neck = Neck()
+        model.audio_neck.threshold = spectrogram.mean((1, 2, 3)).max() + 0.1
+        return Neck.SIZES
+
+    return replace

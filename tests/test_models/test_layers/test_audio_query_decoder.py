@@ -69,6 +69,33 @@ def test_tokens_are_level_plus_embedding_in_row_order():
     )
 
 
+@pytest.mark.parametrize('prompts', [False, True])
+def test_layers_hear_the_levels_in_turn(prompts):
+    """Coarse to fine, and again from the begin."""
+    decoder = build(num_layers=4)
+    keys = []
+    for layer in decoder.layers:
+        layer.cross_attn.register_forward_pre_hook(
+            lambda module, args, kwargs: keys.append(kwargs['key']),
+            with_kwargs=True,
+        )
+    query, levels, mixed = torch.randn(2, 5, 16), pyramid(), pyramid(seed=1)
+    if prompts:
+        mask = torch.zeros(4, 5, 5, dtype=torch.bool)
+        decoder.forward_with_prompts(query, query, levels, mixed, 3, mask)
+    else:
+        decoder(query, query, levels)
+    expected = [
+        sound[index].flatten(2).transpose(1, 2)
+        + decoder.level_embed.weight[index]
+        for index in (0, 1, 2, 0)
+        for sound in ((levels, mixed) if prompts else (levels,))
+    ]
+    assert len(keys) == len(expected)
+    for key, wanted in zip(keys, expected, strict=True):
+        assert torch.equal(key, wanted)
+
+
 def test_time_and_frequency_are_told_apart():
     """The same spectrum elsewhere in time or frequency is another sound."""
     decoder = build()

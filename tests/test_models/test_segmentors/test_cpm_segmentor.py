@@ -82,6 +82,45 @@ def test_mixtures_by_hand(model, batch, monkeypatch):
     assert torch.equal(audio.mixed, mixed)
 
 
+@pytest.mark.parametrize('one_call', [True, False])
+def test_levels_of_sounds_and_mixtures(
+    model, batch, marked_levels, monkeypatch, one_call
+):
+    """Queries and prompts hear from coarse to fine; equations (5) and (7) use
+    the finest level of the mixtures."""
+    marked_levels(model, waveforms(batch))
+    if not one_call:
+        model.audio_backbone = nn.BatchNorm2d(1, affine=False)
+        model.audio_backbone.forward = lambda spectrogram: spectrogram
+    head, seen = model.decode_head, {}
+    listen = head.audio_query_decoder.forward_with_prompts
+
+    def spy(query, query_pos, levels, mixed_levels, *args):
+        seen['sounds'], seen['mixtures'] = levels, mixed_levels
+        return listen(query, query_pos, levels, mixed_levels, *args)
+
+    monkeypatch.setattr(head.audio_query_decoder, 'forward_with_prompts', spy)
+    for name, part in (
+        ('acp', head.audio_mask_feature),
+        ('pcl', head.loss_pcl),
+    ):
+        part.register_forward_pre_hook(
+            lambda module, args, name=name: seen.update({name: args[:1]})
+        )
+    losses = run(model, batch)
+    assert losses['decode.loss_acp'] > 0
+    values = {
+        name: [level.unique().tolist() for level in levels]
+        for name, levels in seen.items()
+    }
+    assert values == {
+        'sounds': [[3], [2], [1]],
+        'mixtures': [[13], [12], [11]],
+        'acp': [[11]],
+        'pcl': [[11]],
+    }
+
+
 def test_partners_know_the_classes(model, batch, monkeypatch):
     calls = []
     choose = mixing.choose_partners
