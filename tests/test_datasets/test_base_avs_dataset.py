@@ -1,5 +1,4 @@
 import pickle
-import random
 from collections import Counter, defaultdict
 from itertools import chain
 from pathlib import Path
