@@ -169,6 +169,7 @@ class AVSBenchJFMetric(FrameMetric):
     """
 
     default_prefix = 'avsbench'
+    scores = ('J', 'F', 'JF')
     required_fields = ('gt_sem_seg', 'pred_sem_seg', 'seg_logits')
 
     def __init__(
@@ -265,7 +266,7 @@ class AVSBenchJFMetric(FrameMetric):
         counted = len(videos) if self.silent_videos_as_zero else len(known)
         j = sum(jaccard(frame) for frame in results) / len(results)
         f = sum(known) / counted if counted else float('nan')
-        scores = {'J': j, 'F': f, 'JF': (j + f) / 2}
+        scores = dict(zip(self.scores, (j, f, (j + f) / 2), strict=True))
         if is_main_process():
             policy = (
                 'count as 0' if self.silent_videos_as_zero else 'do not count'

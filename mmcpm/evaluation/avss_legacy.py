@@ -119,6 +119,7 @@ class AVSSLegacyMetric(FrameMetric):
     """
 
     default_prefix = 'avss_legacy'
+    scores = tuple(average_scores(*np.ones((2, 2)), np.ones(2, np.int64)))
 
     def __init__(
         self,

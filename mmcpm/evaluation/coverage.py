@@ -1,6 +1,6 @@
 """Whether the queries know what sounds before they look (CPM, Figure 3)."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from mmengine.dist import all_gather_object
@@ -43,6 +43,17 @@ class CoverageMetric(BaseMetric):
     def __init__(self, *, ignore_index: int = 255, **kwargs) -> None:
         super().__init__(**kwargs)
         self.ignore_index = ignore_index
+
+    def score_names(self, groups: Iterable[str] = ()) -> list[str]:
+        """Name the scores, before anything is scored.
+
+        Args:
+            groups (Iterable[str]): Not used.
+
+        Returns:
+            list[str]: Keys of what :meth:`evaluate` will give.
+        """
+        return [f'{self.prefix}/{stage}' for stage in STAGES]
 
     def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
         """Score the frames of a batch.

@@ -5,6 +5,8 @@ whole dataset before anything is divided. A frame's share is a confusion matrix
 of integers, so the result does not depend on batch size, order or ranks.
 """
 
+from collections.abc import Iterable
+
 import numpy as np
 from mmengine.dist import is_main_process
 from mmengine.logging import print_log
@@ -107,6 +109,7 @@ class DatasetIoUFMetric(FrameMetric):
     """
 
     default_prefix = 'dataset'
+    scores = ('mIoU', 'mIoU_present', 'Fbeta', 'F1', 'FDR', 'aAcc')
 
     def __init__(
         self,
@@ -118,6 +121,21 @@ class DatasetIoUFMetric(FrameMetric):
         super().__init__(**kwargs)
         self.absent_as_zero = absent_as_zero
         self.ignore_index = ignore_index
+
+    def score_names(self, groups: Iterable[str] = ()) -> list[str]:
+        """Name the scores, before anything is scored.
+
+        Args:
+            groups (Iterable[str]): Values of ``sources`` in the dataset.
+
+        Returns:
+            list[str]: Keys of what :meth:`evaluate` will give.
+        """
+        return [
+            f'{self.prefix}/{group}{name}'
+            for group in ('', *(f'{group}/' for group in groups))
+            for name in self.scores
+        ]
 
     def count_frame(self, sample: dict, sample_id: str) -> tuple:
         """Count the pixels of a frame by labelled and predicted class.

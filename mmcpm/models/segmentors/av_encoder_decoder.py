@@ -38,6 +38,43 @@ def window_starts(length: int, window: int, stride: int) -> list[int]:
     return [*range(0, last, stride), last]
 
 
+def check_test_cfg(test_cfg: dict) -> None:
+    """Refuse settings of the inference that do not fit together.
+
+    Args:
+        test_cfg (dict): ``mode``, and of sliding windows ``crop_size`` and
+            ``stride``, each height and width in pixels.
+
+    Raises:
+        ValueError: Tells what is wrong.
+    """
+    mode = test_cfg.get('mode', 'whole')
+    if mode not in ('whole', 'slide'):
+        raise ValueError(
+            f"test_cfg.mode must be 'whole' or 'slide', but is {mode!r}"
+        )
+    if mode == 'whole':
+        return
+    sizes = []
+    for name in ('crop_size', 'stride'):
+        size = test_cfg.get(name)
+        if not (
+            isinstance(size, list | tuple)
+            and len(size) == 2
+            and all(isinstance(x, int) and x > 0 for x in size)
+        ):
+            raise ValueError(
+                f"test_cfg of mode 'slide' needs {name}=(height, width) in "
+                f'pixels, but it is {size!r}'
+            )
+        sizes.append(size)
+    if any(stride > window for window, stride in zip(*sizes, strict=True)):
+        raise ValueError(
+            f'test_cfg.stride={tuple(sizes[1])} is larger than crop_size='
+            f'{tuple(sizes[0])}: the windows would leave gaps'
+        )
+
+
 @MODELS.register_module()
 class AVEncoderDecoder(EncoderDecoder):
     """Segments the objects that sound in a frame.
@@ -65,6 +102,8 @@ class AVEncoderDecoder(EncoderDecoder):
         **kwargs,
     ) -> None:
         super().__init__(**kwargs)
+        self.test_cfg = self.test_cfg or {}
+        check_test_cfg(self.test_cfg)
         self.audio_frontend = MODELS.build(audio_frontend)
         self.audio_backbone = MODELS.build(audio_backbone)
         self.audio_neck = MODELS.build(audio_neck)
