@@ -79,13 +79,13 @@ def check_batches(loop: Any, model: nn.Module) -> None:
     read: dict[Any, tuple] = {}
     for indices in batches(loop, batch_size):
         # One frame of each stored size tells what the pipeline makes of it.
-        different = {kinds[i]: i for i in indices}
+        different = {kinds[i]: i for i in reversed(indices)}
         if len(different) == 1:
             continue
         for kind, index in different.items():
             if kind not in read:
                 read[kind] = input_size(dataset[index])
-        first, *others = different
+        first, *others = sorted(different, key=different.get)
         for kind in others:
             if read[kind] != read[first]:
                 name = 'val' if isinstance(loop, ValLoop) else 'test'

@@ -157,7 +157,7 @@ def computed_scores(metrics: Iterable, groups: Iterable[str]) -> list[str]:
         if not hasattr(metric, 'score_names'):
             continue
         names = metric.score_names(groups)
-        twice = sorted(set(known) & set(names))
+        twice = [name for name in names if name in known]
         if twice:
             raise UsageError(
                 f'two metrics of the evaluation give {twice[0]!r}. Give one '

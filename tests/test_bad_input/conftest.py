@@ -80,10 +80,7 @@ class Tools:
     def configure(self, lines: str) -> None:
         """Use a configuration that adds lines to the tiny one."""
         self.config = 'configured.py'
-        Path(self.config).write_text(
-            "_base_ = ['tiny.py']\ntrain_pipeline = "
-            f'{{{{_base_.train_pipeline}}}}\n{lines}\n'
-        )
+        Path(self.config).write_text(f"_base_ = ['tiny.py']\n{lines}\n")
 
     def train(self, *options: str, **arguments) -> str:
         """Train; return what was printed on stderr."""

@@ -158,7 +158,7 @@ PLATEAU = [dict(type='ReduceOnPlateauLR', monitor='dataset/mIoU')]
             "two metrics of the evaluation give 'dataset/mIoU'",
         ),
         (
-            "val_evaluator = dict(type='AVSBenchJFMetric')\n"
+            "val_evaluator = [dict(type='AVSBenchJFMetric')]\n"
             "default_hooks = dict(checkpoint=dict(save_best='auto', "
             'rule=None))',
             "set default_hooks.checkpoint.rule='greater'",
@@ -258,7 +258,7 @@ def test_settings_that_can_be_meant_pass(tools, lines):
 def test_validation_that_fails_does_so_before_the_training(tools):
     """Whatever it is that fails: one batch is tried."""
     tools.configure(
-        'pipeline = [p for p in train_pipeline if p["type"] != '
+        'pipeline = [p for p in _base_.train_pipeline if p["type"] != '
         '"LoadAVSAnnotations" and p["type"] != "RecordSoundingClasses" '
         'and p["type"] != "RandomCrop"]\n'
         'val_dataloader = dict(dataset=dict(pipeline=pipeline))'
