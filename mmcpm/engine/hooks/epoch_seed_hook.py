@@ -75,6 +75,21 @@ def nested_datasets(dataset) -> list:
     return found
 
 
+def has_no_epochs(runner) -> bool:
+    """Tell whether a training counts iterations only.
+
+    Its one "epoch" ends with the training: what others report after epochs,
+    it reports before validations.
+
+    Args:
+        runner (Runner): Of any run.
+
+    Returns:
+        bool: Whether its loop is a built IterBasedTrainLoop.
+    """
+    return isinstance(getattr(runner, '_train_loop', None), IterBasedTrainLoop)
+
+
 def samplers(dataloader) -> list:
     """List the samplers of a dataloader that have a seed."""
     found = (

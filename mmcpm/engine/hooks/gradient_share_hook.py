@@ -39,4 +39,5 @@ class GradientShareHook(Hook):
             model = model.module
         if self.interval and hasattr(model, 'watch_gradients'):
             # From the second iteration: every log after it holds them.
-            model.watch_gradients = runner.iter % self.interval == 1
+            due = 1 % self.interval
+            model.watch_gradients = runner.iter % self.interval == due
