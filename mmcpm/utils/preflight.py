@@ -9,6 +9,7 @@ import numpy as np
 import torch
 import torch.nn as nn
 from mmengine.config import Config
+from mmengine.dataset import InfiniteSampler
 from mmengine.dist import is_main_process
 from mmengine.hooks import CheckpointHook
 from mmengine.registry import OPTIMIZERS
@@ -88,6 +89,14 @@ def check_run(runner: Runner, loops: Iterable) -> None:
                 'incomplete ones are dropped. Use a smaller batch_size, or '
                 'drop_last=False'
             )
+        if isinstance(
+            loop.dataloader.sampler, InfiniteSampler
+        ) and not isinstance(loop, IterBasedTrainLoop):
+            raise UsageError(
+                f'{type(loop).__name__} would never come to the end of an '
+                'InfiniteSampler. Use DefaultSampler, or train with '
+                'IterBasedTrainLoop'
+            )
         if is_main_process():
             dataset = loop.dataloader.dataset
             for inner in nested_datasets(dataset):
@@ -127,10 +136,19 @@ def check_loop(runner: Runner, loop) -> None:
             'without validation set val_cfg, val_dataloader and '
             'val_evaluator to None'
         )
+    checkpoints = [h for h in runner.hooks if isinstance(h, CheckpointHook)]
     if not isinstance(loop, IterBasedTrainLoop):
+        for hook in checkpoints:
+            if by_epoch and not hook.by_epoch:
+                runner.logger.warning(
+                    f'{type(hook).__name__} saves every {hook.interval} '
+                    f'iterations of epochs of {len(loop.dataloader)}: a '
+                    'checkpoint within an epoch cannot be resumed. Set '
+                    'by_epoch=True to save after epochs.'
+                )
         return
-    for hook in runner.hooks:
-        if isinstance(hook, CheckpointHook) and hook.by_epoch:
+    for hook in checkpoints:
+        if hook.by_epoch:
             raise UsageError(
                 'IterBasedTrainLoop has no epochs, so that default_hooks.'
                 'checkpoint would save nothing before the end: set '

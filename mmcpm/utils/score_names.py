@@ -122,10 +122,10 @@ def check_scores(runner: Runner, loop: Any) -> None:
             )
         return
     metrics = loop.evaluator.metrics
-    groups = set()
-    if any(name.count('/') > 1 for _, name, _ in named):
-        groups = frame_groups(loop.dataloader.dataset)
-    known = list(computed_scores(metrics, groups))
+    known = computed_scores(metrics, ())
+    if any(name not in ('auto', *known) for _, name, _ in named):
+        groups = sorted(frame_groups(loop.dataloader.dataset))
+        known = computed_scores(metrics, groups)
     for place, name, rule in named:
         if name == 'auto':
             check_automatic(runner, metrics, rule)

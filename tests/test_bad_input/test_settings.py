@@ -142,7 +142,10 @@ PLATEAU = [dict(type='ReduceOnPlateauLR', monitor='dataset/mIoU')]
         ),
         ("monitor = 'mIoU'", "EarlyStoppingHook.monitor='mIoU' is no score"),
         ("monitor = 'loss'", "='loss' is no score of val_evaluator, which "),
-        ("monitor = 'coverage/mIoU'", 'There are dataset/mIoU, dataset/mIoU_'),
+        (
+            "monitor = 'coverage/mIoU'",
+            'dataset/ss/aAcc, coverage/td_a, coverage/final',
+        ),
         (
             "param_scheduler = [dict(type='ReduceOnPlateauLR')]",
             "param_scheduler ReduceOnPlateauLR.monitor='loss' is no score",
@@ -162,6 +165,10 @@ PLATEAU = [dict(type='ReduceOnPlateauLR', monitor='dataset/mIoU')]
             "default_hooks = dict(checkpoint=dict(save_best='auto', "
             'rule=None))',
             "set default_hooks.checkpoint.rule='greater'",
+        ),
+        (
+            "train_dataloader = dict(sampler=dict(type='InfiniteSampler'))",
+            'EpochBasedTrainLoop would never come to the end of an Infinite',
         ),
         ('train_cfg = dict(val_interval=0)', 'val_interval must be a whole'),
         ('train_cfg = dict(val_begin=2)', 'is after the end of the training'),
@@ -253,6 +260,15 @@ def monitored(lines):
 def test_settings_that_can_be_meant_pass(tools, lines):
     tools.configure(monitored(lines))
     tools.accepts('train')
+
+
+def test_checkpoints_within_epochs_are_told(tools):
+    tools.configure(
+        'default_hooks = dict(checkpoint=dict(by_epoch=False, interval=2))'
+    )
+    tools.accepts('train')
+    logs = ''.join(p.read_text() for p in Path('work').glob('*/*.log'))
+    assert 'a checkpoint within an epoch cannot be resumed' in logs
 
 
 def test_validation_that_fails_does_so_before_the_training(tools):
