@@ -5,6 +5,7 @@ or mmseg. Every other file of the package is written as if the quirks did not
 exist.
 """
 
+import functools
 import importlib
 import importlib.machinery
 import importlib.util
@@ -339,6 +340,36 @@ def leave_launcher() -> None:
         torch_dist.destroy_process_group()
 
 
+def average_no_states() -> None:
+    """Let averaged models copy the buffers whose average means nothing.
+
+    With ``update_buffers=True`` mmengine averages every buffer of floating
+    numbers and leaves all others as they were in the first iteration. An
+    averaged model takes over from its source: counters and flags, and all
+    buffers of a module that says ``buffers_are_one_state``. Running
+    statistics are averaged, as asked for.
+    """
+    from mmengine.model import BaseAveragedModel
+
+    update = BaseAveragedModel.update_parameters
+    if hasattr(update, '__wrapped__'):
+        return
+
+    @functools.wraps(update)
+    def update_parameters(self, model) -> None:
+        update(self, model)
+        if not self.update_buffers:
+            return  # It has copied them all.
+        sources = dict(model.named_modules())
+        for path, module in self.module.named_modules():
+            whole = getattr(module, 'buffers_are_one_state', False)
+            for name, buffer in module.named_buffers(recurse=False):
+                if whole or not buffer.is_floating_point():
+                    buffer.copy_(getattr(sources[path], name))
+
+    BaseAveragedModel.update_parameters = update_parameters
+
+
 def apply() -> bool:
     """Apply every adjustment of this file once.
 
@@ -349,4 +380,5 @@ def apply() -> bool:
     hide_broken_torchvision()
     compiled = ensure_mmcv_operators()
     allow_runner_checkpoints()
+    average_no_states()
     return compiled

@@ -12,7 +12,12 @@ import torch
 import torch.nn as nn
 from mmengine.config import Config
 from mmengine.logging import HistoryBuffer
-from mmengine.model import BaseModel
+from mmengine.model import (
+    BaseModel,
+    ExponentialMovingAverage,
+    MomentumAnnealingEMA,
+    StochasticWeightAverage,
+)
 from mmengine.runner import Runner
 from packaging.version import Version
 
@@ -359,6 +364,48 @@ def test_cuda_and_single_processes_keep_their_configuration(monkeypatch):
     monkeypatch.setattr(torch.cuda, 'is_available', lambda: True)
     compat.prepare_launcher('pytorch', cfg)
     assert cfg.to_dict() == before
+
+
+@pytest.mark.parametrize('update_buffers', [False, True])
+@pytest.mark.parametrize(
+    'kind',
+    [
+        ExponentialMovingAverage,
+        MomentumAnnealingEMA,
+        StochasticWeightAverage,
+    ],
+)
+def test_averaged_models_have_the_mixtures_of_their_source(
+    kind, update_buffers
+):
+    from mmcpm.models.classifiers import GMMClassifier
+
+    torch.manual_seed(0)
+    classifier = GMMClassifier(num_classes=3, embed_dims=16, em_interval=2)
+    model = torch.nn.Sequential(torch.nn.BatchNorm1d(16), classifier)
+    average = kind(model, update_buffers=update_buffers)
+    means = []
+    for _ in range(7):
+        model[0](torch.randn(8, 16) + 3)
+        classifier.enqueue(torch.randn(20, 16), torch.randint(0, 4, (20,)))
+        with torch.no_grad():
+            classifier.logit_gain += 1
+        average.update_parameters(model)
+        means.append(model[0].running_mean.clone())
+    own = average.module
+    for name, buffer in classifier.named_buffers():
+        assert torch.equal(getattr(own[1], name), buffer), name
+    assert int(own[1].num_steps) == own[1]._steps == 7
+    assert int(own[0].num_batches_tracked) == 7
+    assert own[1].logit_gain < classifier.logit_gain
+    # What is asked for is done: running statistics are averaged.
+    assert torch.equal(own[0].running_mean, means[-1]) != update_buffers
+    if kind is StochasticWeightAverage and update_buffers:
+        expected = torch.stack(means).mean(0)
+        torch.testing.assert_close(own[0].running_mean, expected)
+    features = torch.randn(5, 16)
+    own.eval()
+    assert own(features).isfinite().all()
 
 
 def test_import_order_does_not_matter_to_users():

@@ -80,6 +80,25 @@ model = dict(
 )
 custom_hooks = [*_base_.custom_hooks, dict(type='EMAHook')]
 """
+# The same without epochs, the averages over the buffers as well.
+ITERATIONS = """
+_base_ = ['augmented.py']
+train_dataloader = dict(
+    sampler=dict(_delete_=True, type='InfiniteSampler', shuffle=True)
+)
+train_cfg = dict(
+    _delete_=True, type='IterBasedTrainLoop', max_iters=8, val_interval=4
+)
+param_scheduler = [dict(type='PolyLR', power=0.9, end=8, by_epoch=False)]
+default_hooks = dict(
+    logger=dict(log_metric_by_epoch=False),
+    checkpoint=dict(by_epoch=False, interval=2),
+)
+log_processor = dict(by_epoch=False)
+custom_hooks = [
+    *_base_.custom_hooks[:-1], dict(type='EMAHook', update_buffers=True)
+]
+"""
 # Starts from a weight file that is gone.
 PRETRAINED = """
 _base_ = ['plain.py']
@@ -293,6 +312,7 @@ def trainings(tmp_path_factory):
             CONFIG.format(config=str(config), data=str(data))
         )
     (folder / 'augmented.py').write_text(AUGMENTED)
+    (folder / 'iterations.py').write_text(ITERATIONS)
     (folder / 'pretrained.py').write_text(PRETRAINED)
     (folder / 'killing.py').write_text(KILLING)
     trainings = Trainings(folder)
@@ -422,6 +442,29 @@ def test_killed_at_random_moments(trainings, tmp_path):
     code, output = trainings.run(
         tmp_path, '--resume', config='augmented', SCORES=scores
     )
+    assert code == 0, output
+    assert_same_training(tmp_path, reference)
+
+
+def test_killed_where_there_are_no_epochs(trainings, tmp_path):
+    """All hooks work, and the same weights are reached."""
+    reference = trainings.folder / 'whole_iterations'
+    code, output = trainings.run(reference, config='iterations')
+    assert code == 0, output
+    assert 'Iteration 8: stability_score' in output
+    assert 'EpochSeedHook' not in output.rsplit('Checkpoints will be')[-1]
+    state = torch.load(reference / 'iter_8.pth')
+    averages, weights = state['ema_state_dict'], state['state_dict']
+    mixtures = 'decode_head.cls_embed.'
+    assert int(weights[f'{mixtures}num_steps']) == 8
+    for name in ('num_steps', 'count', 'bank', 'mean', 'log_weight'):
+        name = mixtures + name
+        assert torch.equal(averages[f'module.{name}'], weights[name])
+    code, output = trainings.run(
+        tmp_path, config='iterations', KILL_AT='epoch 1 iteration 6'
+    )
+    assert code == -signal.SIGKILL, output
+    code, output = trainings.run(tmp_path, '--resume', config='iterations')
     assert code == 0, output
     assert_same_training(tmp_path, reference)
 

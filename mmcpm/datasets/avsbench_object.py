@@ -52,14 +52,14 @@ class AVSBenchObjectDataset(BaseAVSDataset):
         subset (str): 's4' or 'ms3'.
         split (str): 'train', 'val' or 'test'. Defaults to 'train'.
         frame_sampling (str, optional): 'random': one sample per clip, a
-            labelled frame drawn for every epoch (see ``set_epoch``). 'all':
-            one sample per labelled frame. Defaults to None: 'random' for
+            labelled frame drawn anew whenever it is visited. 'all': one
+            sample per labelled frame. Defaults to None: 'random' for
             training on 'train', 'all' otherwise, where it is the only choice.
         metadata_file (str, optional): Defaults to None: 's4_meta_data.csv'
             or 'ms3_meta_data.csv'.
         test_mode (bool): Whether samples are for evaluation. Defaults to
             False.
-        kwargs: ``seed`` and ``skip_unreadable`` of ``BaseAVSDataset``;
+        kwargs: ``skip_unreadable`` of ``BaseAVSDataset``;
             ``pipeline``, ``indices``, ``lazy_init`` and the others of
             ``BaseSegDataset``.
     """

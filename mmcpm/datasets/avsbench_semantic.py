@@ -75,15 +75,15 @@ class AVSBenchSemanticDataset(BaseAVSDataset):
             several ('ms') sounding classes. Names of the two kinds together
             select the intersection. Defaults to None: all clips.
         frame_sampling (str, optional): 'random': one sample per clip, a
-            labelled frame drawn for every epoch (see ``set_epoch``). 'all':
-            one sample per labelled frame. Defaults to None: 'random' for
+            labelled frame drawn anew whenever it is visited. 'all': one
+            sample per labelled frame. Defaults to None: 'random' for
             training on 'train', 'all' otherwise, where it is the only choice.
         metadata_file (str): Defaults to 'metadata.csv'.
         label_index_file (str, optional): None skips its check. Defaults to
             'label2idx.json'.
         test_mode (bool): Whether samples are for evaluation. Defaults to
             False.
-        kwargs: ``seed`` and ``skip_unreadable`` of ``BaseAVSDataset``;
+        kwargs: ``skip_unreadable`` of ``BaseAVSDataset``;
             ``pipeline``, ``indices``, ``lazy_init``, ``serialize_data``,
             ``max_refetch``, ``metainfo``, ``backend_args`` and the others of
             ``BaseSegDataset``.

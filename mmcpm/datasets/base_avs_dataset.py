@@ -1,11 +1,11 @@
 """What the audio-visual segmentation datasets share.
 
 A sample is one labelled frame of a clip with the clip's sound. In training,
-one labelled frame per clip may be drawn anew in every epoch.
+one labelled frame per clip may be drawn anew at every visit.
 """
 
 import contextlib
-import hashlib
+import functools
 import logging
 import os
 import os.path as osp
@@ -13,9 +13,13 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+import numpy as np
+import torch
 from mmcv.transforms import LoadAnnotations, LoadImageFromFile
+from mmengine.dist import get_rank
 from mmengine.logging import print_log
 from mmseg.datasets import BaseSegDataset
+from torch.utils.data import get_worker_info
 
 from .errors import FileReadError, SampleReadError
 from .transforms import LoadAudioFromFile
@@ -32,28 +36,44 @@ SKIP_HINT = (
 )
 
 
-def draw_frame(
-    frames: Sequence[int], *, seed: int, epoch: int, uid: str
-) -> int:
-    """Draw the frame of a clip for one epoch.
+@functools.lru_cache(maxsize=1)
+def worker_generator(seed: int) -> torch.Generator:
+    """Make the generator of a data-loading process, once.
 
-    The draw is a function of its arguments alone: it depends neither on the
-    process nor on the order in which clips are visited, and so a resumed run
-    draws what an uninterrupted one would have drawn.
+    Args:
+        seed (int): Of the process, see ``torch.utils.data.WorkerInfo``.
+
+    Returns:
+        torch.Generator: The same one as long as the seed is the same.
+    """
+    return torch.Generator().manual_seed(seed)
+
+
+def draw_frame(frames: Sequence[int], rank: int = 0) -> int:
+    """Draw the frame that a visit of a clip shows.
+
+    The main process draws from PyTorch's generator. A data-loading process
+    draws from one of its own: mmengine seeds PyTorch's there, alike in every
+    epoch. The seed of the process is new whenever a DataLoader starts, and
+    comes from the main process's generator: who seeds that one (as
+    EpochSeedHook does) repeats the draws.
 
     Args:
         frames (Sequence[int]): The labelled frames of the clip.
-        seed (int): Seed of the dataset.
-        epoch (int): The epoch, from 0.
-        uid (str): Name of the clip.
+        rank (int): Of the process among those that train together: they may
+            have the same seed, and shall not draw alike.
 
     Returns:
         int: One of ``frames``, each with equal probability.
     """
-    digest = hashlib.blake2b(
-        f'{seed}/{epoch}/{uid}'.encode(), digest_size=8
-    ).digest()
-    return frames[int.from_bytes(digest, 'little') % len(frames)]
+    if len(frames) == 1:
+        return frames[0]
+    worker = get_worker_info()
+    generator = None if worker is None else worker_generator(worker.seed)
+    number = int(torch.randint(2**62, (), generator=generator))
+    return frames[
+        int(np.random.default_rng((rank, number)).integers(len(frames)))
+    ]
 
 
 def find_missing_files(paths: Iterable[str]) -> list[str]:
@@ -86,7 +106,6 @@ class BaseAVSDataset(BaseSegDataset):
     paths are made when a sample is read, so that the list stays small.
 
     Args:
-        seed (int): Seed of the drawn frames. Defaults to 0.
         skip_unreadable (int): Training only: how many unreadable files are
             tolerated. The samples that need them are replaced by the next
             one; each file is logged once, and one more raises an error that
@@ -102,7 +121,6 @@ class BaseAVSDataset(BaseSegDataset):
     def __init__(
         self,
         *,
-        seed: int = 0,
         skip_unreadable: int = 0,
         test_mode: bool = False,
         **kwargs,
@@ -119,19 +137,11 @@ class BaseAVSDataset(BaseSegDataset):
                 'reduce_zero_label=True would ignore class 0, the background '
                 '(everything silent), which is a class here'
             )
-        self.seed = seed
         self.skip_unreadable = skip_unreadable
         self._unreadable: dict[str, str] = {}
-        self.epoch = 0
+        # Data-loading processes that were spawned do not know it.
+        self._rank = get_rank()
         super().__init__(test_mode=test_mode, **kwargs)
-
-    def set_epoch(self, epoch: int) -> None:
-        """Tell the epoch, before its samples are read.
-
-        Args:
-            epoch (int): The epoch, from 0.
-        """
-        self.epoch = epoch
 
     def frame_info(self, item: dict, frame_index: int) -> dict:
         """Describe one frame of a clip.
@@ -178,6 +188,8 @@ class BaseAVSDataset(BaseSegDataset):
     def get_data_info(self, idx: int) -> dict:
         """Describe a sample; draw its frame where several are labelled.
 
+        Every call is a visit, with a draw of its own.
+
         Args:
             idx (int): Index of the sample.
 
@@ -186,9 +198,7 @@ class BaseAVSDataset(BaseSegDataset):
             of mmseg expect.
         """
         item = super().get_data_info(idx)
-        frame_index = draw_frame(
-            item['frames'], seed=self.seed, epoch=self.epoch, uid=item['uid']
-        )
+        frame_index = draw_frame(item['frames'], self._rank)
         return dict(
             self.frame_info(item, frame_index),
             frame_index=frame_index,

@@ -121,7 +121,7 @@ def changed_settings(before: str, now: str) -> list[str]:
 def check_progress(
     epoch: int, iteration: int, length: int, world_size: int, batch_size: int
 ) -> None:
-    """Refuse to go on with epochs of another length.
+    """Refuse to go on within an epoch, or with epochs of another length.
 
     Schedules count iterations: with epochs of another length the learning
     rate would belong to another epoch than the data.
@@ -136,8 +136,17 @@ def check_progress(
     Raises:
         UsageError: If they do not fit.
     """
-    if not epoch or iteration == epoch * length:
+    if iteration == epoch * length:
         return
+    if not epoch or 0 < iteration - epoch * length < length:
+        raise UsageError(
+            f'the checkpoint was saved in the midst of an epoch ({iteration} '
+            f'iterations, {epoch} whole epoch(s), {length} iterations per '
+            'epoch of this run), and EpochBasedTrainLoop cannot go on there. '
+            'Resume from one that was saved after an epoch (default_hooks.'
+            'checkpoint.by_epoch=True saves such), or start from its weights '
+            'only: --cfg-options load_from=CHECKPOINT without --resume'
+        )
     raise UsageError(
         f'the checkpoint has {iteration} iterations in {epoch} epoch(s) '
         f'behind it, that is {iteration / epoch:g} per epoch, but this run '

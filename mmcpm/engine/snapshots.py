@@ -4,6 +4,7 @@ import copy
 
 import torch
 import torch.nn as nn
+from mmengine.model import BaseAveragedModel
 from torch import Tensor
 
 
@@ -15,14 +16,19 @@ class BufferKeeper:
 
     Args:
         model (nn.Module): The model, not wrapped.
+        parameters (bool): Whether to keep its parameters as well.
     """
 
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(self, model: nn.Module, parameters: bool = False) -> None:
         self._places = [
-            (module, name)
+            (tensors, name)
             for module in model.modules()
-            for name, buffer in module._buffers.items()
-            if buffer is not None
+            for tensors in (
+                module._buffers,
+                *([module._parameters] if parameters else ()),
+            )
+            for name, tensor in tensors.items()
+            if tensor is not None
         ]
         self._copies: list[Tensor] = []
 
@@ -38,17 +44,72 @@ class BufferKeeper:
     def restore(self) -> None:
         """Give the buffers the kept values."""
         with torch.no_grad():
-            for (module, name), kept in zip(
+            for (tensors, name), kept in zip(
                 self._places, self._copies, strict=True
             ):
-                if _form(module._buffers[name]) == _form(kept):
-                    module._buffers[name].copy_(kept)
+                if _form(tensors[name]) == _form(kept):
+                    tensors[name].copy_(kept)
                 else:
-                    module._buffers[name] = kept.clone()
+                    tensors[name] = kept.clone()
 
     def _buffers(self) -> list[Tensor]:
         # Looked up anew: modules may replace the tensors.
-        return [module._buffers[name] for module, name in self._places]
+        return [tensors[name] for tensors, name in self._places]
+
+
+def averaged_models(runner) -> list[BaseAveragedModel]:
+    """List the averaged models that hooks of a run keep (EMAHook).
+
+    Args:
+        runner (Runner): Of the training, begun.
+
+    Returns:
+        list[BaseAveragedModel]: In the order of the hooks.
+    """
+    found = [getattr(hook, 'ema_model', None) for hook in runner.hooks]
+    return [model for model in found if isinstance(model, BaseAveragedModel)]
+
+
+class AverageGuard:
+    """Lets a rejected update leave no trace in an averaged model.
+
+    Args:
+        average (BaseAveragedModel): The averaged model.
+        accumulates (bool): Whether several iterations make an update: the
+            earlier ones reach the average before the update is decided on.
+    """
+
+    def __init__(self, average: BaseAveragedModel, accumulates: bool) -> None:
+        self._keeper = (
+            BufferKeeper(average, parameters=True) if accumulates else None
+        )
+        self._update = average.update_parameters
+        self._is_off = False
+        average.update_parameters = self.update_parameters
+
+    def begin(self) -> None:
+        """Note the average at the begin of an update."""
+        if self._keeper is not None:
+            self._keeper.keep()
+
+    def decide(self, rejected: bool) -> None:
+        """Take the decision on the update, before the average is updated.
+
+        Args:
+            rejected (bool): Whether the update did not take place.
+        """
+        self._is_off = rejected
+        if rejected and self._keeper is not None:
+            self._keeper.restore()
+
+    def update_parameters(self, model: nn.Module) -> None:
+        """Average, unless the update did not take place.
+
+        Args:
+            model (nn.Module): The model that is trained.
+        """
+        if not self._is_off:
+            self._update(model)
 
 
 class EpochRates:

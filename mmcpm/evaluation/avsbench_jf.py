@@ -164,6 +164,7 @@ class AVSBenchJFMetric(FrameMetric):
     """
 
     default_prefix = 'avsbench'
+    scores = ('J', 'F', 'JF')
     required_fields = ('gt_sem_seg', 'pred_sem_seg', 'seg_logits')
 
     def count_frame(self, sample: dict, sample_id: str) -> FrameCounts:
@@ -244,7 +245,7 @@ class AVSBenchJFMetric(FrameMetric):
         known = [score for score in per_video if score is not None]
         j = sum(jaccard(frame) for frame in results) / len(results)
         f = sum(known) / len(videos)
-        scores = {'J': j, 'F': f, 'JF': (j + f) / 2}
+        scores = dict(zip(self.scores, (j, f, (j + f) / 2), strict=True))
         if is_main_process():
             print_log(
                 f'Protocol {self.prefix!r}: {len(results)} frames of '

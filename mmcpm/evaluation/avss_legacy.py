@@ -118,6 +118,7 @@ class AVSSLegacyMetric(FrameMetric):
     """
 
     default_prefix = 'avss_legacy'
+    scores = tuple(average_scores(*np.ones((2, 2)), np.ones(2, np.int64)))
 
     def __init__(self, *, include_padded: bool = False, **kwargs) -> None:
         super().__init__(**kwargs)

@@ -1,7 +1,7 @@
 """Whether the queries know what sounds before they look (CPM, Figure 3)."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from mmengine.dist import all_gather_object
@@ -46,6 +46,17 @@ class CoverageMetric(BaseMetric):
     def __init__(self, **kwargs) -> None:
         super().__init__(**kwargs)
         self.explained = False
+
+    def score_names(self, groups: Iterable[str] = ()) -> list[str]:
+        """Name the scores, before anything is scored.
+
+        Args:
+            groups (Iterable[str]): Not used.
+
+        Returns:
+            list[str]: Keys of what :meth:`evaluate` will give.
+        """
+        return [f'{self.prefix}/{stage}' for stage in STAGES]
 
     def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
         """Score the frames of a batch.

@@ -5,6 +5,8 @@ whole dataset before anything is divided. A frame's share is a confusion matrix
 of integers, so the result does not depend on batch size, order or ranks.
 """
 
+from collections.abc import Iterable
+
 import numpy as np
 from mmengine.dist import is_main_process
 from mmengine.logging import print_log
@@ -96,6 +98,22 @@ class DatasetIoUFMetric(FrameMetric):
     """
 
     default_prefix = 'dataset'
+    scores = ('mIoU', 'mIoU_present', 'Fbeta', 'F1', 'FDR', 'aAcc')
+
+    def score_names(self, groups: Iterable[str] = ()) -> list[str]:
+        """Name the scores, before anything is scored.
+
+        Args:
+            groups (Iterable[str]): Values of ``sources`` in the dataset.
+
+        Returns:
+            list[str]: Keys of what :meth:`evaluate` will give.
+        """
+        return [
+            f'{self.prefix}/{group}{name}'
+            for group in ('', *(f'{group}/' for group in groups))
+            for name in self.scores
+        ]
 
     def count_frame(self, sample: dict, sample_id: str) -> tuple:
         """Count the pixels of a frame by labelled and predicted class.

@@ -7,7 +7,7 @@ number of ranks changes a digit.
 
 import logging
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from mmengine.dist import all_gather_object, is_main_process
 from mmengine.evaluator import BaseMetric
@@ -26,6 +26,8 @@ class FrameMetric(BaseMetric):
     """
 
     required_fields: tuple[str, ...] = ('gt_sem_seg', 'pred_sem_seg')
+    # Keys of what ``compute_metrics`` gives.
+    scores: tuple[str, ...] = ()
 
     def __init__(self, *, prefix: str | None = None) -> None:
         super().__init__(prefix=prefix)
@@ -105,6 +107,18 @@ class FrameMetric(BaseMetric):
             )
         metrics = self.compute_metrics(frames)
         return {f'{self.prefix}/{key}': metrics[key] for key in metrics}
+
+    def score_names(self, groups: Iterable[str] = ()) -> list[str]:
+        """Name the scores, before anything is scored.
+
+        Args:
+            groups (Iterable[str]): Groups that the data samples state, for
+                metrics that score each (``sources``).
+
+        Returns:
+            list[str]: Keys of what :meth:`evaluate` will give.
+        """
+        return [f'{self.prefix}/{name}' for name in self.scores]
 
     @property
     def classes(self) -> Sequence[str]:

@@ -25,6 +25,7 @@ from mmcpm.models.pretrained import (
 from . import options, preflight
 from .checkpoints import check_weights_fit, read_checkpoint, unwrap
 from .errors import RUN_ERRORS, SET_UP_ERRORS, UsageError, reported
+from .evaluation_checks import rehearse_validation
 from .paths import ensure_writable
 
 
@@ -127,8 +128,20 @@ class Progress(Hook):
     run was set up.
     """
 
+    # Looks at the validation when all else is prepared.
+    priority = 'LOWEST'
+
     def __init__(self) -> None:
         self.has_begun = False
+
+    def before_train(self, runner: Runner) -> None:
+        """Let the validation fail now, not after an epoch.
+
+        Args:
+            runner (Runner): Of the training.
+        """
+        with preflight.kept_random_state():
+            rehearse_validation(runner)
 
     def _after_iter(self, *args, **kwargs) -> None:
         """Note that an iteration is done."""

@@ -26,8 +26,9 @@ SET_UP_ERRORS = (
     TypeError,
     ValueError,
 )
-# Later they come from the data; anything else is a fault of the program.
-RUN_ERRORS = (OSError, ValueError)
+# Later they come from the data, or from what upstream expects of it; anything
+# else is a fault of the program.
+RUN_ERRORS = (AssertionError, OSError, ValueError)
 
 
 class UsageError(Exception):

@@ -9,16 +9,25 @@ import numpy as np
 import torch
 import torch.nn as nn
 from mmengine.config import Config
+from mmengine.dataset import InfiniteSampler
 from mmengine.dist import get_world_size, is_main_process
 from mmengine.hooks import CheckpointHook
 from mmengine.registry import OPTIMIZERS
-from mmengine.runner import Runner
+from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop, Runner
 from torch.utils.data import DataLoader
 
 from mmcpm.engine.hooks.epoch_seed_hook import nested_datasets
 
 from .checkpoints import unwrap
 from .errors import UsageError, describe
+from .evaluation_checks import check_batches, check_padding
+from .score_names import (
+    check_scores,
+    computed_scores,
+    is_plateau,
+    schedules,
+    setting,
+)
 
 # The window of the sound may be so much longer than what is used of it: 96 of
 # 101 frames of a second.
@@ -35,7 +44,15 @@ def check_numbers(cfg: Config, dataloaders: Iterable[str]) -> None:
     Raises:
         UsageError: Names the setting, what it must be and what it is.
     """
-    wanted = [('train_cfg', 'max_epochs', 1), ('train_cfg', 'max_iters', 1)]
+    wanted = [
+        ('train_cfg', key, least)
+        for key, least in (
+            ('max_epochs', 1),
+            ('max_iters', 1),
+            ('val_begin', 0),
+            ('val_interval', 1),
+        )
+    ]
     for name in dataloaders:
         wanted += [(name, 'batch_size', 1), (name, 'num_workers', 0)]
     for part, key, least in wanted:
@@ -60,6 +77,8 @@ def check_run(runner: Runner, loops: Iterable) -> None:
     Raises:
         UsageError: Tells what does not fit.
     """
+    loops = list(loops)
+    check_padding(unwrap(runner.model))
     for loop in loops:
         if loop is None:
             continue
@@ -71,6 +90,14 @@ def check_run(runner: Runner, loops: Iterable) -> None:
                 'incomplete ones are dropped. Use a smaller batch_size, or '
                 'drop_last=False'
             )
+        if isinstance(
+            loop.dataloader.sampler, InfiniteSampler
+        ) and not isinstance(loop, IterBasedTrainLoop):
+            raise UsageError(
+                f'{type(loop).__name__} would never come to the end of an '
+                'InfiniteSampler. Use DefaultSampler, or train with '
+                'IterBasedTrainLoop'
+            )
         if is_main_process():
             dataset = loop.dataloader.dataset
             for inner in nested_datasets(dataset):
@@ -78,14 +105,76 @@ def check_run(runner: Runner, loops: Iterable) -> None:
                     check_files(inner)
             with kept_random_state():
                 sample = dataset[0]
-            check_sample(unwrap(runner.model), sample)
+                check_sample(unwrap(runner.model), sample)
+                if hasattr(loop, 'evaluator'):
+                    check_batches(loop, unwrap(runner.model))
             if not hasattr(loop, 'evaluator'):
                 check_partners(unwrap(runner.model), loop.dataloader, sample)
         if hasattr(loop, 'evaluator'):
-            check_scores(runner, loop.evaluator.metrics)
+            computed_scores(loop.evaluator.metrics, ())
         else:
+            check_loop(runner, loop)
             build_optimizer(runner)
             check_space(runner)
+
+
+def check_loop(runner: Runner, loop) -> None:
+    """Refuse hooks and schedules that wait for what a loop never does.
+
+    Args:
+        runner (Runner): Of the training.
+        loop (BaseLoop): That trains.
+
+    Raises:
+        UsageError: Tells what would never happen.
+    """
+    check_scores(runner, runner.val_loop)
+    by_epoch = isinstance(loop, EpochBasedTrainLoop)
+    unit, last = 'epochs', loop.max_epochs
+    if not by_epoch:
+        unit, last = 'iterations', loop.max_iters
+    if runner.val_loop is not None and getattr(loop, 'val_begin', 0) > last:
+        raise UsageError(
+            f'train_cfg.val_begin={loop.val_begin} is after the end of the '
+            f'training ({last} {unit}): nothing would be validated. To train '
+            'without validation set val_cfg, val_dataloader and '
+            'val_evaluator to None'
+        )
+    checkpoints = [h for h in runner.hooks if isinstance(h, CheckpointHook)]
+    if not isinstance(loop, IterBasedTrainLoop):
+        for hook in checkpoints:
+            if by_epoch and not hook.by_epoch:
+                runner.logger.warning(
+                    f'{type(hook).__name__} saves every {hook.interval} '
+                    f'iterations of epochs of {len(loop.dataloader)}: a '
+                    'checkpoint within an epoch cannot be resumed. Set '
+                    'by_epoch=True to save after epochs.'
+                )
+        return
+    for hook in checkpoints:
+        if hook.by_epoch:
+            raise UsageError(
+                'IterBasedTrainLoop has no epochs, so that default_hooks.'
+                'checkpoint would save nothing before the end: set '
+                'checkpoint=dict(by_epoch=False, interval=N)'
+            )
+    for schedule in schedules(runner.param_schedulers):
+        if (
+            setting(schedule, 'by_epoch', True)
+            and not setting(schedule, 'convert_to_iter_based', False)
+            and not is_plateau(schedule)
+        ):
+            raise UsageError(
+                'IterBasedTrainLoop has no epochs, so that a param_scheduler '
+                'with by_epoch=True never takes a step: give all of them '
+                'by_epoch=False, and begin and end in iterations'
+            )
+    if runner.log_processor.by_epoch:
+        runner.logger.warning(
+            'IterBasedTrainLoop has no epochs, but the log counts in epochs: '
+            'set log_processor=dict(by_epoch=False) and default_hooks.logger.'
+            'log_metric_by_epoch=False.'
+        )
 
 
 def build_optimizer(runner: Runner) -> None:
@@ -261,34 +350,6 @@ def check_partners(
 def is_conv(module: nn.Module) -> bool:
     """Tell whether a module is a convolution."""
     return isinstance(module, nn.Conv1d | nn.Conv2d | nn.Conv3d)
-
-
-def check_scores(runner: Runner, metrics: Iterable) -> None:
-    """Refuse to choose the best checkpoint by a score that is not computed.
-
-    Args:
-        runner (Runner): Of the run.
-        metrics (Iterable[BaseMetric]): Of the validation.
-
-    Raises:
-        UsageError: If the name of the score has no metric's prefix.
-    """
-    prefixes = [m.prefix for m in metrics if m.prefix]
-    for hook in runner.hooks:
-        if not isinstance(hook, CheckpointHook) or not hook.save_best:
-            continue
-        for name in hook.key_indicators:
-            if (
-                name != 'auto'
-                and prefixes
-                and not name.startswith(tuple(f'{p}/' for p in prefixes))
-            ):
-                raise UsageError(
-                    f'default_hooks.checkpoint.save_best={name!r} is no '
-                    "score of val_evaluator; its scores' names begin with "
-                    f'{" or ".join(f"{p}/" for p in prefixes)}, for example '
-                    f'{prefixes[0]}/mIoU'
-                )
 
 
 @contextlib.contextmanager

@@ -77,6 +77,11 @@ class Tools:
         self.has_begun = False
         self.stops_at_begin = False
 
+    def configure(self, lines: str) -> None:
+        """Use a configuration that adds lines to the tiny one."""
+        self.config = 'configured.py'
+        Path(self.config).write_text(f"_base_ = ['tiny.py']\n{lines}\n")
+
     def train(self, *options: str, **arguments) -> str:
         """Train; return what was printed on stderr."""
         self._call(

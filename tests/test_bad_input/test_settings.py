@@ -121,12 +121,181 @@ def test_new_settings_are_accepted(tools):
     )
 
 
-def test_name_of_a_score_that_is_not_computed(tools):
-    message = tools.refuses(
-        'train', 'default_hooks.checkpoint.save_best=dataset/mIuO', begun=True
+PLATEAU = [dict(type='ReduceOnPlateauLR', monitor='dataset/mIoU')]
+
+
+@pytest.mark.parametrize(
+    ('lines', 'message'),
+    [
+        (
+            "default_hooks = dict(checkpoint=dict(save_best='dataset/mIuO'))",
+            "default_hooks.checkpoint.save_best='dataset/mIuO' is no score",
+        ),
+        (
+            'default_hooks = dict(checkpoint=dict(save_best='
+            "['dataset/mIoU', 'dataset/mIuO']))",
+            "save_best='dataset/mIuO' is no score of val_evaluator",
+        ),
+        (
+            "default_hooks = dict(checkpoint=dict(rule='less'))",
+            "goes with rule='less', but of this score the greater is the",
+        ),
+        ("monitor = 'mIoU'", "EarlyStoppingHook.monitor='mIoU' is no score"),
+        ("monitor = 'loss'", "='loss' is no score of val_evaluator, which "),
+        (
+            "monitor = 'coverage/mIoU'",
+            'dataset/ss/aAcc, coverage/td_a, coverage/final',
+        ),
+        (
+            "param_scheduler = [dict(type='ReduceOnPlateauLR')]",
+            "param_scheduler ReduceOnPlateauLR.monitor='loss' is no score",
+        ),
+        (f'param_scheduler = {PLATEAU}', "set rule='greater'"),
+        (
+            f'param_scheduler = {PLATEAU}\nval_cfg = val_dataloader = '
+            'val_evaluator = None',
+            "ReduceOnPlateauLR.monitor='dataset/mIoU' needs a validation",
+        ),
+        (
+            "val_evaluator = [dict(type='DatasetIoUFMetric')] * 2",
+            "two metrics of the evaluation give 'dataset/mIoU'",
+        ),
+        (
+            "val_evaluator = [dict(type='AVSBenchJFMetric')]\n"
+            "default_hooks = dict(checkpoint=dict(save_best='auto', "
+            'rule=None))',
+            "set default_hooks.checkpoint.rule='greater'",
+        ),
+        (
+            "train_dataloader = dict(sampler=dict(type='InfiniteSampler'))",
+            'EpochBasedTrainLoop would never come to the end of an Infinite',
+        ),
+        ('train_cfg = dict(val_interval=0)', 'val_interval must be a whole'),
+        ('train_cfg = dict(val_begin=2)', 'is after the end of the training'),
+        (
+            'train_cfg = dict(_delete_=True, max_iters=2, '
+            "type='IterBasedTrainLoop')",
+            'set checkpoint=dict(by_epoch=False, interval=N)',
+        ),
+        (
+            'train_cfg = dict(_delete_=True, max_iters=2, '
+            "type='IterBasedTrainLoop')\nparam_scheduler = [dict("
+            "type='PolyLR', end=2)]\ndefault_hooks = dict(checkpoint=dict("
+            'by_epoch=False, interval=1))',
+            'a param_scheduler with by_epoch=True never takes a step',
+        ),
+        (
+            'val_dataloader = dict(batch_size=6, dataset=dict(indices=6))',
+            'val_dataloader.batch_size=6 puts val1s_0_5000/0 of (36, 40) and '
+            'val1m_0/0 of (48, 64) pixels',
+        ),
+        (
+            'model = dict(data_preprocessor=dict(size_divisor=32))',
+            'model.data_preprocessor needs one of size and size_divisor',
+        ),
+        (
+            'model = dict(data_preprocessor=dict(test_cfg=dict(size=(64, 64), '
+            'size_divisor=32)))',
+            'model.data_preprocessor.test_cfg needs one of size and',
+        ),
+        ("model = dict(test_cfg=dict(mode='slid'))", "but is 'slid'"),
+        (
+            "model = dict(test_cfg=dict(mode='slide', crop_size=(32, 32)))",
+            "mode 'slide' needs stride=(height, width)",
+        ),
+        (
+            "model = dict(test_cfg=dict(mode='slide', crop_size=32, "
+            'stride=(32, 32)))',
+            'needs crop_size=(height, width) in pixels, but it is 32',
+        ),
+        (
+            "model = dict(test_cfg=dict(mode='slide', crop_size=(32, 32), "
+            'stride=(32, 33)))',
+            'the windows would leave gaps',
+        ),
+    ],
+)
+def test_what_would_end_a_training_later(tools, lines, message):
+    tools.configure(monitored(lines))
+    assert message in tools.refuses('train')
+
+
+def monitored(lines):
+    """Turn ``monitor = NAME`` into the hook that stops early."""
+    if not lines.startswith('monitor'):
+        return lines
+    return (
+        f'{lines}\ncustom_hooks = [dict(type="EarlyStoppingHook", '
+        'monitor=monitor, rule="greater")]'
     )
-    assert "save_best='dataset/mIuO'" in message
-    assert 'dataset/mIoU' in message
+
+
+@pytest.mark.parametrize(
+    'lines',
+    [
+        "monitor = 'dataset/mIoU'",
+        "monitor = 'coverage/final'",
+        # Groups of frames that the dataset tells.
+        "monitor = 'dataset/ss/Fbeta'",
+        # Another program's metric may give anything.
+        "monitor = 'mIoU'\nval_evaluator = [dict(type='DatasetIoUFMetric'), "
+        "dict(type='IoUMetric')]",
+        "default_hooks = dict(checkpoint=dict(save_best='dataset/FDR', "
+        "rule='less'))",
+        "default_hooks = dict(checkpoint=dict(save_best='auto', rule=None))",
+        "param_scheduler = [dict(type='ReduceOnPlateauLR', "
+        "monitor='dataset/mIoU', rule='greater')]",
+        'val_cfg = val_dataloader = val_evaluator = None',
+        # One size per batch: the pipeline's, or the files'.
+        'val_dataloader = dict(batch_size=5, dataset=dict(indices=10))',
+        'val_dataloader = dict(batch_size=6, dataset=dict(indices=6, '
+        "pipeline=[dict(type='LoadFrameFromFile'), dict(type='Resize', "
+        "scale=(32, 32)), dict(type='LoadAudioFromFile'), dict("
+        "type='CutAudioToFrame'), dict(type='LoadAVSAnnotations'), dict("
+        "type='PackAVSInputs')]))",
+        "model = dict(test_cfg=dict(mode='slide', crop_size=(32, 32), "
+        'stride=[32, 20]))',
+    ],
+)
+def test_settings_that_can_be_meant_pass(tools, lines):
+    tools.configure(monitored(lines))
+    tools.accepts('train')
+
+
+def test_checkpoints_within_epochs_are_told(tools):
+    tools.configure(
+        'default_hooks = dict(checkpoint=dict(by_epoch=False, interval=2))'
+    )
+    tools.accepts('train')
+    logs = ''.join(p.read_text() for p in Path('work').glob('*/*.log'))
+    assert 'a checkpoint within an epoch cannot be resumed' in logs
+
+
+def test_validation_that_fails_does_so_before_the_training(tools):
+    """Whatever it is that fails: one batch is tried."""
+    tools.configure(
+        'pipeline = [p for p in _base_.train_pipeline if p["type"] != '
+        '"LoadAVSAnnotations" and p["type"] != "RecordSoundingClasses" '
+        'and p["type"] != "RandomCrop"]\n'
+        'val_dataloader = dict(dataset=dict(pipeline=pipeline))'
+    )
+    message = tools.refuses('train', begun=True)
+    assert 'the data sample has no' in message
+    logs = ''.join(p.read_text() for p in Path('work').glob('*/*.log'))
+    assert 'Saving checkpoint' not in logs
+
+
+def test_assertions_of_upstream_are_one_message(tools, monkeypatch):
+    """Also after the first iteration."""
+
+    def fail(self, runner):
+        raise AssertionError('sizes differ')
+
+    monkeypatch.setattr(
+        'mmcpm.engine.hooks.StabilityScoreHook.after_train_epoch', fail
+    )
+    message = tools.refuses('train', begun=True)
+    assert 'sizes differ\n(AssertionError in ' in message
 
 
 @pytest.mark.parametrize(

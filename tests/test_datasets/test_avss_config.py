@@ -74,7 +74,6 @@ def test_test_frames_keep_their_size(config):
 def test_sound_reaches_the_model(config, sine_second):
     """From files to what a segmentor's loss receives."""
     data = DATASETS.build(config.train_dataloader.dataset)
-    data.set_epoch(3)
     batch = pseudo_collate([data[i] for i in range(len(data))])
     preprocess = SegDataPreProcessor(
         mean=[0, 0, 0], std=[1, 1, 1], size=(512, 512)

@@ -64,3 +64,10 @@ def test_epochs_of_another_length_are_refused():
     )
     assert '2 per epoch (batch 2 on 2 process(es))' in message
     assert 'load_from=' in message
+
+
+@pytest.mark.parametrize(('epoch', 'iteration'), [(0, 3), (2, 9)])
+def test_checkpoints_within_an_epoch_are_refused(epoch, iteration):
+    """Schedules would run ahead of the epochs."""
+    with pytest.raises(UsageError, match='in the midst of an epoch'):
+        check_progress(epoch, iteration, 4, 1, 2)

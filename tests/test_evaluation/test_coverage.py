@@ -41,6 +41,11 @@ def metric():
     return metric
 
 
+def test_names_of_the_scores_are_known_before(metric):
+    metric.process({}, [frame('a/0', [1], [0, 1])])
+    assert set(metric.score_names()) == set(metric.evaluate(1))
+
+
 def test_background_none_and_ignored_do_not_count(metric):
     # Class 4 is "no object".
     metric.process(

@@ -60,6 +60,14 @@ def evaluate(protocol, samples, size=None, batch_size=1):
     return metric.evaluate(len(samples) if size is None else size)
 
 
+@every_protocol
+def test_names_of_the_scores_are_known_before(protocol):
+    names = build_metric(protocol).score_names(('ss', 'ms'))
+    assert len(names) == len(set(names))
+    assert set(names) == set(evaluate(protocol, example_samples()))
+    assert build_metric(protocol, 'own').score_names()[0].startswith('own/')
+
+
 # --- Independence ---
 
 

@@ -60,7 +60,7 @@ tta_pipeline = [
 train_dataloader = dict(
     batch_size=16,
     num_workers=4,
-    # Workers are started anew in every epoch, and learn it that way.
+    # Exact resuming needs workers that are started anew in every epoch.
     persistent_workers=False,
     sampler=dict(type='DefaultSampler', shuffle=True),
     dataset=dict(

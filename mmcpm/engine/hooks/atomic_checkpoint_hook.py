@@ -132,7 +132,7 @@ class AtomicCheckpointHook(CheckpointHook):
     def _check_resumed(self, runner) -> None:
         """Compare this run with the one that wrote the checkpoint."""
         meta, loop = self._loaded_meta, runner.train_loop
-        if self.by_epoch and isinstance(loop, EpochBasedTrainLoop):
+        if isinstance(loop, EpochBasedTrainLoop):
             check_progress(
                 runner.epoch,
                 runner.iter,
@@ -225,8 +225,12 @@ class AtomicCheckpointHook(CheckpointHook):
         ):
             return
         loop._decide_current_val_interval()
-        if done >= loop.val_begin and (
-            done % loop.val_interval == 0 or done == self._goal(runner)
+        # The loop's own count, whatever checkpoints are counted in.
+        count, goal = runner.iter, runner.max_iters
+        if isinstance(loop, EpochBasedTrainLoop):
+            count, goal = runner.epoch, runner.max_epochs
+        if count >= loop.val_begin and (
+            count % loop.val_interval == 0 or count == goal
         ):
             runner.logger.info(
                 f'{self._unit.capitalize()} {done} was not validated before '

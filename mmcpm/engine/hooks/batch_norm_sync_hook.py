@@ -7,10 +7,12 @@ the first reach the checkpoint: its score would not be that of the validation.
 
 import torch.nn as nn
 from mmengine.dist import all_reduce_params, get_world_size
-from mmengine.hooks import Hook
+from mmengine.hooks import CheckpointHook, Hook
 from mmseg.registry import HOOKS
 from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm
+
+from ..snapshots import averaged_models
 
 
 def running_statistics(model: nn.Module) -> list[Tensor]:
@@ -35,12 +37,33 @@ def running_statistics(model: nn.Module) -> list[Tensor]:
     ]
 
 
+def saves_now(hook: Hook, runner) -> bool:
+    """Tell whether a hook saves a checkpoint after this very iteration.
+
+    Args:
+        hook (Hook): Of the run.
+        runner (Runner): Of the training.
+
+    Returns:
+        bool: Always False of hooks that save after epochs.
+    """
+    return (
+        isinstance(hook, CheckpointHook)
+        and not hook.by_epoch
+        and (
+            hook.every_n_train_iters(runner, hook.interval, hook.save_begin)
+            or (hook.save_last and hook.is_last_train_iter(runner))
+        )
+    )
+
+
 @HOOKS.register_module()
 class BatchNormSyncHook(Hook):
     """Averages the running statistics of BatchNorm over the ranks.
 
-    After every epoch, and before a validation within one. All other buffers
-    are left alone, unlike by mmengine's SyncBuffersHook.
+    After every epoch, and before a validation or a checkpoint within one.
+    Averaged models (EMAHook) have statistics as well. All other buffers are
+    left alone, unlike by mmengine's SyncBuffersHook.
     """
 
     # Before the checkpoint is written.
@@ -66,6 +89,10 @@ class BatchNormSyncHook(Hook):
             outputs (dict, optional): Not used.
         """
         self._differ = True
+        if get_world_size() > 1 and any(
+            saves_now(hook, runner) for hook in runner.hooks
+        ):
+            self._average(runner)
 
     def after_train_epoch(self, runner) -> None:
         """Average.
@@ -84,7 +111,8 @@ class BatchNormSyncHook(Hook):
         self._average(runner)
 
     def _average(self, runner) -> None:
-        statistics = running_statistics(runner.model)
-        if self._differ and statistics and get_world_size() > 1:
-            all_reduce_params(statistics, op='mean')
+        if self._differ and get_world_size() > 1:
+            for model in (runner.model, *averaged_models(runner)):
+                if statistics := running_statistics(model):
+                    all_reduce_params(statistics, op='mean')
         self._differ = False

@@ -5,12 +5,13 @@ epoch: its resumed run sees other random numbers than the run it continues.
 """
 
 import random
+from collections.abc import Iterator
 
 import numpy as np
 import torch
 from mmengine.dist import get_rank
 from mmengine.hooks import Hook
-from mmengine.runner import EpochBasedTrainLoop
+from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop
 from mmseg.registry import HOOKS
 
 
@@ -19,7 +20,7 @@ def epoch_seed(seed: int, epoch: int, rank: int) -> int:
 
     Args:
         seed (int): Of the run.
-        epoch (int): Counted from 0.
+        epoch (int): Counted from 0; the iteration where there are none.
         rank (int): Of the process.
 
     Returns:
@@ -74,21 +75,72 @@ def nested_datasets(dataset) -> list:
     return found
 
 
+def has_no_epochs(runner) -> bool:
+    """Tell whether a training counts iterations only.
+
+    Its one "epoch" ends with the training: what others report after epochs,
+    it reports before validations.
+
+    Args:
+        runner (Runner): Of any run.
+
+    Returns:
+        bool: Whether its loop is a built IterBasedTrainLoop.
+    """
+    return isinstance(getattr(runner, '_train_loop', None), IterBasedTrainLoop)
+
+
+def samplers(dataloader) -> list:
+    """List the samplers of a dataloader that have a seed."""
+    found = (
+        dataloader.sampler,
+        getattr(dataloader.batch_sampler, 'sampler', None),
+    )
+    return [sampler for sampler in found if hasattr(sampler, 'seed')]
+
+
+class SeededBatches:
+    """The batches of an IterBasedTrainLoop, each with a seed of its own.
+
+    A resumed loop begins by skipping the batches that were trained on: here
+    they are counted, and so the first one it trains on finds, and leaves to
+    the model, the random numbers of the uninterrupted run.
+
+    Args:
+        batches (Iterator[dict]): Of the loop.
+        seed (int): Of the run.
+    """
+
+    def __init__(self, batches: Iterator[dict], seed: int) -> None:
+        self._batches = batches
+        self._seed = seed
+        self._count = 0
+
+    def __iter__(self) -> Iterator[dict]:
+        return self
+
+    def __next__(self) -> dict:
+        seed_everything(epoch_seed(self._seed, self._count, get_rank()))
+        self._count += 1
+        return next(self._batches)
+
+
 @HOOKS.register_module()
 class EpochSeedHook(Hook):
-    """Reseeds all generators and tells the dataset the epoch.
+    """Reseeds all generators before every epoch.
 
     Together with deterministic operators this makes a resumed run reach
     bitwise the weights of an uninterrupted one, with any number of workers.
-    Datasets with ``set_epoch`` draw their random frames from the epoch; their
-    ``seed`` follows the run's.
+    An IterBasedTrainLoop is reseeded before every iteration; its workers go
+    on as they began, and repeat what they drew when a resumed run skips the
+    batches behind it.
     """
 
     # Before any hook that draws random numbers.
     priority = 'VERY_HIGH'
 
     def before_train(self, runner) -> None:
-        """Make the workers' seeds follow the epoch.
+        """Make the seeds of sampler, workers and batches follow the run's.
 
         Args:
             runner (Runner): Of the training.
@@ -96,34 +148,47 @@ class EpochSeedHook(Hook):
         Raises:
             ValueError: If workers outlive the epoch.
         """
-        if not isinstance(runner.train_loop, EpochBasedTrainLoop):
+        loop, dataloader = runner.train_loop, runner.train_loop.dataloader
+        if isinstance(loop, IterBasedTrainLoop):
+            self._warn_of_started_workers(runner)
+            loop.dataloader_iterator = SeededBatches(
+                loop.dataloader_iterator, run_seed(runner)
+            )
+        elif not isinstance(loop, EpochBasedTrainLoop):
             runner.logger.warning(
-                'EpochSeedHook works with EpochBasedTrainLoop only, but got '
-                f'{type(runner.train_loop).__name__}: a resumed run will not '
-                'repeat the random numbers of an uninterrupted one.'
+                'EpochSeedHook knows EpochBasedTrainLoop and '
+                f'IterBasedTrainLoop, but got {type(loop).__name__}: a '
+                'resumed run will not repeat the random numbers of an '
+                'uninterrupted one.'
             )
             return
-        dataloader = runner.train_loop.dataloader
-        if dataloader.persistent_workers:
+        elif dataloader.persistent_workers:
             raise ValueError(
                 'Persistent workers keep the random state of earlier epochs, '
                 'which no checkpoint holds. Set '
                 'train_dataloader.persistent_workers=False (a fork per epoch '
-                'is cheap), or remove EpochSeedHook and do without exact '
-                'resuming.'
+                'is cheap), or leave EpochSeedHook out of custom_hooks and '
+                'do without exact resuming: frames and augmentations are '
+                'drawn anew all the same.'
             )
         dataloader.worker_init_fn = seed_worker
         # Resuming restores the run's seed after the sampler was built.
-        batch_sampler = dataloader.batch_sampler
-        for sampler in (
-            dataloader.sampler,
-            getattr(batch_sampler, 'sampler', None),
-        ):
-            if hasattr(sampler, 'seed'):
-                sampler.seed = run_seed(runner)
-        for dataset in nested_datasets(dataloader.dataset):
-            if hasattr(dataset, 'set_epoch') and hasattr(dataset, 'seed'):
-                dataset.seed = run_seed(runner)
+        for sampler in samplers(dataloader):
+            sampler.seed = run_seed(runner)
+
+    @staticmethod
+    def _warn_of_started_workers(runner) -> None:
+        """Tell that the loop's workers began with another seed."""
+        dataloader, seed = runner.train_loop.dataloader, run_seed(runner)
+        started = {sampler.seed for sampler in samplers(dataloader)} - {seed}
+        if runner._resume and dataloader.num_workers and started:
+            runner.logger.warning(
+                f'The checkpoint is of seed {seed}, but the workers of '
+                'IterBasedTrainLoop began with seed '
+                f'{", ".join(map(str, started))} before it was read: the '
+                'batches are others than those of an uninterrupted run. '
+                f'Resume with --seed {seed} to have the same.'
+            )
 
     def before_train_epoch(self, runner) -> None:
         """Seed the epoch.
@@ -131,9 +196,6 @@ class EpochSeedHook(Hook):
         Args:
             runner (Runner): Of the training.
         """
-        if not isinstance(runner.train_loop, EpochBasedTrainLoop):
-            return
-        for dataset in nested_datasets(runner.train_loop.dataloader.dataset):
-            if hasattr(dataset, 'set_epoch'):
-                dataset.set_epoch(runner.epoch)
-        seed_everything(epoch_seed(run_seed(runner), runner.epoch, get_rank()))
+        if isinstance(runner.train_loop, EpochBasedTrainLoop):
+            seed = epoch_seed(run_seed(runner), runner.epoch, get_rank())
+            seed_everything(seed)

@@ -4,7 +4,7 @@ from collections import deque
 
 from mmengine.dist import all_gather_object, barrier, get_rank
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
+from mmengine.model import BaseAveragedModel, is_model_wrapper
 from mmengine.optim import OptimWrapper
 from mmengine.runner import EpochBasedTrainLoop
 from mmseg.registry import HOOKS
@@ -13,7 +13,12 @@ from torch import Tensor
 from mmcpm.utils.errors import UsageError
 
 from ..optim_wrappers.update_guard import Rejection, UpdateGuard
-from ..snapshots import BufferKeeper, EpochRates
+from ..snapshots import (
+    AverageGuard,
+    BufferKeeper,
+    EpochRates,
+    averaged_models,
+)
 from .sample_report_hook import batch_samples
 
 
@@ -43,11 +48,12 @@ def non_finite_terms(losses: dict[str, Tensor]) -> list[str]:
 class NonFiniteGuardHook(Hook):
     """Skips updates with a non-finite loss or gradient; stops if too many.
 
-    Such an iteration leaves no trace: weights, optimiser state and buffers
-    stay as they were before it (with gradient accumulation, before the first
-    iteration of the update). The samples of the batch and the loss terms, or
-    else the first parameter, are logged. Everything works with mixed
-    precision and on several ranks, which decide alike.
+    Such an iteration leaves no trace: weights, optimiser state, buffers and
+    averaged weights (EMAHook) stay as they were before it (with gradient
+    accumulation, before the first iteration of the update). The samples of
+    the batch and the loss terms, or else the first parameter, are logged.
+    Everything works with mixed precision and on several ranks, which decide
+    alike.
 
     Gradients that overflow because of the loss scale of float16 training are
     not counted: the scale is lowered until they fit.
@@ -71,6 +77,7 @@ class NonFiniteGuardHook(Hook):
         self.limit = limit
         self.window = window
         self._guard: UpdateGuard | None = None
+        self._average_guards: dict[BaseAveragedModel, AverageGuard] = {}
         self._outcomes: deque[bool] = deque(maxlen=window)
         self._iterations: list[tuple[list[str], dict]] = []
         self._skipped_in_epoch = 0
@@ -100,6 +107,11 @@ class NonFiniteGuardHook(Hook):
             model = model.module
         self._names = {id(p): name for name, p in model.named_parameters()}
         self._keeper = BufferKeeper(model)
+        for average in averaged_models(runner):
+            if average not in self._average_guards:
+                self._average_guards[average] = AverageGuard(
+                    average, runner.optim_wrapper._accumulative_counts > 1
+                )
 
     def before_train_epoch(self, runner) -> None:
         """Remember the learning rates, for a checkpoint within the epoch.
@@ -122,6 +134,8 @@ class NonFiniteGuardHook(Hook):
         """
         if not self._iterations:
             self._keeper.keep()
+            for guard in self._average_guards.values():
+                guard.begin()
 
     def after_train_iter(
         self,
@@ -147,9 +161,13 @@ class NonFiniteGuardHook(Hook):
             if isinstance(value, Tensor)
         }
         self._iterations.append((sample_ids(data_batch), losses))
+        rejection = None
+        if runner.optim_wrapper.should_update():
+            rejection = self._guard.take_rejection()
+        for guard in self._average_guards.values():
+            guard.decide(rejection is not None)
         if not runner.optim_wrapper.should_update():
             return
-        rejection = self._guard.take_rejection()
         if rejection is None:
             self._outcomes.append(False)
         else:

@@ -1,5 +1,6 @@
 """Reports samples that were replaced, and frames without sound."""
 
+from collections import defaultdict
 from typing import Any
 
 from mmengine.dist import all_gather_object
@@ -9,12 +10,14 @@ from mmseg.registry import HOOKS
 
 from mmcpm.datasets.errors import SampleReadError
 
-from .epoch_seed_hook import nested_datasets
+from .epoch_seed_hook import has_no_epochs, nested_datasets
 
 
 @HOOKS.register_module()
 class SampleReportHook(Hook):
     """Sums up, after every epoch, what was wrong with its samples.
+
+    Where there are no epochs, the training is summed up before validations.
 
     - Files that were skipped, where ``skip_unreadable`` of the training
       dataset allows for some. Workers know only what they read themselves;
@@ -27,8 +30,9 @@ class SampleReportHook(Hook):
     def __init__(self) -> None:
         self.limit = 0
         self._files: set[str] = set()
-        self._replaced: set[str] = set()
-        self._silent: set[str] = set()
+        # By mode: a validation may come in the midst of an epoch.
+        self._replaced: dict[str, set[str]] = defaultdict(set)
+        self._silent: dict[str, set[str]] = defaultdict(set)
 
     def before_train(self, runner) -> None:
         """Look up how many unreadable files are allowed.
@@ -45,8 +49,11 @@ class SampleReportHook(Hook):
 
     def _before_epoch(self, runner, mode: str = 'train') -> None:
         """Begin to count the samples of an epoch."""
-        self._replaced.clear()
-        self._silent.clear()
+        if mode == 'val' and has_no_epochs(runner):
+            self._after_epoch(runner, 'train')
+            self._before_epoch(runner, 'train')
+        self._replaced[mode].clear()
+        self._silent[mode].clear()
 
     def _after_iter(
         self,
@@ -71,10 +78,10 @@ class SampleReportHook(Hook):
         """
         for sample in batch_samples(data_batch):
             for sample_id, path in sample.get('skipped', ()):
-                self._replaced.add(str(sample_id))
+                self._replaced[mode].add(str(sample_id))
                 self._files.add(path)
             if sample.get('audio_valid_samples') == 0:
-                self._silent.add(str(sample.get('sample_id')))
+                self._silent[mode].add(str(sample.get('sample_id')))
         self._check(self._files)
 
     def _after_epoch(self, runner, mode: str = 'train') -> None:
@@ -90,14 +97,21 @@ class SampleReportHook(Hook):
         """
         files, replaced, silent = (
             set().union(*all_gather_object(names))
-            for names in (self._files, self._replaced, self._silent)
+            for names in (
+                self._files,
+                self._replaced[mode],
+                self._silent[mode],
+            )
         )
         self._check(files)
         if mode == 'train' and files:
+            when = f'of epoch {runner.epoch + 1}'
+            if has_no_epochs(runner):
+                when = f'up to iteration {runner.iter}'
             runner.logger.warning(
-                f'{len(replaced)} samples of epoch {runner.epoch + 1} were '
-                f'replaced; {len(files)} files were unreadable since the '
-                f'start (skip_unreadable allows for {self.limit}): '
+                f'{len(replaced)} samples {when} were replaced; '
+                f'{len(files)} files were unreadable since the start '
+                f'(skip_unreadable allows for {self.limit}): '
                 f'{_listing(files)}'
             )
         if silent:

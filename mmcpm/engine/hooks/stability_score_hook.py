@@ -6,6 +6,8 @@ from mmengine.model import is_model_wrapper
 from mmseg.registry import HOOKS
 from torch import Tensor
 
+from .epoch_seed_hook import has_no_epochs
+
 
 def stability_score(counts: Tensor) -> tuple[float, int]:
     """Mean entropy of the queries that a class is matched to.
@@ -33,8 +35,9 @@ def stability_score(counts: Tensor) -> tuple[float, int]:
 class StabilityScoreHook(Hook):
     """Logs the stability score of every training epoch.
 
-    The head counts the matches (``match_counts``); here they are summed over
-    the ranks, scored and reset.
+    Where there are no epochs, it is that of the iterations between two
+    validations. The head counts the matches (``match_counts``); here they
+    are summed over the ranks, scored and reset.
     """
 
     def before_train_epoch(self, runner) -> None:
@@ -53,21 +56,36 @@ class StabilityScoreHook(Hook):
         Args:
             runner (Runner): Of the training.
         """
+        self._score(runner)
+
+    def before_val_epoch(self, runner) -> None:
+        """Score the iterations since the last validation.
+
+        Args:
+            runner (Runner): Of the training.
+        """
+        if has_no_epochs(runner):
+            self._score(runner)
+            self.before_train_epoch(runner)
+
+    def _score(self, runner) -> None:
+        """Score what was counted, and log it."""
         counts = self._counts(runner)
-        if counts is None:
+        if counts is None or (has_no_epochs(runner) and not counts.any()):
             return
         counts = counts.clone()
         all_reduce(counts)
         # The last row is "no object".
         score, skipped = stability_score(counts[:-1])
+        unit, step = 'Epoch', runner.epoch + 1
+        if has_no_epochs(runner):
+            unit, step = 'Iteration', runner.iter
         runner.logger.info(
-            f'Epoch {runner.epoch + 1}: stability_score {score:.4f} nats '
+            f'{unit} {step}: stability_score {score:.4f} nats '
             f'(0: every class has its query, lower is better; {skipped} '
             'classes were never matched)'
         )
-        runner.visualizer.add_scalar(
-            'stability_score', score, step=runner.epoch + 1
-        )
+        runner.visualizer.add_scalar('stability_score', score, step=step)
 
     @staticmethod
     def _counts(runner) -> Tensor | None:

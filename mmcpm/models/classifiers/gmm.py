@@ -264,9 +264,7 @@ class GMMClassifier(MixtureState):
             embedding, labels = packed[:, :-1], packed[:, -1].long()
         added = enqueue(self.bank, self.pointer, self.count, embedding, labels)
         self.dirty.logical_or_(added > 0)
-        self.num_steps.add_(1)
-        self._steps += 1
-        if self._steps % self.em_interval == 0:
+        if self.count_step() % self.em_interval == 0:
             self.update()
 
     def _select(self, embedding: Tensor, labels: Tensor) -> Tensor:

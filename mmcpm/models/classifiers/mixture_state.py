@@ -13,7 +13,9 @@ class MixtureState(nn.Module):
     """Mixtures of all classes and a bank of their members, in buffers.
 
     No optimizer, weight decay or gradient reduction touches buffers, and
-    checkpoints hold them. They are the same on all ranks.
+    checkpoints hold them. They are the same on all ranks. They belong
+    together: averaged models take them over as they are (see
+    ``compat.average_no_states``).
 
     Args:
         num_classes (int): Classes with the background; "no object" is added
@@ -24,6 +26,8 @@ class MixtureState(nn.Module):
         min_members (int): Members that make a class ready for prompting;
             at least ``2 * num_components`` are asked for in any case.
     """
+
+    buffers_are_one_state = True
 
     def __init__(
         self,
@@ -65,13 +69,42 @@ class MixtureState(nn.Module):
         # Of the last update, see mixture_update.diagnose.
         self.register_buffer('diagnosis', torch.zeros(3))
         self.register_buffer('num_steps', torch.zeros((), dtype=torch.int64))
-        # The same number where reading it costs no synchronisation.
-        self._steps = 0
-        self.register_load_state_dict_post_hook(self._read_steps)
+        self._note_steps(0)
 
-    @staticmethod
-    def _read_steps(module: 'MixtureState', _) -> None:
-        module._steps = int(module.num_steps)
+    def _note_steps(self, steps: int) -> None:
+        """Remember what the counter holds as it is now."""
+        self._noted = (self.num_steps, self.num_steps._version, steps)
+
+    @property
+    def _steps(self) -> int:
+        """int: Training steps so far.
+
+        The device is asked, and waited for, only after somebody else wrote
+        the counter: who loads a checkpoint, or goes back to a copy.
+        """
+        counter, version, steps = self._noted
+        if counter is not self.num_steps or version != counter._version:
+            self._note_steps(int(self.num_steps))
+            steps = self._noted[-1]
+        return steps
+
+    def count_step(self) -> int:
+        """Count a training step.
+
+        Returns:
+            int: Steps so far, with this one.
+        """
+        steps = self._steps + 1
+        self.num_steps.add_(1)
+        self._note_steps(steps)
+        return steps
+
+    def _apply(self, *args, **kwargs) -> 'MixtureState':
+        # Moved to another device the number stays the same.
+        steps = self._steps
+        super()._apply(*args, **kwargs)
+        self._note_steps(steps)
+        return self
 
     def _load_from_state_dict(
         self,

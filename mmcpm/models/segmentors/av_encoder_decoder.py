@@ -25,21 +25,7 @@ from ..gradient_shares import gradient_shares
 from ..losses.ratio_mask_loss import ratio_mask
 from ..pretrained import check_pretrained_weights
 from .original_size import restore_original
-
-
-def window_starts(length: int, window: int, stride: int) -> list[int]:
-    """Offsets at which windows cover a line; the last one ends with it.
-
-    Args:
-        length (int): Length of the line in pixels.
-        window (int): Length of a window in pixels.
-        stride (int): Distance of two windows in pixels.
-
-    Returns:
-        list[int]: Ascending offsets; ``[0]`` if one window suffices.
-    """
-    last = max(length - window, 0)
-    return [*range(0, last, stride), last]
+from .windows import check_test_cfg, window_starts
 
 
 @MODELS.register_module()
@@ -69,6 +55,8 @@ class AVEncoderDecoder(EncoderDecoder):
         **kwargs,
     ) -> None:
         super().__init__(**kwargs)
+        self.test_cfg = self.test_cfg or {}
+        check_test_cfg(self.test_cfg)
         self.audio_frontend = MODELS.build(audio_frontend)
         self.audio_backbone = MODELS.build(audio_backbone)
         self.audio_neck = MODELS.build(audio_neck)

@@ -1,7 +1,10 @@
 from types import SimpleNamespace
 
+import pytest
 import torch
 import torch.nn as nn
+from mmengine.hooks import CheckpointHook, EMAHook
+from mmengine.model import ExponentialMovingAverage
 
 from mmcpm.engine.hooks import BatchNormSyncHook, batch_norm_sync_hook
 from mmcpm.engine.hooks.batch_norm_sync_hook import running_statistics
@@ -34,7 +37,7 @@ def test_they_are_averaged_once_after_training(monkeypatch):
     monkeypatch.setattr(batch_norm_sync_hook, 'all_reduce_params', average)
     monkeypatch.setattr(batch_norm_sync_hook, 'get_world_size', lambda: 2)
     model, hook = nn.BatchNorm2d(2), BatchNormSyncHook()
-    runner = SimpleNamespace(model=model)
+    runner = SimpleNamespace(model=model, hooks=[])
     hook.before_val_epoch(runner)
     assert torch.equal(model.running_mean, torch.zeros(2))
     hook.after_train_iter(runner, 0)
@@ -50,4 +53,29 @@ def test_one_rank_has_nothing_to_average(monkeypatch):
     monkeypatch.setattr(batch_norm_sync_hook, 'all_reduce_params', None)
     hook = BatchNormSyncHook()
     hook.after_train_iter(None, 0)
-    hook.after_train_epoch(SimpleNamespace(model=nn.BatchNorm2d(2)))
+    hook.after_train_epoch(SimpleNamespace(model=nn.BatchNorm2d(2), hooks=[]))
+
+
+@pytest.mark.parametrize(('interval', 'saves'), [(1, True), (5, False)])
+def test_checkpoints_within_epochs_and_averaged_models_have_the_averages(
+    monkeypatch, interval, saves
+):
+    """A checkpoint after iterations is written by the first rank alone."""
+
+    def average(tensors, op):
+        for tensor in tensors:
+            tensor.add_(1)
+
+    monkeypatch.setattr(batch_norm_sync_hook, 'all_reduce_params', average)
+    monkeypatch.setattr(batch_norm_sync_hook, 'get_world_size', lambda: 2)
+    model, hook = nn.BatchNorm2d(2), BatchNormSyncHook()
+    ema = EMAHook()
+    ema.ema_model = ExponentialMovingAverage(model)
+    checkpoint = CheckpointHook(by_epoch=False, interval=interval)
+    runner = SimpleNamespace(
+        model=model, hooks=[hook, ema, checkpoint], iter=1, max_iters=9
+    )
+    hook.after_train_iter(runner, 1)
+    for statistics in (model, ema.ema_model.module):
+        expected = torch.full((2,), float(saves))
+        assert torch.equal(statistics.running_mean, expected)

@@ -11,6 +11,7 @@ from mmengine.runner import Runner
 from torch.utils.data import Dataset
 
 import mmcpm  # noqa: F401
+from mmcpm.datasets.base_avs_dataset import draw_frame
 from mmcpm.engine.hooks.epoch_seed_hook import (
     epoch_seed,
     nested_datasets,
@@ -23,13 +24,6 @@ class Draws(Dataset):
 
     metainfo = {}
 
-    def __init__(self):
-        self.seed = -1
-        self.epoch = -1
-
-    def set_epoch(self, epoch):
-        self.epoch = epoch
-
     def __len__(self):
         return 4
 
@@ -38,27 +32,43 @@ class Draws(Dataset):
             random.random(),
             np.random.rand(),
             torch.rand(1).item(),
-            self.epoch,
-            self.seed,
+            draw_frame(range(1000)),
             index,
         ]
         return dict(inputs=torch.tensor(draw, dtype=torch.float64))
 
 
 class Recorder(BaseModel):
+    """Notes its batches, and a random number of its own after each."""
+
     def __init__(self):
         super().__init__()
         self.weight = nn.Parameter(torch.zeros(1))
         self.seen = []
 
     def forward(self, inputs, mode='loss'):
-        self.seen.append(torch.stack(inputs))
-        return dict(loss=self.weight.sum() + torch.rand(1) * 0)
+        batch = torch.stack(inputs)
+        own = torch.rand(1, dtype=torch.float64).expand(len(batch), 1)
+        self.seen.append(torch.cat([batch, own], 1))
+        return dict(loss=self.weight.sum())
 
 
-def train(tmp_path, epochs, workers, seed=5, resume=False, **loader):
+def train(
+    tmp_path,
+    epochs,
+    workers,
+    seed=5,
+    resume=False,
+    loop='epochs',
+    hooks=(dict(type='EpochSeedHook'),),
+    sampler='DefaultSampler',
+    **loader,
+):
+    """Train with two batches of two per epoch; return what was drawn."""
     init_default_scope('mmseg')
     model = Recorder()
+    by_epoch = loop == 'epochs'
+    number = {'max_epochs': epochs} if by_epoch else {'max_iters': 2 * epochs}
     Runner(
         model=model,
         work_dir=str(tmp_path),
@@ -66,19 +76,23 @@ def train(tmp_path, epochs, workers, seed=5, resume=False, **loader):
             batch_size=2,
             num_workers=workers,
             dataset=Draws(),
-            sampler=dict(type='DefaultSampler', shuffle=True),
+            sampler=dict(type=sampler, shuffle=True),
             collate_fn=dict(type='pseudo_collate'),
             **loader,
         ),
-        train_cfg=dict(by_epoch=True, max_epochs=epochs),
+        train_cfg=dict(by_epoch=by_epoch, **number),
         optim_wrapper=dict(optimizer=dict(type='SGD', lr=0.1)),
         default_hooks=dict(
-            checkpoint=dict(type='AtomicCheckpointHook', interval=1)
+            checkpoint=dict(
+                type='AtomicCheckpointHook', interval=1, by_epoch=by_epoch
+            )
         ),
-        custom_hooks=[dict(type='EpochSeedHook')],
+        custom_hooks=list(hooks),
         randomness=dict(seed=seed),
         resume=resume,
-        experiment_name=f'{tmp_path.name}_{epochs}_{seed}_{resume}',
+        experiment_name='_'.join(
+            map(str, (*tmp_path.parts[-2:], epochs, seed, resume))
+        ),
         default_scope='mmseg',
     ).train()
     return torch.cat(model.seen)
@@ -92,20 +106,69 @@ def test_resumed_epochs_draw_what_uninterrupted_ones_draw(tmp_path, workers):
     torch.testing.assert_close(torch.cat([first, rest]), whole, rtol=0, atol=0)
 
 
-def test_epochs_and_seeds_differ_and_reach_the_dataset(tmp_path):
+@pytest.mark.parametrize('sampler', ['InfiniteSampler', 'DefaultSampler'])
+@pytest.mark.parametrize('workers', [0, 2])
+def test_resumed_iterations_draw_what_uninterrupted_ones_draw(
+    tmp_path, monkeypatch, workers, sampler
+):
+    # mmengine waits two seconds before it starts the data anew.
+    monkeypatch.setattr('time.sleep', lambda seconds: None)
+    kwargs = dict(loop='iterations', sampler=sampler)
+    whole = train(tmp_path / 'whole', 3, workers, **kwargs)
+    first = train(tmp_path / 'parts', 1, workers, **kwargs)
+    rest = train(tmp_path / 'parts', 3, workers, resume=True, **kwargs)
+    torch.testing.assert_close(torch.cat([first, rest]), whole, rtol=0, atol=0)
+    assert whole[:, 0].unique().numel() == len(whole) == 12
+
+
+def test_epochs_and_seeds_differ(tmp_path):
     draws = train(tmp_path / 'a', 2, 0)
-    assert draws[:4, 3].tolist() == [0] * 4
-    assert draws[4:, 3].tolist() == [1] * 4
-    assert set(draws[:, 4].tolist()) == {5}
     other = train(tmp_path / 'b', 2, 0, seed=6)
-    for column in range(3):
+    for column in range(4):
         values = torch.cat([draws[:, column], other[:, column]])
         assert values.unique().numel() == 16
 
 
+@pytest.mark.parametrize(
+    ('loop', 'sampler', 'workers', 'loader'),
+    [
+        ('epochs', 'DefaultSampler', 0, {}),
+        ('epochs', 'DefaultSampler', 2, {}),
+        ('epochs', 'DefaultSampler', 1, dict(persistent_workers=True)),
+        ('iterations', 'DefaultSampler', 1, {}),
+        ('iterations', 'DefaultSampler', 1, dict(persistent_workers=True)),
+        ('iterations', 'InfiniteSampler', 0, {}),
+        ('iterations', 'InfiniteSampler', 2, dict(prefetch_factor=1)),
+    ],
+)
+def test_frames_change_without_the_hook(
+    tmp_path, monkeypatch, loop, sampler, workers, loader
+):
+    """mmengine seeds workers alike whenever it starts them."""
+    monkeypatch.setattr('time.sleep', lambda seconds: None)
+    draws = train(
+        tmp_path, 4, workers, loop=loop, sampler=sampler, hooks=(), **loader
+    )
+    visits = {
+        index: draws[draws[:, 4] == index, 3].tolist() for index in range(4)
+    }
+    assert [len(frames) for frames in visits.values()] == [4] * 4
+    # Of a thousand frames: two of the sixteen may be the same.
+    assert len({f for frames in visits.values() for f in frames}) >= 14
+    assert all(len(set(frames)) >= 3 for frames in visits.values())
+
+
+def test_workers_of_another_seed_are_told(tmp_path):
+    kwargs = dict(loop='iterations', sampler='InfiniteSampler')
+    train(tmp_path, 1, 1, seed=5, **kwargs)
+    train(tmp_path, 2, 1, seed=6, resume=True, **kwargs)
+    logs = ''.join(p.read_text() for p in tmp_path.glob('*/*.log'))
+    assert 'Resume with --seed 5 to have the same' in logs
+
+
 def test_workers_draw_independently(tmp_path):
     draws = train(tmp_path / 'a', 2, 2)
-    for column in range(3):
+    for column in range(4):
         assert draws[:, column].unique().numel() == 8
 
 

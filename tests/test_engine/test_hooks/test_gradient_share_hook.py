@@ -20,6 +20,8 @@ def test_shares_are_asked_for_at_the_interval():
     model = SimpleNamespace(watch_gradients=False, decode_head=head)
     assert asked(GradientShareHook(interval=4), 10, model) == [1, 5, 9]
     model.watch_gradients = False
+    assert asked(GradientShareHook(interval=1), 3, model) == [0, 1, 2]
+    model.watch_gradients = False
     assert asked(GradientShareHook(interval=0), 10, model) == []
     assert asked(GradientShareHook(interval=1), 3, model) == [0, 1, 2]
 

@@ -21,6 +21,7 @@ from mmcpm.engine.hooks.non_finite_guard_hook import (
     non_finite_terms,
     sample_ids,
 )
+from mmcpm.engine.snapshots import averaged_models
 
 NAN = float('nan')
 
@@ -101,7 +102,7 @@ def make_runner(work_dir, faults, epochs=1, batch=2, model=None, **kwargs):
         default_hooks={
             'checkpoint': {'type': 'AtomicCheckpointHook', 'interval': 1}
         },
-        custom_hooks=[hook],
+        custom_hooks=[hook, *kwargs.pop('hooks', ())],
         randomness={'seed': 0},
         experiment_name=f'{work_dir}',
         default_scope='mmseg',
@@ -192,6 +193,56 @@ def test_accumulated_update_is_skipped_as_a_whole(tmp_path):
     assert same(seen[2], seen[4])
     assert not same(seen[0], seen[2]) and not same(seen[4], seen[6])
     assert 'samples clip3/0.' in log_of(tmp_path)
+
+
+AVERAGES = {
+    'ExponentialMovingAverage': lambda steps: 0.3,
+    'StochasticWeightAverage': lambda steps: 1 / (steps + 1),
+    'MomentumAnnealingEMA': lambda steps: max(0.3, 2 / (2 + steps)),
+}
+
+
+@pytest.mark.parametrize('counts', [1, 2])
+@pytest.mark.parametrize('update_buffers', [False, True])
+@pytest.mark.parametrize('kind', AVERAGES)
+def test_averaged_weights_do_not_see_a_rejected_update(
+    tmp_path, kind, update_buffers, counts
+):
+    """They are the averages over the iterations of the other updates."""
+    settings = dict(
+        type='EMAHook', ema_type=kind, update_buffers=update_buffers
+    )
+    if kind != 'StochasticWeightAverage':
+        settings['momentum'] = 0.3
+    if kind == 'MomentumAnnealingEMA':
+        settings['gamma'] = 2
+    # The third of eight iterations.
+    faults = ['', '', '', '', 'input', *[''] * 11]
+    runner = make_runner(
+        tmp_path,
+        faults,
+        hooks=[settings],
+        optim_wrapper={'accumulative_counts': counts, 'clip_grad': None},
+    )
+    runner.train()
+    states = [*runner.model.seen[1:], runner.model.state_dict()]
+    rejected = [2] if counts == 1 else [2, 3]
+    states = [s for i, s in enumerate(states) if i not in rejected]
+    expected = {k: v.double() for k, v in states[0].items()}
+    for steps, state in enumerate(states[1:], 1):
+        share = AVERAGES[kind](steps)
+        for name, value in state.items():
+            averaged = update_buffers or name.startswith(('head', 'norm.w'))
+            averaged = averaged or name in ('norm.bias', 'extra')
+            if not averaged or not value.is_floating_point():
+                expected[name] = value.double()
+            else:
+                expected[name] += share * (value.double() - expected[name])
+    (average,) = averaged_models(runner)
+    assert int(average.steps) == len(states)
+    for name, value in average.module.state_dict().items():
+        torch.testing.assert_close(value.double(), expected[name])
+    assert 'Update skipped: 1' in log_of(tmp_path)
 
 
 def test_one_bad_batch_per_epoch_is_survived(tmp_path):

@@ -1,6 +1,7 @@
 from types import SimpleNamespace
 
 import pytest
+from mmengine.runner import IterBasedTrainLoop
 from mmseg.structures import SegDataSample
 
 from mmcpm.datasets.errors import SampleReadError
@@ -115,3 +116,21 @@ def test_samples_of_other_datasets_are_no_reason_to_end(others):
     hook.after_train_iter(runner, 2, {'data_samples': others})
     hook.after_train_epoch(runner)
     assert runner.logger.lines[0].startswith('2 frames lie after the end')
+
+
+def test_without_epochs_validations_part_the_reports():
+    """A validation does not forget what the training has met."""
+    runner, hook = make_runner(limit=1), SampleReportHook()
+    runner._train_loop = IterBasedTrainLoop.__new__(IterBasedTrainLoop)
+    runner.iter = 10
+    hook.before_train(runner)
+    hook.before_train_epoch(runner)
+    hook.after_train_iter(runner, 0, batch(skipped(('b/0', 'b.wav'))))
+    for _ in range(2):
+        hook.before_val_epoch(runner)
+        hook.after_val_iter(runner, 0, batch(silent('v/0')), None)
+        hook.after_val_epoch(runner)
+    texts = [line.split(';')[0] for line in runner.logger.lines]
+    assert texts[0] == '1 samples up to iteration 10 were replaced'
+    assert texts[1].startswith('1 frames lie after the end of their sound')
+    assert texts[2] == '0 samples up to iteration 10 were replaced'

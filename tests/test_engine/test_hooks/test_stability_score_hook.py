@@ -5,6 +5,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from mmengine.runner import IterBasedTrainLoop
 
 from mmcpm.engine.hooks import StabilityScoreHook
 from mmcpm.engine.hooks.stability_score_hook import stability_score
@@ -94,3 +95,30 @@ def test_heads_that_do_not_match_are_left_alone():
     hook = StabilityScoreHook()
     hook.before_train_epoch(runner)
     hook.after_train_epoch(runner)
+
+
+def test_without_epochs_validations_part_the_scores():
+    head = SimpleNamespace(match_counts=torch.zeros(2, 4, dtype=torch.int64))
+    recorder = Recorder()
+    runner = SimpleNamespace(
+        model=SimpleNamespace(decode_head=head),
+        _train_loop=IterBasedTrainLoop.__new__(IterBasedTrainLoop),
+        epoch=0,
+        iter=0,
+        logger=recorder,
+        visualizer=recorder,
+    )
+    hook = StabilityScoreHook()
+    hook.before_train_epoch(runner)
+    head.match_counts[0] = 1
+    runner.iter = 10
+    hook.before_val_epoch(runner)
+    head.match_counts[0, 1] = 7
+    runner.iter = 20
+    hook.before_val_epoch(runner)
+    # The training ends with a validation: nothing was matched since.
+    hook.after_train_epoch(runner)
+    assert [scalar[2] for scalar in recorder.scalars] == [10, 20]
+    assert recorder.scalars[0][1] == pytest.approx(math.log(4))
+    assert recorder.scalars[1][1] == pytest.approx(0.0, abs=1e-9)
+    assert recorder.lines[1].startswith('Iteration 20: stability_score 0.0')

@@ -5,10 +5,18 @@ import threading
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from mmengine.runner.checkpoint import load_state_dict
+from torch._subclasses.fake_tensor import (
+    DataDependentOutputException,
+    FakeTensorMode,
+)
 
 import mmcpm.models.classifiers.gmm as gmm
 import mmcpm.models.classifiers.mixture_state as mixture_state
+from mmcpm.engine.snapshots import BufferKeeper
+from mmcpm.models.classifiers import GMMClassifier
 
 
 def state_of(classifier):
@@ -75,6 +83,65 @@ def test_a_copy_learns_on_its_own(make_classifier):
     assert int(twin.num_steps) == twin._steps == 2
     classifier.enqueue(*second)
     assert_same(state_of(classifier), state_of(twin))
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    events=st.lists(
+        st.sampled_from(['step', 'rejected', 'reload', 'move', 'copy']),
+        max_size=12,
+    ),
+    interval=st.integers(1, 4),
+)
+def test_rejected_steps_leave_no_trace(events, interval):
+    """As if only the others had been, in this run and in a resumed one."""
+
+    def make():
+        torch.manual_seed(0)
+        return GMMClassifier(
+            num_classes=5, embed_dims=16, em_interval=interval
+        )
+
+    def step(classifier, seed):
+        generator = torch.Generator().manual_seed(seed)
+        classifier.enqueue(
+            torch.randn(12, 16, generator=generator),
+            torch.randint(-1, 6, (12,), generator=generator),
+        )
+
+    classifier, expected, count = make(), make(), 0
+    for seed, event in enumerate([*events, *['step'] * interval]):
+        if event == 'step':
+            step(classifier, seed)
+            step(expected, seed)
+            count += 1
+        elif event == 'rejected':
+            keeper = BufferKeeper(classifier)
+            keeper.keep()
+            step(classifier, seed)
+            keeper.restore()
+        elif event == 'move':
+            classifier.to(torch.float64).to(torch.float32)
+        elif event == 'copy':
+            classifier = copy.deepcopy(classifier)
+        else:
+            resumed = make()
+            resumed.load_state_dict(copy.deepcopy(classifier.state_dict()))
+            classifier = resumed
+    assert int(classifier.num_steps) == classifier._steps == count
+    assert_same(state_of(classifier), state_of(expected))
+
+
+def test_steps_are_counted_without_asking_the_device(make_classifier):
+    classifier = make_classifier(em_interval=3)
+    classifier.cpu()
+    # As a GPU that cannot be waited for.
+    with FakeTensorMode(allow_non_fake_inputs=True) as mode:
+        classifier.num_steps = mode.from_tensor(classifier.num_steps)
+        with pytest.raises(DataDependentOutputException):
+            int(classifier.num_steps)
+        classifier._note_steps(2)
+        assert [classifier.count_step() for _ in range(4)] == [3, 4, 5, 6]
 
 
 @pytest.mark.parametrize(
