@@ -113,21 +113,30 @@ class AVSSLegacyMetric(FrameMetric):
             does. They are black and labelled as background. The datasets do
             not yield them, and no model is run on them: they count as
             predicted to be background. Needs ``subset`` in the data samples.
-            COMBO leaves them out, which is the default.
+            COMBO leaves them out, which is the default. With them, the keys
+            begin with ``avss_legacy_padded/``.
         ignore_index (int): Label of the pixels that are left out.
+        size (tuple[int, int], optional): Height and width at which frames
+            are scored. At another than the published (224, 224), or None for
+            that of the label files, the keys tell it (``avss_legacy_96/``).
         **kwargs: Of :class:`FrameMetric`.
     """
 
     default_prefix = 'avss_legacy'
+    protocol_size = (224, 224)
 
     def __init__(
         self,
         *,
         include_padded: bool = False,
         ignore_index: int = 255,
+        size: tuple[int, int] | None = (224, 224),
         **kwargs,
     ) -> None:
-        super().__init__(**kwargs)
+        departures = ['padded'] if include_padded else []
+        if ignore_index != 255:
+            departures.append(f'ignore{ignore_index}')
+        super().__init__(size=size, departures=departures, **kwargs)
         self.include_padded = include_padded
         self.ignore_index = ignore_index
 
@@ -225,7 +234,7 @@ class AVSSLegacyMetric(FrameMetric):
         main = {k: v for k, v in scores.items() if '/' not in k}
         padding = f'and {added} padded ones' if added else 'none padded'
         print_log(
-            f'Protocol {self.prefix!r}: classes scored frame by frame, '
+            f'{self.title}: classes scored frame by frame, '
             f'{num_frames} frames, {padding}, background included, classes '
             f'never seen count as 0, beta^2 = {F_BETA_SQUARED}. In per cent, '
             f'JF is J&F:\n{class_table(self.classes, columns)}\n'

@@ -101,8 +101,12 @@ class DatasetIoUFMetric(FrameMetric):
 
     Args:
         absent_as_zero (bool): Whether classes that were neither labelled nor
-            predicted count as 0 in ``mIoU``, as in the published numbers.
+            predicted count as 0 in ``mIoU``, as in the published numbers;
+            if not, the keys begin with ``dataset_present/``.
         ignore_index (int): Label of the pixels that are left out.
+        size (tuple[int, int], optional): Height and width at which frames
+            are scored. None, as in the paper: at that of their label files.
+            At (224, 224) the keys begin with ``dataset_224/``.
         **kwargs: Of :class:`FrameMetric`.
     """
 
@@ -113,9 +117,13 @@ class DatasetIoUFMetric(FrameMetric):
         *,
         absent_as_zero: bool = True,
         ignore_index: int = 255,
+        size: tuple[int, int] | None = None,
         **kwargs,
     ) -> None:
-        super().__init__(**kwargs)
+        departures = [] if absent_as_zero else ['present']
+        if ignore_index != 255:
+            departures.append(f'ignore{ignore_index}')
+        super().__init__(size=size, departures=departures, **kwargs)
         self.absent_as_zero = absent_as_zero
         self.ignore_index = ignore_index
 
@@ -194,7 +202,7 @@ class DatasetIoUFMetric(FrameMetric):
         }
         absent = 'count as 0' if self.absent_as_zero else 'are left out'
         print_log(
-            f'Protocol {self.prefix!r}: pixels counted over {num_frames} '
+            f'{self.title}: pixels counted over {num_frames} '
             'frames before dividing, background included, absent classes '
             f'{absent} in mIoU, beta^2 = {F_BETA_SQUARED}. In per cent:\n'
             f'{class_table(self.classes, columns)}\n{group_table(scores)}',

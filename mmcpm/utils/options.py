@@ -171,12 +171,35 @@ def apply_tta(cfg: Config) -> None:
     if missing:
         raise UsageError(
             f'--tta needs {" and ".join(missing)} in the configuration (see '
-            "mmseg's configs/_base_/datasets for examples; the pipeline has "
-            'to flip the audio channels together with the frame)'
+            'configs/_base_/tta.py for an example; the pipeline has to flip '
+            'the audio channels together with the frame)'
         )
     for _, dataset in datasets(cfg, ('test_dataloader',)):
+        check_same_steps(dataset.get('pipeline') or [], cfg.tta_pipeline)
         dataset.pipeline = cfg.tta_pipeline
     cfg.model = ConfigDict(**cfg.tta_model, module=cfg.model)
+
+
+def check_same_steps(plain: Sequence[dict], augmented: Sequence[dict]) -> None:
+    """Refuse a test pipeline whose settings --tta would not follow.
+
+    Args:
+        plain (Sequence[dict]): Steps of the dataset's pipeline.
+        augmented (Sequence[dict]): Those of ``tta_pipeline``.
+
+    Raises:
+        UsageError: If a step before the views has other settings in one.
+    """
+    before = list(zip(plain[:-1], augmented[:-1], strict=False))
+    if any(one['type'] != other['type'] for one, other in before):
+        return  # It was written on its own.
+    for number, (one, other) in enumerate(before):
+        if one != other:
+            raise UsageError(
+                f'test_dataloader.dataset.pipeline.{number} is {dict(one)}, '
+                f'but tta_pipeline.{number} is {dict(other)}, and --tta '
+                'follows the second. Let them agree'
+            )
 
 
 def apply_sound(cfg: Config, sound: str) -> None:

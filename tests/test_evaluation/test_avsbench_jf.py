@@ -73,12 +73,12 @@ def test_published_f_by_video(frame, score, names, expected, batch_size):
 def test_silent_videos_may_be_left_out(frame, score):
     samples = example(frame, ['a/0', 'b/0', 'c/0', 'd/0'])
     metric = dict(**METRIC, silent_videos_as_zero=False)
-    assert score(metric, samples, 2)['avsbench/F'] == pytest.approx(
+    assert score(metric, samples, 2)['avsbench_sounding/F'] == pytest.approx(
         (0.5321637 + 0.5321637 + 0.4431818) / 3, abs=1e-7
     )
     alone = score(metric, samples[2:3], 2)
-    assert math.isnan(alone['avsbench/F'])
-    assert alone['avsbench/J'] == pytest.approx(0.75)
+    assert math.isnan(alone['avsbench_sounding/F'])
+    assert alone['avsbench_sounding/J'] == pytest.approx(0.75)
 
 
 # --- Against the definition, threshold by threshold ---
@@ -114,7 +114,7 @@ def slow_scores(videos, ignore_index=None):
                     )
             curves.append(curve)
         fs.append(max(np.mean(curves, axis=0)) if curves else 0)
-    return {'avsbench/J': np.mean(js), 'avsbench/F': np.mean(fs)}
+    return {'J': np.mean(js), 'F': np.mean(fs)}
 
 
 def random_videos(rng):
@@ -146,7 +146,9 @@ def test_equals_the_definition(frame, score, seed):
     metric = dict(**METRIC, ignore_index=255)
     found = score(metric, samples, 2, batch_size=int(rng.integers(1, 9)))
     for key, value in slow_scores(videos, 255).items():
-        assert found[key] == pytest.approx(value, abs=1e-6)
+        assert found[f'avsbench_ignore255/{key}'] == pytest.approx(
+            value, abs=1e-6
+        )
 
 
 def test_thresholds_are_compared_in_float32():
@@ -180,7 +182,7 @@ def test_low_precision_scores(frame, score, rng, dtype):
 def test_results_are_small(frame):
     from mmcpm.evaluation import AVSBenchJFMetric
 
-    metric = AVSBenchJFMetric()
+    metric = AVSBenchJFMetric(size=None)
     label = np.ones((300, 300), int)
     sample = segmented(frame, np.ones((300, 300)), label, 'a/0').to_dict()
     metric.process({}, [sample])
@@ -218,6 +220,9 @@ def test_frames_must_name_their_video(frame, score):
 def test_log_states_protocol_and_policy(frame, score, printed):
     score(METRIC, example(frame, ['a/0', 'b/0', 'c/0', 'd/0']), 2)
     (text,) = printed
-    assert "Protocol 'avsbench': 4 frames of 4 videos" in text
+    assert (
+        "Protocol 'avsbench_original_anyframes' at the original size: 4 "
+        'frames of 4 videos' in text
+    )
     assert '1 without any labelled object count as 0' in text
     assert '44.79' in text

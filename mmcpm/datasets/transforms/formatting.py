@@ -30,7 +30,8 @@ class PackAVSInputs(PackSegInputs):
     Args:
         meta_keys (Sequence[str]): Keys that become meta information of the
             data sample, where present. Defaults to mmseg's and those of the
-            audio-visual datasets.
+            audio-visual datasets. ``label_shape``, the size of the label
+            file, is always added: metrics check it.
     """
 
     def __init__(
@@ -55,7 +56,7 @@ class PackAVSInputs(PackSegInputs):
             'sample_rate',
         ),
     ) -> None:
-        super().__init__(meta_keys=meta_keys)
+        super().__init__(meta_keys=(*meta_keys, 'label_shape'))
 
     def transform(self, results: dict) -> dict:
         """Pack one sample.
