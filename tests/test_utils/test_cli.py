@@ -39,6 +39,9 @@ class FourFrames(Dataset):
         if not self.data_root.joinpath('frame.png').is_file():
             raise FileNotFoundError(f'no frames in {data_root!r}')
 
+    def full_init(self):
+        pass
+
     def __len__(self):
         return len(self.IDS)
 
@@ -339,6 +342,26 @@ def test_tta_needs_its_settings(config):
         options.apply_tta(cfg)
 
 
+@pytest.mark.parametrize(
+    ('option', 'refused'),
+    [
+        ('test_dataloader.dataset.pipeline.5.size=(96,96)', True),
+        ('tta_pipeline.1.channels=stereo', True),
+        ('test_dataloader.dataset.pipeline.6.meta_keys=(a,)', False),
+    ],
+)
+def test_tta_follows_the_test_pipeline(option, refused):
+    path = 'configs/_base_/datasets/avss_224.py'
+    cfg = Config.fromfile(Path(__file__).parents[2] / path)
+    options.apply_cfg_options(cfg, [option])
+    cfg.model = {'type': 'X'}
+    if not refused:
+        options.apply_tta(cfg)
+        return
+    with pytest.raises(UsageError, match=r'tta_pipeline\.[15] is'):
+        options.apply_tta(cfg)
+
+
 def test_show_needs_a_display(config, monkeypatch):
     monkeypatch.setattr('sys.platform', 'linux')
     cfg = cli.load_config(args_to_train(config))
@@ -482,7 +505,10 @@ def test_train_then_test(config, data_root):
     written = json.loads(Path('made/scores.json').read_text())
     assert written['metrics'] == scores
     assert written['checkpoint'] == 'run/epoch_1.pth'
-    assert written['sound'] == 'true'
+    assert (written['sound'], written['tta']) == ('true', False)
+    assert written['protocols'] == {
+        'dataset': {'size': 'original', 'frames': 4}
+    }
     assert 0 < scores['dataset/mIoU'] < 1
     assert {'dataset/ss/Fbeta', 'dataset/ms/Fbeta'} < set(scores)
     (saved,) = Path('tested').glob('*/*.json')
@@ -530,9 +556,23 @@ def test_out_with_a_list_of_metrics_and_tta(config, data_root):
     assert cfg.model.module.type == 'PointwiseSegmentor'
     assert cfg.test_dataloader.dataset.pipeline == []
     scores = cli.test(
-        args_to_test(config, 'weights.pth', data_root=data_root, out='maps')
+        args_to_test(
+            config,
+            'weights.pth',
+            data_root=data_root,
+            work_dir='tested',
+            out='maps',
+            sound='silence',
+            scores='scores.json',
+        )
     )
     assert 'dataset/mIoU' in scores
+    written = json.loads(Path('scores.json').read_text())
+    assert (written['sound'], written['tta']) == ('silence', False)
+    (log,) = Path('tested').glob('*/*.log')
+    assert 'These are scores with --sound silence.' in log.read_text()
+    args = Namespace(sound='swapped', tta=True)
+    assert cli.unusual_options(args) == ['--sound swapped', '--tta']
     assert len(list(Path('maps').rglob('*.png'))) == 4
 
 
