@@ -339,6 +339,16 @@ def leave_launcher() -> None:
         torch_dist.destroy_process_group()
 
 
+def let_configs_be_inherited() -> None:
+    """Let mmengine take ``_base_ = 'mmcpm::cpm/cpm_r50_avss.py'``.
+
+    mmengine has a fixed list of the packages whose configs it inherits from.
+    """
+    from mmengine.config import utils
+
+    utils.MODULE2PACKAGE.setdefault('mmcpm', 'mmcpm')
+
+
 def apply() -> bool:
     """Apply every adjustment of this file once.
 
@@ -349,4 +359,5 @@ def apply() -> bool:
     hide_broken_torchvision()
     compiled = ensure_mmcv_operators()
     allow_runner_checkpoints()
+    let_configs_be_inherited()
     return compiled

@@ -47,7 +47,9 @@ def train(args: Namespace) -> None:
         )
         if args.amp:
             options.apply_amp(cfg)
-        if args.auto_scale_lr:
+        if args.auto_scale_lr or (cfg.get('auto_scale_lr') or {}).get(
+            'enable'
+        ):
             options.apply_auto_scale_lr(cfg)
         options.apply_resume(cfg, args.resume)
         dataloaders = ('train_dataloader', 'val_dataloader')
@@ -57,6 +59,7 @@ def train(args: Namespace) -> None:
         start = cfg.get('load_from')
         checkpoint = read_checkpoint(start, cfg.resume) if start else None
         runner = build_runner(cfg)
+        options.scale_lr_for_accumulation(runner)
         if cfg.resume:
             forget_pretrained_weights(unwrap(runner.model))
         else:

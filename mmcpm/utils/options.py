@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator, Sequence
 import torch
 from mmengine.config import Config, ConfigDict, DictAction
 from mmengine.fileio import list_from_file
+from mmengine.runner import Runner
 from mmseg.registry import DATASETS
 
 from mmcpm.engine.checkpoint_files import find_newest_whole_checkpoint
@@ -135,14 +136,73 @@ def apply_amp(cfg: Config) -> None:
 def apply_auto_scale_lr(cfg: Config) -> None:
     """Scale the learning rate with the batch size."""
     settings = cfg.get('auto_scale_lr') or {}
-    if not isinstance(settings.get('base_batch_size'), int):
+    base = settings.get('base_batch_size')
+    if not isinstance(base, int) or isinstance(base, bool) or base < 1:
         raise UsageError(
             '--auto-scale-lr needs the batch size that the learning rate was '
             'chosen for: add auto_scale_lr = dict(base_batch_size=16) to the '
             'configuration, or --cfg-options auto_scale_lr.base_batch_size=16'
         )
+    if cfg.train_dataloader.get('batch_size') is None:
+        raise UsageError(
+            '--auto-scale-lr needs train_dataloader.batch_size, which a '
+            'batch_sampler replaces here: set the learning rate itself'
+        )
+    accumulated_batches(cfg.optim_wrapper)
     settings['enable'] = True
     cfg.auto_scale_lr = settings
+
+
+def accumulated_batches(wrapper: dict) -> int:
+    """How many batches one update of the weights takes.
+
+    Args:
+        wrapper (dict): ``optim_wrapper``, of one optimizer or several.
+
+    Returns:
+        int: ``accumulative_counts``.
+
+    Raises:
+        UsageError: If several optimizers differ in it.
+    """
+    parts = [
+        part
+        for part in (wrapper, *wrapper.values())
+        if isinstance(part, dict) and 'optimizer' in part
+    ]
+    counts = {part.get('accumulative_counts', 1) for part in parts} or {1}
+    if len(counts) > 1:
+        raise UsageError(
+            '--auto-scale-lr scales the rates of all optimizers alike, but '
+            f'their accumulative_counts are {sorted(counts)}: set the '
+            'learning rates themselves'
+        )
+    return counts.pop()
+
+
+def scale_lr_for_accumulation(runner: Runner) -> None:
+    """Let mmengine's scaling of the rate see the batches of an update.
+
+    mmengine compares the batches of all ranks with ``base_batch_size`` and
+    leaves out ``accumulative_counts``. The configuration, which is saved,
+    keeps the number that was given.
+
+    Args:
+        runner (Runner): Of a training; its ``auto_scale_lr`` is changed.
+    """
+    settings = runner.auto_scale_lr
+    if not (settings and settings.get('enable')):
+        return
+    count = accumulated_batches(runner.cfg.optim_wrapper)
+    if count == 1:
+        return
+    base = settings['base_batch_size']
+    batch = runner.cfg.train_dataloader.batch_size * runner.world_size
+    runner.auto_scale_lr = {**settings, 'base_batch_size': base / count}
+    runner.logger.info(
+        f'An update takes {count} batches of {batch} frames, {count * batch} '
+        f'in all; the learning rate is meant for {base}.'
+    )
 
 
 def apply_resume(cfg: Config, resume: str | None) -> None:

@@ -11,6 +11,7 @@ import torch.nn as nn
 from mmengine.config import Config
 from mmengine.logging import MessageHub, MMLogger
 from mmengine.model import BaseModel
+from mmengine.runner import Runner
 from mmengine.structures import PixelData
 from mmengine.visualization import Visualizer
 from mmseg.registry import DATASETS, MODELS
@@ -325,6 +326,54 @@ def test_auto_scale_lr(config):
     cfg = cli.load_config(args_to_train(config, cfg_options=settings))
     options.apply_auto_scale_lr(cfg)
     assert cfg.auto_scale_lr == {'base_batch_size': 16, 'enable': True}
+
+
+# A rate of 0.1 for 16 frames per step; batches of 2.
+@pytest.mark.parametrize(
+    ('accumulated', 'ranks', 'rate'),
+    [(1, 1, 0.0125), (4, 1, 0.05), (4, 2, 0.1), (3, 1, 0.0375), (8, 4, 0.4)],
+)
+def test_rate_is_scaled_with_the_frames_of_an_update(
+    config, data_root, monkeypatch, accumulated, ranks, rate
+):
+    lines = [
+        f'optim_wrapper.update(accumulative_counts={accumulated})',
+        "optim_wrapper['paramwise_cfg'] = dict(bias_lr_mult=2.0)",
+        'auto_scale_lr = dict(base_batch_size=16)',
+        "param_scheduler = [dict(type='ConstantLR', factor=1.0)]",
+        "default_hooks = dict(checkpoint=dict(type='CheckpointHook'))",
+    ]
+    Path(config).write_text(CONFIG + '\n'.join(lines))
+    monkeypatch.setattr(Runner, 'world_size', ranks)
+    rates = []
+
+    def train(runner):
+        runner.scale_lr(runner.optim_wrapper, runner.auto_scale_lr)
+        schedulers = runner.build_param_scheduler(runner.param_schedulers)
+        groups = runner.optim_wrapper.optimizer.param_groups
+        rates.append(sorted({group['lr'] for group in groups}))
+        for scheduler in schedulers:
+            assert set(rates[0]) <= set(scheduler.base_values)
+        assert runner.cfg.auto_scale_lr.base_batch_size == 16
+
+    monkeypatch.setattr(Runner, 'train', train)
+    cli.train(args_to_train(config, data_root=data_root, auto_scale_lr=True))
+    assert rates == [pytest.approx([rate, 2 * rate])]
+
+
+def test_optimizers_that_accumulate_differently_are_refused(config):
+    cfg = cli.load_config(args_to_train(config))
+    cfg.auto_scale_lr = dict(base_batch_size=16)
+    cfg.optim_wrapper = dict(
+        constructor='X',
+        one=dict(optimizer=dict(type='SGD'), accumulative_counts=2),
+        other=dict(optimizer=dict(type='SGD')),
+    )
+    with pytest.raises(UsageError, match=r'\[1, 2\]'):
+        options.apply_auto_scale_lr(cfg)
+    cfg.optim_wrapper.other.accumulative_counts = 2
+    options.apply_auto_scale_lr(cfg)
+    assert options.accumulated_batches(cfg.optim_wrapper) == 2
 
 
 @pytest.mark.parametrize('settings', [None, ['auto_scale_lr.enable=False']])
