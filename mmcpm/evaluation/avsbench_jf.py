@@ -163,12 +163,6 @@ class AVSBenchJFMetric(FrameMetric):
     the last slash of their ``sample_id``.
 
     Args:
-        silent_videos_as_zero (bool): Whether videos without any labelled
-            object count as 0 in F, as published, or are left out; the keys
-            then begin with ``avsbench_sounding/``.
-        ignore_index (int, optional): Label of the pixels that are left out.
-            The published labels have none, and their files use 255 for the
-            foreground, hence the default None.
         size (tuple[int, int], optional): Height and width at which frames
             are scored. At another than the published (224, 224), or None for
             that of the label files, the keys tell it (``avsbench_96/J``).
@@ -185,21 +179,15 @@ class AVSBenchJFMetric(FrameMetric):
     def __init__(
         self,
         *,
-        silent_videos_as_zero: bool = True,
-        ignore_index: int | None = None,
         size: tuple[int, int] | None = (224, 224),
         frames_per_video: int | None = FRAMES_PER_VIDEO,
         **kwargs,
     ) -> None:
-        departures = [] if silent_videos_as_zero else ['sounding']
-        if ignore_index is not None:
-            departures.append(f'ignore{ignore_index}')
+        departures = []
         if frames_per_video != FRAMES_PER_VIDEO:
             departures.append(f'{frames_per_video or "any"}frames')
         super().__init__(size=size, departures=departures, **kwargs)
         self.frames_per_video = frames_per_video
-        self.silent_videos_as_zero = silent_videos_as_zero
-        self.ignore_index = ignore_index
 
     def check_names(self, names: Sequence[str]) -> None:
         """Refuse videos that are not whole: F is a mean over their frames.
@@ -244,7 +232,7 @@ class AVSBenchJFMetric(FrameMetric):
             sample['pred_sem_seg']['data'],
             label,
             num_classes=2,
-            ignore_index=self.ignore_index,
+            ignore_index=None,
             sample_id=sample_id,
         )
         if tuple(scores.shape) != (2, *label.shape[-2:]):
@@ -279,9 +267,6 @@ class AVSBenchJFMetric(FrameMetric):
                 'The model has diverged, or its checkpoint is damaged.'
             )
         label = label.to(probability.device).reshape(probability.shape)
-        if self.ignore_index is not None:
-            kept = label != self.ignore_index
-            probability, label = probability[kept], label[kept]
         return threshold_counts(probability, label == 1)
 
     def label_pixels(self, frame: FrameCounts) -> tuple[int, ...]:
@@ -295,8 +280,7 @@ class AVSBenchJFMetric(FrameMetric):
             results (list[FrameCounts]): Different frames, ordered by name.
 
         Returns:
-            dict[str, float]: ``J``, ``F`` and ``JF``. F is NaN if no video
-            counts.
+            dict[str, float]: ``J``, ``F`` and ``JF``.
         """
         videos = {}
         for frame in results:
@@ -304,18 +288,14 @@ class AVSBenchJFMetric(FrameMetric):
         per_video = [video_f(frames) for frames in videos.values()]
         silent = per_video.count(None)
         known = [score for score in per_video if score is not None]
-        counted = len(videos) if self.silent_videos_as_zero else len(known)
         j = sum(jaccard(frame) for frame in results) / len(results)
-        f = sum(known) / counted if counted else float('nan')
+        f = sum(known) / len(videos)
         scores = {'J': j, 'F': f, 'JF': (j + f) / 2}
         if is_main_process():
-            policy = (
-                'count as 0' if self.silent_videos_as_zero else 'do not count'
-            )
             print_log(
                 f'{self.title}: {len(results)} frames of '
                 f'{len(videos)} videos, J per frame, F per video ({silent} '
-                f'without any labelled object {policy} in F). In per cent, '
+                'without any labelled object count as 0 in F). In per cent, '
                 f'JF is J&F:\n{group_table({"all": scores})}',
                 logger='current',
             )

@@ -115,7 +115,6 @@ class AVSSLegacyMetric(FrameMetric):
             predicted to be background. Needs ``subset`` in the data samples.
             COMBO leaves them out, which is the default. With them, the keys
             begin with ``avss_legacy_padded/``.
-        ignore_index (int): Label of the pixels that are left out.
         size (tuple[int, int], optional): Height and width at which frames
             are scored. At another than the published (224, 224), or None for
             that of the label files, the keys tell it (``avss_legacy_96/``).
@@ -129,16 +128,12 @@ class AVSSLegacyMetric(FrameMetric):
         self,
         *,
         include_padded: bool = False,
-        ignore_index: int = 255,
         size: tuple[int, int] | None = (224, 224),
         **kwargs,
     ) -> None:
         departures = ['padded'] if include_padded else []
-        if ignore_index != 255:
-            departures.append(f'ignore{ignore_index}')
         super().__init__(size=size, departures=departures, **kwargs)
         self.include_padded = include_padded
-        self.ignore_index = ignore_index
 
     def count_frame(self, sample: dict, sample_id: str) -> tuple:
         """Count the pixels of each class of a frame.
@@ -171,7 +166,6 @@ class AVSSLegacyMetric(FrameMetric):
             sample['pred_sem_seg']['data'],
             sample['gt_sem_seg']['data'],
             len(self.classes),
-            ignore_index=self.ignore_index,
             sample_id=sample_id,
         )
         counts = np.stack(

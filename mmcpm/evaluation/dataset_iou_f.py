@@ -50,9 +50,7 @@ def per_class_scores(confusion: np.ndarray) -> dict[str, np.ndarray]:
     }
 
 
-def scores_from_confusion(
-    confusion: np.ndarray, absent_as_zero: bool = True
-) -> dict[str, float]:
+def scores_from_confusion(confusion: np.ndarray) -> dict[str, float]:
     """Score a dataset from its summed confusion matrix.
 
     Classes that were neither labelled nor predicted count as 0 in ``mIoU``
@@ -61,8 +59,6 @@ def scores_from_confusion(
 
     Args:
         confusion (np.ndarray): Pixel counts, rows are labels, shape (K, K).
-        absent_as_zero (bool): Whether absent classes count as 0 in ``mIoU``;
-            if not, ``mIoU`` equals ``mIoU_present``.
 
     Returns:
         dict[str, float]: ``mIoU``, ``mIoU_present`` (absent classes left
@@ -74,14 +70,10 @@ def scores_from_confusion(
         raise ValueError(f'Expected shape (K, K), got {confusion.shape}.')
     pixels = confusion.sum()
     per_class = per_class_scores(confusion)
-    present = _mean_without_nan(per_class['IoU'])
-    if absent_as_zero and pixels:
-        miou = float(np.nan_to_num(per_class['IoU'], nan=0.0).mean())
-    else:
-        miou = present
+    with_absent = np.nan_to_num(per_class['IoU'], nan=0.0)
     return {
-        'mIoU': miou,
-        'mIoU_present': present,
+        'mIoU': float(with_absent.mean()) if pixels else np.nan,
+        'mIoU_present': _mean_without_nan(per_class['IoU']),
         'Fbeta': _mean_without_nan(per_class['Fbeta']),
         'F1': _mean_without_nan(per_class['F1']),
         'FDR': _mean_without_nan(per_class['FDR']),
@@ -100,10 +92,6 @@ class DatasetIoUFMetric(FrameMetric):
     ``dataset/ss/`` and ``dataset/ms/``; values lie in [0, 1].
 
     Args:
-        absent_as_zero (bool): Whether classes that were neither labelled nor
-            predicted count as 0 in ``mIoU``, as in the published numbers;
-            if not, the keys begin with ``dataset_present/``.
-        ignore_index (int): Label of the pixels that are left out.
         size (tuple[int, int], optional): Height and width at which frames
             are scored. None, as in the paper: at that of their label files.
             At (224, 224) the keys begin with ``dataset_224/``.
@@ -113,19 +101,9 @@ class DatasetIoUFMetric(FrameMetric):
     default_prefix = 'dataset'
 
     def __init__(
-        self,
-        *,
-        absent_as_zero: bool = True,
-        ignore_index: int = 255,
-        size: tuple[int, int] | None = None,
-        **kwargs,
+        self, *, size: tuple[int, int] | None = None, **kwargs
     ) -> None:
-        departures = [] if absent_as_zero else ['present']
-        if ignore_index != 255:
-            departures.append(f'ignore{ignore_index}')
-        super().__init__(size=size, departures=departures, **kwargs)
-        self.absent_as_zero = absent_as_zero
-        self.ignore_index = ignore_index
+        super().__init__(size=size, **kwargs)
 
     def count_frame(self, sample: dict, sample_id: str) -> tuple:
         """Count the pixels of a frame by labelled and predicted class.
@@ -143,7 +121,6 @@ class DatasetIoUFMetric(FrameMetric):
             sample['pred_sem_seg']['data'],
             sample['gt_sem_seg']['data'],
             len(self.classes),
-            ignore_index=self.ignore_index,
             sample_id=sample_id,
         ).ravel()
         # A frame shows few classes: its non-zero entries are some tens of
@@ -182,7 +159,7 @@ class DatasetIoUFMetric(FrameMetric):
             if source is not None:
                 confusions[source].flat[entries] += counts
         scores = {
-            group: scores_from_confusion(confusion, self.absent_as_zero)
+            group: scores_from_confusion(confusion)
             for group, confusion in confusions.items()
         }
         if is_main_process():
@@ -200,11 +177,10 @@ class DatasetIoUFMetric(FrameMetric):
             for group, confusion in confusions.items()
             for key in ('IoU', 'Fbeta')
         }
-        absent = 'count as 0' if self.absent_as_zero else 'are left out'
         print_log(
             f'{self.title}: pixels counted over {num_frames} '
             'frames before dividing, background included, absent classes '
-            f'{absent} in mIoU, beta^2 = {F_BETA_SQUARED}. In per cent:\n'
+            f'count as 0 in mIoU, beta^2 = {F_BETA_SQUARED}. In per cent:\n'
             f'{class_table(self.classes, columns)}\n{group_table(scores)}',
             logger='current',
         )

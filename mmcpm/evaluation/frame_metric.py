@@ -30,8 +30,6 @@ class FrameMetric(BaseMetric):
             every frame must be scored; None for those of its label file.
         departures (Sequence[str]): Names of the protocol's rules that are
             changed; they become part of the name.
-        collect_device (str): Not used: results are gathered through the
-            process group, without temporary files.
         prefix (str, optional): Replaces the protocol's name in the keys.
     """
 
@@ -44,10 +42,9 @@ class FrameMetric(BaseMetric):
         *,
         size: tuple[int, int] | None,
         departures: Sequence[str] = (),
-        collect_device: str = 'cpu',
         prefix: str | None = None,
     ) -> None:
-        super().__init__(collect_device=collect_device, prefix=prefix)
+        super().__init__(prefix=prefix)
         if size is not None and not (
             isinstance(size, list | tuple)
             and len(size) == 2

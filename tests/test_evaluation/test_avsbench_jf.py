@@ -1,5 +1,3 @@
-import math
-
 import numpy as np
 import pytest
 import torch
@@ -70,33 +68,31 @@ def test_published_f_by_video(frame, score, names, expected, batch_size):
     assert set(metrics) == {'avsbench/J', 'avsbench/F', 'avsbench/JF'}
 
 
-def test_silent_videos_may_be_left_out(frame, score):
+def test_silent_videos_count_as_zero(frame, score):
     samples = example(frame, ['a/0', 'b/0', 'c/0', 'd/0'])
-    metric = dict(**METRIC, silent_videos_as_zero=False)
-    assert score(metric, samples, 2)['avsbench_sounding/F'] == pytest.approx(
-        (0.5321637 + 0.5321637 + 0.4431818) / 3, abs=1e-7
+    assert score(METRIC, samples, 2)['avsbench/F'] == pytest.approx(
+        (0.5321637 + 0.5321637 + 0 + 0.4431818) / 4, abs=1e-7
     )
-    alone = score(metric, samples[2:3], 2)
-    assert math.isnan(alone['avsbench_sounding/F'])
-    assert alone['avsbench_sounding/J'] == pytest.approx(0.75)
+    alone = score(METRIC, samples[2:3], 2)
+    assert alone['avsbench/F'] == 0
+    assert alone['avsbench/J'] == pytest.approx(0.75)
 
 
 # --- Against the definition, threshold by threshold ---
 
 
-def slow_scores(videos, ignore_index=None):
+def slow_scores(videos):
     """Score [[(scores, prediction, label), ...], ...] by loops."""
     js, fs = [], []
     for frames in videos:
         curves = []
         for scores, prediction, label in frames:
-            kept = label != ignore_index
             exp = np.exp(scores - scores.max(0))
             # float32 as published: it decides what rounds to 1, the last
             # threshold.
-            probability = (exp / exp.sum(0))[1][kept]
+            probability = (exp / exp.sum(0))[1]
             assert probability.dtype == np.float32
-            b, g = prediction[kept], label[kept]
+            b, g = prediction, label
             if g.sum() == 0:
                 js.append((1 - b).sum() / (g.size + 1e-7))
                 continue
@@ -114,7 +110,7 @@ def slow_scores(videos, ignore_index=None):
                     )
             curves.append(curve)
         fs.append(max(np.mean(curves, axis=0)) if curves else 0)
-    return {'J': np.mean(js), 'F': np.mean(fs)}
+    return {'avsbench/J': np.mean(js), 'avsbench/F': np.mean(fs)}
 
 
 def random_videos(rng):
@@ -127,7 +123,6 @@ def random_videos(rng):
             spread = rng.choice([0.3, 3, 60])
             scores = rng.normal(0, spread, (2, *size)).astype(np.float32)
             label = (rng.random(size) < rng.choice([0, 0.3, 1])).astype(int)
-            label[rng.random(size) < rng.choice([0, 0.2])] = 255
             frames.append((scores, scores.argmax(0), label))
         videos.append(frames)
     return videos
@@ -143,12 +138,9 @@ def test_equals_the_definition(frame, score, seed):
         for i, (scores, prediction, label) in enumerate(frames)
     ]
     rng.shuffle(samples)
-    metric = dict(**METRIC, ignore_index=255)
-    found = score(metric, samples, 2, batch_size=int(rng.integers(1, 9)))
-    for key, value in slow_scores(videos, 255).items():
-        assert found[f'avsbench_ignore255/{key}'] == pytest.approx(
-            value, abs=1e-6
-        )
+    found = score(METRIC, samples, 2, batch_size=int(rng.integers(1, 9)))
+    for key, value in slow_scores(videos).items():
+        assert found[key] == pytest.approx(value, abs=1e-6)
 
 
 def test_thresholds_are_compared_in_float32():

@@ -167,12 +167,9 @@ def test_absent_class_policies():
     # Class 2 is neither labelled nor predicted.
     confusion = np.array([[3, 1, 0], [0, 2, 0], [0, 0, 0]])
     ious = (3 / 4, 2 / 3)
-    assert scores_from_confusion(confusion)['mIoU'] == pytest.approx(
-        sum(ious) / 3
-    )
-    assert scores_from_confusion(confusion, absent_as_zero=False)[
-        'mIoU'
-    ] == pytest.approx(sum(ious) / 2)
+    scores = scores_from_confusion(confusion)
+    assert scores['mIoU'] == pytest.approx(sum(ious) / 3)
+    assert scores['mIoU_present'] == pytest.approx(sum(ious) / 2)
 
 
 def test_without_pixels_there_is_no_score():
@@ -222,13 +219,6 @@ def test_metric_keys_name_the_protocol(frame, score):
 def test_metric_is_not_rounded(frame, score):
     metrics = score(METRIC, example(frame), 5)
     assert metrics['dataset/mIoU'] == (19 / 49 + 6 / 28) / 5
-
-
-def test_metric_leaving_absent_classes_out(frame, score):
-    metrics = score(dict(**METRIC, absent_as_zero=False), example(frame), 5)
-    assert metrics['dataset_present/mIoU'] == pytest.approx(
-        0.1505102, abs=1e-7
-    )
 
 
 def test_groups_in_one_pass(frame, score):

@@ -104,15 +104,10 @@ def test_size_name(size, name):
     ('metric', 'name'),
     [
         (dict(**LEGACY, include_padded=True), 'avss_legacy_padded'),
-        (dict(**LEGACY, ignore_index=0), 'avss_legacy_ignore0'),
-        (dict(**DATASET, absent_as_zero=False), 'dataset_present'),
-        (dict(**DATASET, ignore_index=0), 'dataset_ignore0'),
-        (dict(**AVSBENCH, ignore_index=255), 'avsbench_ignore255'),
-        (dict(**AVSBENCH, silent_videos_as_zero=False), 'avsbench_sounding'),
         (dict(**AVSBENCH, frames_per_video=10), 'avsbench_10frames'),
         (
-            dict(**DATASET, size=(8, 8), absent_as_zero=False),
-            'dataset_8_present',
+            dict(**LEGACY, size=(8, 9), include_padded=True),
+            'avss_legacy_8x9_padded',
         ),
     ],
 )

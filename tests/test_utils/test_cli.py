@@ -229,13 +229,13 @@ def test_options_override_nested_settings(config):
             config,
             cfg_options=[
                 'train_dataloader.batch_size=5',
-                'val_evaluator.0.absent_as_zero=False',
+                'val_evaluator.0.prefix=mine',
                 'a=[1,(2,3)]',
             ],
         )
     )
     assert cfg.train_dataloader.batch_size == 5
-    assert cfg.val_evaluator[0].absent_as_zero is False
+    assert cfg.val_evaluator[0].prefix == 'mine'
     assert cfg.a == [1, (2, 3)]
 
 

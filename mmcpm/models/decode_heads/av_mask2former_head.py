@@ -4,6 +4,7 @@ With a linear classifier this is the baseline of the paper's Table 4.
 """
 
 import copy
+import inspect
 
 import torch
 import torch.nn as nn
@@ -18,6 +19,25 @@ from ..layers.attention import use_lean_attention
 from ..losses.class_weights import class_weights
 from .semantic_merge import MERGES
 from .set_prediction import PixelTokens, QueryPredictions, SetPrediction
+
+
+def known_arguments(kind: type) -> set[str]:
+    """Names that the constructors of a class and its bases take.
+
+    mmdet's head takes any further argument without a word.
+
+    Args:
+        kind (type): The class.
+
+    Returns:
+        set[str]: Their names.
+    """
+    return {
+        name
+        for base in kind.__mro__
+        if '__init__' in vars(base)
+        for name in inspect.signature(base.__init__).parameters
+    } - {'self', 'args', 'kwargs'}
 
 
 @MODELS.register_module()
@@ -66,6 +86,13 @@ class AVMask2FormerHead(SetPrediction, Mask2FormerHead):
                 'num_classes counts the background and must lie in 2..255, '
                 'the ids that 8-bit label maps can hold beside one to '
                 f'ignore, but got {num_classes}.'
+            )
+        unknown = kwargs.keys() - known_arguments(Mask2FormerHead)
+        if unknown:
+            raise TypeError(
+                f'{type(self).__name__} has no argument '
+                f'{", ".join(sorted(unknown))}: it would have no effect. '
+                'Check the spelling of decode_head in the config.'
             )
         loss_cls = ConfigDict(copy.deepcopy(dict(loss_cls)))
         loss_cls.class_weight = class_weights(
