@@ -46,6 +46,15 @@ def model_index(files):
     )
 
 
+def link_mim(target):
+    """Let ``.mim`` of an editable install lead to the folders themselves."""
+    shutil.rmtree(target, ignore_errors=True)
+    target.mkdir()
+    for folder in MIM_FOLDERS:
+        (target / folder).symlink_to(Path('..', '..', folder), True)
+    (target / 'model-index.yml').write_text(model_index(mim_files()))
+
+
 class BuildPyWithMim(build_py):
     """Copies configs and tools into the built package."""
 
@@ -53,7 +62,8 @@ class BuildPyWithMim(build_py):
         """Build, then add ``.mim``."""
         if getattr(self, 'editable_mode', False):
             super().run()
-            return  # An editable install has them beside the package.
+            link_mim(ROOT / 'mmcpm' / '.mim')
+            return
         # What was renamed since an earlier build would travel along.
         shutil.rmtree(Path(self.build_lib) / 'mmcpm', ignore_errors=True)
         super().run()

@@ -370,6 +370,16 @@ def average_no_states() -> None:
     BaseAveragedModel.update_parameters = update_parameters
 
 
+def let_configs_be_inherited() -> None:
+    """Let mmengine take ``_base_ = 'mmcpm::cpm/cpm_r50_avss.py'``.
+
+    mmengine has a fixed list of the packages whose configs it inherits from.
+    """
+    from mmengine.config import utils
+
+    utils.MODULE2PACKAGE.setdefault('mmcpm', 'mmcpm')
+
+
 def apply() -> bool:
     """Apply every adjustment of this file once.
 
@@ -381,4 +391,5 @@ def apply() -> bool:
     compiled = ensure_mmcv_operators()
     allow_runner_checkpoints()
     average_no_states()
+    let_configs_be_inherited()
     return compiled

@@ -55,6 +55,39 @@ print(json.dumps(dict(
     pkg_resources='pkg_resources' in sys.modules)))
 """
 
+# From anywhere, as mmdet's and mmseg's configs are inherited.
+INHERIT = """
+import json, sys, warnings
+warnings.simplefilter('ignore')
+import mmcpm
+from mmengine.config import Config
+from mmengine.hub import get_config, get_model
+from mmengine.optim import build_optim_wrapper
+from mmengine.registry import init_default_scope
+found = {}
+for name in sys.argv[1:]:
+    with open('child.py', 'w') as file:
+        print(f"_base_ = 'mmcpm::{name}'", file=file)
+        print('train_cfg = dict(max_epochs=7)', file=file)
+    child, own = Config.fromfile('child.py'), get_config(f'mmcpm::{name}')
+    found[name] = [child.train_cfg.max_epochs, own.train_cfg.max_epochs,
+                   child.model.decode_head.type]
+init_default_scope(child.default_scope)
+from mmseg.registry import HOOKS, METRICS, MODELS, TRANSFORMS, VISUALIZERS
+for hook in (*child.default_hooks.values(), *child.custom_hooks):
+    HOOKS.build(hook)
+for metric in child.test_evaluator:
+    METRICS.build(metric)
+for step in (*child.train_pipeline, *child.tta_pipeline):
+    TRANSFORMS.build(step)
+models = [MODELS.build(child.model), get_model(f'mmcpm::{name}')]
+wrapper = build_optim_wrapper(models[0], child.optim_wrapper)
+print(json.dumps(dict(
+    package=mmcpm.__file__, configs=found,
+    models=[[type(model).__module__, len(model.state_dict())]
+            for model in models])))
+"""
+
 
 def build(kind, source, target):
     """Build a wheel or an sdist as pip does, with what is installed."""
@@ -312,3 +345,38 @@ def test_mmengine_finds_the_models_by_name(used):
     metafile = yaml.safe_load((ROOT / 'configs/cpm/metafile.yml').read_text())
     listed = sorted(model['Name'] for model in metafile['Models'])
     assert found['models'] == listed
+
+
+@pytest.mark.parametrize('kind', ['wheel', 'editable'])
+def test_configs_are_inherited_from_anywhere(
+    kind, wheel, source, tmp_path_factory
+):
+    site = tmp_path_factory.mktemp('site')
+    if kind == 'wheel':
+        with zipfile.ZipFile(wheel) as archive:
+            archive.extractall(site)
+    else:
+        # What it makes leads to the source tree.
+        build('editable', source, site)
+        site = source
+    configs = ['cpm/cpm_r50_avss.py', 'cpm/ablations/hard_full.py']
+    configs.append('cpm/cpm_r18_scenes_s4.py')
+    done = subprocess.run(
+        [sys.executable, '-c', INHERIT, *configs],
+        cwd=tmp_path_factory.mktemp('elsewhere'),
+        env={**os.environ, 'PYTHONPATH': str(site)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    found = json.loads(done.stdout.splitlines()[-1])
+    assert found['package'] == str(site / 'mmcpm' / '__init__.py')
+    assert found['configs'] == {
+        'cpm/cpm_r50_avss.py': [7, 100, 'CPMHead'],
+        'cpm/ablations/hard_full.py': [7, 3, 'CPMHead'],
+        'cpm/cpm_r18_scenes_s4.py': [7, 3, 'CPMHead'],
+    }
+    mine, hub = found['models']
+    assert mine[0].startswith('mmcpm.') and mine == hub
+    assert 'Failed to search registry' not in done.stdout + done.stderr

@@ -7,4 +7,4 @@ _base_ = [
 ]
 
 model = dict(decode_head=dict(num_classes=2))
-default_hooks = dict(checkpoint=dict(save_best='avsbench/JF'))
+default_hooks = dict(checkpoint=dict(save_best='avsbench_original/JF'))

@@ -11,6 +11,7 @@ train_pipeline = [
     dict(type='PackAVSInputs'),
 ]
 test_pipeline = [*train_pipeline[:4], dict(type='PackAVSInputs')]
+tta_pipeline = [*test_pipeline[:-1], _base_.tta_pipeline[-1]]
 train_dataloader = dict(dataset=dict(pipeline=train_pipeline))
 val_dataloader = dict(dataset=dict(pipeline=test_pipeline))
 test_dataloader = dict(dataset=dict(pipeline=test_pipeline))

@@ -5,6 +5,7 @@ import copy
 from mmengine.config import Config, ConfigDict
 
 from mmcpm.compat import revert_sync_bn
+from mmcpm.models.losses.class_weights import class_weights
 
 # The arguments of mmseg's Mask2FormerHead (and mmdet's beneath it).
 STOCK_HEAD_KEYS = (
@@ -74,10 +75,11 @@ def stock_model(model: dict) -> ConfigDict:
     pixel_decoder = copy.deepcopy(dict(model['decode_head']['pixel_decoder']))
     pixel_decoder.pop('backend', None)
     pixel_decoder['type'] = 'mmdet.MSDeformAttnPixelDecoder'
-    no_object = model['decode_head'].get('no_object_weight', 0.1)
-    head['loss_cls']['class_weight'] = [1.0] * head['num_classes'] + [
-        no_object
-    ]
+    head['loss_cls']['class_weight'] = class_weights(
+        head['loss_cls'].get('class_weight'),
+        head['num_classes'],
+        model['decode_head'].get('no_object_weight'),
+    )
     head['train_cfg']['assigner']['type'] = 'mmdet.HungarianAssigner'
     return ConfigDict(
         type='EncoderDecoder',

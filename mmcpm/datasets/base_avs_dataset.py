@@ -143,6 +143,30 @@ class BaseAVSDataset(BaseSegDataset):
         self._rank = get_rank()
         super().__init__(test_mode=test_mode, **kwargs)
 
+    def filter_data(self) -> list[dict]:
+        """Note how many samples there are before ``indices`` chooses.
+
+        Returns:
+            list[dict]: The data list.
+        """
+        self.split_length = len(self.data_list)
+        return super().filter_data()
+
+    def sample_ids(self) -> list[str]:
+        """Name all frames that may be read, before any is.
+
+        Returns:
+            list[str]: Their ``sample_id``.
+        """
+        items = (
+            BaseSegDataset.get_data_info(self, i) for i in range(len(self))
+        )
+        return [
+            self.frame_info(item, frame)['sample_id']
+            for item in items
+            for frame in item['frames']
+        ]
+
     def frame_info(self, item: dict, frame_index: int) -> dict:
         """Describe one frame of a clip.
 

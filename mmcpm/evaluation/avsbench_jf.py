@@ -8,6 +8,8 @@ curve over the frames of a batch, so its F depends on the batch size; with
 one video per batch, its default for testing, it is this F.
 """
 
+from collections import Counter
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -25,6 +27,7 @@ NUM_THRESHOLDS = 255
 # The published guards against division by zero, of J and of F.
 J_EPSILON = 1e-7
 F_EPSILON = 1e-20
+FRAMES_PER_VIDEO = 5
 
 
 class FrameCounts(NamedTuple):
@@ -160,12 +163,55 @@ class AVSBenchJFMetric(FrameMetric):
     the last slash of their ``sample_id``.
 
     Args:
+        size (tuple[int, int], optional): Height and width at which frames
+            are scored. At another than the published (224, 224), or None for
+            that of the label files, the keys tell it (``avsbench_96/J``).
+        frames_per_video (int, optional): Frames of which F takes the mean; a
+            video with fewer or more is refused. None takes any number. If
+            not 5, the keys tell it (``avsbench_10frames/F``).
         **kwargs: Of :class:`FrameMetric`.
     """
 
     default_prefix = 'avsbench'
     scores = ('J', 'F', 'JF')
+    protocol_size = (224, 224)
     required_fields = ('gt_sem_seg', 'pred_sem_seg', 'seg_logits')
+
+    def __init__(
+        self,
+        *,
+        size: tuple[int, int] | None = (224, 224),
+        frames_per_video: int | None = FRAMES_PER_VIDEO,
+        **kwargs,
+    ) -> None:
+        departures = []
+        if frames_per_video != FRAMES_PER_VIDEO:
+            departures.append(f'{frames_per_video or "any"}frames')
+        super().__init__(size=size, departures=departures, **kwargs)
+        self.frames_per_video = frames_per_video
+
+    def check_names(self, names: Sequence[str]) -> None:
+        """Refuse videos that are not whole: F is a mean over their frames.
+
+        Args:
+            names (Sequence[str]): The ``sample_id`` of all frames, each once.
+
+        Raises:
+            ValueError: Counts the videos and names one.
+        """
+        if self.frames_per_video is None:
+            return
+        frames = Counter(clip_of(name) for name in names)
+        wrong = [v for v in frames if frames[v] != self.frames_per_video]
+        if wrong:
+            raise ValueError(
+                f'{self.prefix}/F is a mean over the {self.frames_per_video} '
+                f'frames of a video, but {len(wrong)} of {len(frames)} videos '
+                f'have another number: {wrong[0]!r} has {frames[wrong[0]]}. '
+                'Score whole videos: as indices of the dataset, a multiple '
+                f'of {self.frames_per_video}. If the videos are of another '
+                'length, say so with AVSBenchJFMetric(frames_per_video=N).'
+            )
 
     def count_frame(self, sample: dict, sample_id: str) -> FrameCounts:
         """Count the pixels of a frame.
@@ -248,7 +294,7 @@ class AVSBenchJFMetric(FrameMetric):
         scores = dict(zip(self.scores, (j, f, (j + f) / 2), strict=True))
         if is_main_process():
             print_log(
-                f'Protocol {self.prefix!r}: {len(results)} frames of '
+                f'{self.title}: {len(results)} frames of '
                 f'{len(videos)} videos, J per frame, F per video ({silent} '
                 'without any labelled object count as 0 in F). In per cent, '
                 f'JF is J&F:\n{group_table({"all": scores})}',

@@ -113,15 +113,27 @@ class AVSSLegacyMetric(FrameMetric):
             does. They are black and labelled as background. The datasets do
             not yield them, and no model is run on them: they count as
             predicted to be background. Needs ``subset`` in the data samples.
-            COMBO leaves them out, which is the default.
+            COMBO leaves them out, which is the default. With them, the keys
+            begin with ``avss_legacy_padded/``.
+        size (tuple[int, int], optional): Height and width at which frames
+            are scored. At another than the published (224, 224), or None for
+            that of the label files, the keys tell it (``avss_legacy_96/``).
         **kwargs: Of :class:`FrameMetric`.
     """
 
     default_prefix = 'avss_legacy'
     scores = tuple(average_scores(*np.ones((2, 2)), np.ones(2, np.int64)))
+    protocol_size = (224, 224)
 
-    def __init__(self, *, include_padded: bool = False, **kwargs) -> None:
-        super().__init__(**kwargs)
+    def __init__(
+        self,
+        *,
+        include_padded: bool = False,
+        size: tuple[int, int] | None = (224, 224),
+        **kwargs,
+    ) -> None:
+        departures = ['padded'] if include_padded else []
+        super().__init__(size=size, departures=departures, **kwargs)
         self.include_padded = include_padded
 
     def count_frame(self, sample: dict, sample_id: str) -> tuple:
@@ -217,7 +229,7 @@ class AVSSLegacyMetric(FrameMetric):
         main = {k: v for k, v in scores.items() if '/' not in k}
         padding = f'and {added} padded ones' if added else 'none padded'
         print_log(
-            f'Protocol {self.prefix!r}: classes scored frame by frame, '
+            f'{self.title}: classes scored frame by frame, '
             f'{num_frames} frames, {padding}, background included, classes '
             f'never seen count as 0, beta^2 = {F_BETA_SQUARED}. In per cent, '
             f'JF is J&F:\n{class_table(self.classes, columns)}\n'

@@ -94,11 +94,19 @@ class DatasetIoUFMetric(FrameMetric):
     ``dataset/ss/`` and ``dataset/ms/``; values lie in [0, 1].
 
     Args:
+        size (tuple[int, int], optional): Height and width at which frames
+            are scored. None, as in the paper: at that of their label files.
+            At (224, 224) the keys begin with ``dataset_224/``.
         **kwargs: Of :class:`FrameMetric`.
     """
 
     default_prefix = 'dataset'
     scores = ('mIoU', 'mIoU_present', 'Fbeta', 'F1', 'FDR', 'aAcc')
+
+    def __init__(
+        self, *, size: tuple[int, int] | None = None, **kwargs
+    ) -> None:
+        super().__init__(size=size, **kwargs)
 
     def score_names(self, groups: Iterable[str] = ()) -> list[str]:
         """Name the scores, before anything is scored.
@@ -188,7 +196,7 @@ class DatasetIoUFMetric(FrameMetric):
             for key in ('IoU', 'Fbeta')
         }
         print_log(
-            f'Protocol {self.prefix!r}: pixels counted over {num_frames} '
+            f'{self.title}: pixels counted over {num_frames} '
             'frames before dividing, background included, absent classes '
             f'count as 0 in mIoU, beta^2 = {F_BETA_SQUARED}. In per cent:\n'
             f'{class_table(self.classes, columns)}\n{group_table(scores)}',

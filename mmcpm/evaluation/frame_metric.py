@@ -21,16 +21,50 @@ class FrameMetric(BaseMetric):
     rank the same number) counts once. Subclasses count one frame in
     :meth:`count_frame` and score all in ``compute_metrics``.
 
+    The name of a protocol stands for the size at which it scores and for its
+    other rules. Frames of another size are refused, whatever the pipeline
+    does, and other rules are told after the name: ``avsbench_96/J``.
+
     Args:
+        size (tuple[int, int], optional): Height and width in pixels at which
+            every frame must be scored; None for those of its label file.
+        departures (Sequence[str]): Names of the protocol's rules that are
+            changed; they become part of the name.
         prefix (str, optional): Replaces the protocol's name in the keys.
     """
 
     required_fields: tuple[str, ...] = ('gt_sem_seg', 'pred_sem_seg')
     # Keys of what ``compute_metrics`` gives.
     scores: tuple[str, ...] = ()
+    # At which the protocol scores; None for the size of the label file.
+    protocol_size: tuple[int, int] | None = None
 
-    def __init__(self, *, prefix: str | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        size: tuple[int, int] | None,
+        departures: Sequence[str] = (),
+        prefix: str | None = None,
+    ) -> None:
         super().__init__(prefix=prefix)
+        if size is not None and not (
+            isinstance(size, list | tuple)
+            and len(size) == 2
+            and all(isinstance(side, int) and side > 0 for side in size)
+        ):
+            raise ValueError(
+                f'size of {type(self).__name__} must be (height, width) in '
+                'pixels, or None for the size of the label files, but got '
+                f'{size!r}.'
+            )
+        self.size = None if size is None else tuple(size)
+        if self.size != self.protocol_size:
+            departures = [size_name(self.size), *departures]
+        self.prefix = '_'.join([self.prefix, *departures])
+        # Frames of the split, if they are known to be more than those of the
+        # dataset (``indices``); set from outside.
+        self.split_frames: int | None = None
+        self.num_frames = 0
 
     @abstractmethod
     def count_frame(self, sample: dict, sample_id: str) -> tuple:
@@ -74,7 +108,46 @@ class FrameMetric(BaseMetric):
                         'prediction: check that the pipeline loads '
                         'annotations and ends with PackAVSInputs.'
                     )
+            self.check_size(sample)
             self.results.append(self.count_frame(sample, sample_id))
+
+    def check_size(self, sample: dict) -> None:
+        """Refuse a frame that is not scored at the size of the protocol.
+
+        Args:
+            sample (dict): With ``sample_id``, ``gt_sem_seg`` and, unless the
+                metric has a size, ``label_shape``, the (height, width) of
+                the label file, or else ``ori_shape``, that of the frame. A
+                frame that tells neither is of its own size.
+
+        Raises:
+            ValueError: Tells both sizes and how to score at the other one.
+        """
+        name = sample['sample_id']
+        scored = tuple(sample['gt_sem_seg']['data'].shape[-2:])
+        stored = sample.get('label_shape') or sample.get('ori_shape')
+        wanted = self.size or tuple(stored or scored)[:2]
+        if scored == wanted:
+            return
+        source = 'that of its label file' if self.size is None else 'its own'
+        raise ValueError(
+            f'{name}: the frame would be scored at {scored[0]} x {scored[1]} '
+            f'(height x width), but the size of {self.prefix}/ is '
+            f'{wanted[0]} x {wanted[1]}, {source}. Let the pipeline keep that '
+            'size (ResizeAsOriginal(size=(width, height)) after the '
+            'annotations sets it), or score at the other size under its own '
+            f'name with {type(self).__name__}(size={scored}).'
+        )
+
+    def check_names(self, names: Sequence[str]) -> None:
+        """Refuse frames that the protocol cannot be computed of.
+
+        Args:
+            names (Sequence[str]): The ``sample_id`` of all frames, each once.
+
+        Raises:
+            ValueError: Tells what is missing.
+        """
 
     def evaluate(self, size: int) -> dict[str, float]:
         """Score the frames of all ranks.
@@ -98,10 +171,13 @@ class FrameMetric(BaseMetric):
         )
         if not frames:
             raise ValueError('No frame was scored: the dataset is empty.')
-        if len(frames) != size and is_main_process():
+        self.check_names([frame[0] for frame in frames])
+        self.num_frames = len(frames)
+        whole = self.split_frames or size
+        if len(frames) != whole and is_main_process():
             print_log(
-                f'The dataset has {size} frames, but {len(frames)} different '
-                'ones were scored. The scores describe only these.',
+                f'The dataset has {whole} frames, but {len(frames)} different '
+                f'ones were scored. {self.prefix}/ describes only these.',
                 logger='current',
                 level=logging.WARNING,
             )
@@ -119,6 +195,29 @@ class FrameMetric(BaseMetric):
             list[str]: Keys of what :meth:`evaluate` will give.
         """
         return [f'{self.prefix}/{name}' for name in self.scores]
+
+    def describe(self) -> dict:
+        """What was scored, for a file of scores.
+
+        Returns:
+            dict: ``size`` ([height, width], or 'original'), ``frames``, and
+            ``frames_of_split`` where they are known to be more.
+        """
+        scored = {
+            'size': 'original' if self.size is None else list(self.size),
+            'frames': self.num_frames,
+        }
+        if self.split_frames not in (None, self.num_frames):
+            scored['frames_of_split'] = self.split_frames
+        return scored
+
+    @property
+    def title(self) -> str:
+        """str: Name of the protocol and size of the frames, for the log."""
+        size = 'the original size'
+        if self.size is not None:
+            size = f'{self.size[0]} x {self.size[1]}'
+        return f'Protocol {self.prefix!r} at {size}'
 
     @property
     def classes(self) -> Sequence[str]:
@@ -151,6 +250,22 @@ class FrameMetric(BaseMetric):
                     'sample_id.'
                 )
         return [first[name] for name in sorted(first)]
+
+
+def size_name(size: tuple[int, int] | None) -> str:
+    """How a size is told in the name of a score.
+
+    Args:
+        size (tuple[int, int], optional): Height and width in pixels; None
+            for those of the label file.
+
+    Returns:
+        str: '224', '96x128', or 'original'.
+    """
+    if size is None:
+        return 'original'
+    height, width = size
+    return f'{height}' if height == width else f'{height}x{width}'
 
 
 def clip_of(sample_id: str) -> str:

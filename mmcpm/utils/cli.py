@@ -14,9 +14,12 @@ from mmengine.config import Config
 from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
+from mmseg.datasets import BaseSegDataset
 from mmseg.registry import RUNNERS
 
 from mmcpm import compat
+from mmcpm.engine.hooks.epoch_seed_hook import nested_datasets
+from mmcpm.evaluation.frame_metric import FrameMetric
 from mmcpm.models.pretrained import (
     check_pretrained_weights,
     forget_pretrained_weights,
@@ -45,7 +48,9 @@ def train(args: Namespace) -> None:
         )
         if args.amp:
             options.apply_amp(cfg)
-        if args.auto_scale_lr:
+        if args.auto_scale_lr or (cfg.get('auto_scale_lr') or {}).get(
+            'enable'
+        ):
             options.apply_auto_scale_lr(cfg)
         options.apply_resume(cfg, args.resume)
         dataloaders = ('train_dataloader', 'val_dataloader')
@@ -55,6 +60,7 @@ def train(args: Namespace) -> None:
         start = cfg.get('load_from')
         checkpoint = read_checkpoint(start, cfg.resume) if start else None
         runner = build_runner(cfg)
+        options.scale_lr_for_accumulation(runner)
         if cfg.resume:
             forget_pretrained_weights(unwrap(runner.model))
         else:
@@ -115,8 +121,12 @@ def test(args: Namespace) -> dict[str, float]:
         runner.register_hook(progress)
     with reported('test.py', progress.expected_errors):
         metrics = runner.test()
+        if departures := unusual_options(args):
+            runner.logger.warning(
+                f'These are scores with {" and ".join(departures)}.'
+            )
         if args.scores is not None and is_main_process():
-            write_scores(args, metrics)
+            write_scores(args, metrics, runner)
         compat.leave_launcher()
         return metrics
 
@@ -193,12 +203,44 @@ def read_config(path: str) -> Config:
         ) from error
 
 
-def write_scores(args: Namespace, metrics: dict[str, float]) -> None:
-    """Save the scores of a test, and what was tested, as JSON."""
+def unusual_options(args: Namespace) -> list[str]:
+    """List the options under which a test is no plain test."""
+    options = [f'--sound {args.sound}'] if args.sound != 'true' else []
+    return [*options, '--tta'] if args.tta else options
+
+
+def write_scores(
+    args: Namespace, metrics: dict[str, float], runner: Runner
+) -> None:
+    """Save the scores of a test, and what was tested how, as JSON.
+
+    Args:
+        args (Namespace): Of tools/test.py.
+        metrics (dict[str, float]): The scores.
+        runner (Runner): Of the test.
+    """
+    loop = runner.test_loop
     content = {
         'config': args.config,
         'checkpoint': args.checkpoint,
+        'cfg_options': args.cfg_options,
         'sound': args.sound,
+        'tta': args.tta,
+        'data': [
+            {
+                'type': type(part).__name__,
+                'data_root': part.data_root,
+                'split': getattr(part, 'split', None),
+                'subset': getattr(part, 'subset', None),
+            }
+            for part in nested_datasets(loop.dataloader.dataset)
+            if isinstance(part, BaseSegDataset)
+        ],
+        'protocols': {
+            metric.prefix: metric.describe()
+            for metric in loop.evaluator.metrics
+            if isinstance(metric, FrameMetric)
+        },
         'metrics': metrics,
     }
     with open(args.scores, 'w', encoding='utf-8') as file:

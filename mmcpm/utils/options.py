@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator, Sequence
 import torch
 from mmengine.config import Config, ConfigDict, DictAction
 from mmengine.fileio import list_from_file
+from mmengine.runner import Runner
 from mmseg.registry import DATASETS
 
 from mmcpm.engine.checkpoint_files import find_newest_whole_checkpoint
@@ -135,14 +136,73 @@ def apply_amp(cfg: Config) -> None:
 def apply_auto_scale_lr(cfg: Config) -> None:
     """Scale the learning rate with the batch size."""
     settings = cfg.get('auto_scale_lr') or {}
-    if not isinstance(settings.get('base_batch_size'), int):
+    base = settings.get('base_batch_size')
+    if not isinstance(base, int) or isinstance(base, bool) or base < 1:
         raise UsageError(
             '--auto-scale-lr needs the batch size that the learning rate was '
             'chosen for: add auto_scale_lr = dict(base_batch_size=16) to the '
             'configuration, or --cfg-options auto_scale_lr.base_batch_size=16'
         )
+    if cfg.train_dataloader.get('batch_size') is None:
+        raise UsageError(
+            '--auto-scale-lr needs train_dataloader.batch_size, which a '
+            'batch_sampler replaces here: set the learning rate itself'
+        )
+    accumulated_batches(cfg.optim_wrapper)
     settings['enable'] = True
     cfg.auto_scale_lr = settings
+
+
+def accumulated_batches(wrapper: dict) -> int:
+    """How many batches one update of the weights takes.
+
+    Args:
+        wrapper (dict): ``optim_wrapper``, of one optimizer or several.
+
+    Returns:
+        int: ``accumulative_counts``.
+
+    Raises:
+        UsageError: If several optimizers differ in it.
+    """
+    parts = [
+        part
+        for part in (wrapper, *wrapper.values())
+        if isinstance(part, dict) and 'optimizer' in part
+    ]
+    counts = {part.get('accumulative_counts', 1) for part in parts} or {1}
+    if len(counts) > 1:
+        raise UsageError(
+            '--auto-scale-lr scales the rates of all optimizers alike, but '
+            f'their accumulative_counts are {sorted(counts)}: set the '
+            'learning rates themselves'
+        )
+    return counts.pop()
+
+
+def scale_lr_for_accumulation(runner: Runner) -> None:
+    """Let mmengine's scaling of the rate see the batches of an update.
+
+    mmengine compares the batches of all ranks with ``base_batch_size`` and
+    leaves out ``accumulative_counts``. The configuration, which is saved,
+    keeps the number that was given.
+
+    Args:
+        runner (Runner): Of a training; its ``auto_scale_lr`` is changed.
+    """
+    settings = runner.auto_scale_lr
+    if not (settings and settings.get('enable')):
+        return
+    count = accumulated_batches(runner.cfg.optim_wrapper)
+    if count == 1:
+        return
+    base = settings['base_batch_size']
+    batch = runner.cfg.train_dataloader.batch_size * runner.world_size
+    runner.auto_scale_lr = {**settings, 'base_batch_size': base / count}
+    runner.logger.info(
+        f'An update takes {count} batches of {batch} frames, {count * batch} '
+        f'in all; the learning rate is meant for {base}.'
+    )
 
 
 def apply_resume(cfg: Config, resume: str | None) -> None:
@@ -171,12 +231,35 @@ def apply_tta(cfg: Config) -> None:
     if missing:
         raise UsageError(
             f'--tta needs {" and ".join(missing)} in the configuration (see '
-            "mmseg's configs/_base_/datasets for examples; the pipeline has "
-            'to flip the audio channels together with the frame)'
+            'configs/_base_/tta.py for an example; the pipeline has to flip '
+            'the audio channels together with the frame)'
         )
     for _, dataset in datasets(cfg, ('test_dataloader',)):
+        check_same_steps(dataset.get('pipeline') or [], cfg.tta_pipeline)
         dataset.pipeline = cfg.tta_pipeline
     cfg.model = ConfigDict(**cfg.tta_model, module=cfg.model)
+
+
+def check_same_steps(plain: Sequence[dict], augmented: Sequence[dict]) -> None:
+    """Refuse a test pipeline whose settings --tta would not follow.
+
+    Args:
+        plain (Sequence[dict]): Steps of the dataset's pipeline.
+        augmented (Sequence[dict]): Those of ``tta_pipeline``.
+
+    Raises:
+        UsageError: If a step before the views has other settings in one.
+    """
+    before = list(zip(plain[:-1], augmented[:-1], strict=False))
+    if any(one['type'] != other['type'] for one, other in before):
+        return  # It was written on its own.
+    for number, (one, other) in enumerate(before):
+        if one != other:
+            raise UsageError(
+                f'test_dataloader.dataset.pipeline.{number} is {dict(one)}, '
+                f'but tta_pipeline.{number} is {dict(other)}, and --tta '
+                'follows the second. Let them agree'
+            )
 
 
 def apply_sound(cfg: Config, sound: str) -> None:

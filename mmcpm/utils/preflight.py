@@ -14,9 +14,11 @@ from mmengine.dist import get_world_size, is_main_process
 from mmengine.hooks import CheckpointHook
 from mmengine.registry import OPTIMIZERS
 from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop, Runner
-from torch.utils.data import DataLoader
+from mmseg.structures import SegDataSample
+from torch.utils.data import DataLoader, Dataset
 
 from mmcpm.engine.hooks.epoch_seed_hook import nested_datasets
+from mmcpm.evaluation.frame_metric import FrameMetric
 
 from .checkpoints import unwrap
 from .errors import UsageError, describe
@@ -108,7 +110,9 @@ def check_run(runner: Runner, loops: Iterable) -> None:
                 check_sample(unwrap(runner.model), sample)
                 if hasattr(loop, 'evaluator'):
                     check_batches(loop, unwrap(runner.model))
-            if not hasattr(loop, 'evaluator'):
+            if hasattr(loop, 'evaluator'):
+                check_protocols(loop.evaluator.metrics, dataset, sample)
+            else:
                 check_partners(unwrap(runner.model), loop.dataloader, sample)
         if hasattr(loop, 'evaluator'):
             computed_scores(loop.evaluator.metrics, ())
@@ -345,6 +349,51 @@ def check_partners(
             "LoadOffscreenAudio(folder='<recordings>') to the pipeline of the "
             'dataset'
         )
+
+
+def check_protocols(metrics: Iterable, dataset: Dataset, sample: dict) -> None:
+    """Refuse an evaluation that no score's name would hold for.
+
+    Tells the metrics, too, how many frames the split has, where ``indices``
+    leaves some out.
+
+    Args:
+        metrics (Iterable[BaseMetric]): Of the evaluation.
+        dataset (Dataset): Of the evaluation, maybe a wrapper.
+        sample (dict): Of the dataset, packed.
+
+    Raises:
+        UsageError: Tells which size or which frames are missing.
+    """
+    parts = [d for d in nested_datasets(dataset) if hasattr(d, 'sample_ids')]
+    names = sorted({name for part in parts for name in part.sample_ids()})
+    views = sample.get('data_samples') or []
+    views = views if isinstance(views, list | tuple) else [views]
+    for metric in metrics:
+        if not isinstance(metric, FrameMetric):
+            continue
+        faults = []
+        for view in views:
+            if 'sample_id' in view and 'gt_sem_seg' in view:
+                faults.append(size_fault(metric, view))
+        # One view of test-time augmentation has to show the frame as it is.
+        if faults and all(faults):
+            raise UsageError(faults[0])
+        if names:
+            metric.split_frames = sum(part.split_length for part in parts)
+            try:
+                metric.check_names(names)
+            except ValueError as error:
+                raise UsageError(str(error)) from error
+
+
+def size_fault(metric: FrameMetric, view: SegDataSample) -> str:
+    """Tell why a metric refuses the size of a frame; '' if it does not."""
+    try:
+        metric.check_size(view.to_dict())
+    except ValueError as error:
+        return str(error)
+    return ''
 
 
 def is_conv(module: nn.Module) -> bool:

@@ -412,3 +412,20 @@ def test_files_of_other_storage_are_not_looked_for(avss_copy):
     damage(avss_copy, 'm1_0')
     data.backend_args = {'backend': 'petrel'}
     assert not data.is_local and data.missing_files() == []
+
+
+@pytest.mark.parametrize('indices', [None, 3])
+def test_samples_are_named_before_they_are_read(avss_root, indices):
+    data = dataset(
+        avss_root,
+        split='test',
+        test_mode=True,
+        frame_sampling='all',
+        indices=indices,
+    )
+    read = [sample_id(data[i]) for i in range(len(data))]
+    assert data.sample_ids() == read
+    whole = dataset(
+        avss_root, split='test', test_mode=True, frame_sampling='all'
+    )
+    assert data.split_length == len(whole) > 3

@@ -174,7 +174,7 @@ def test_low_precision_scores(frame, score, rng, dtype):
 def test_results_are_small(frame):
     from mmcpm.evaluation import AVSBenchJFMetric
 
-    metric = AVSBenchJFMetric()
+    metric = AVSBenchJFMetric(size=None)
     label = np.ones((300, 300), int)
     sample = segmented(frame, np.ones((300, 300)), label, 'a/0').to_dict()
     metric.process({}, [sample])
@@ -212,6 +212,9 @@ def test_frames_must_name_their_video(frame, score):
 def test_log_states_protocol_and_policy(frame, score, printed):
     score(METRIC, example(frame, ['a/0', 'b/0', 'c/0', 'd/0']), 2)
     (text,) = printed
-    assert "Protocol 'avsbench': 4 frames of 4 videos" in text
+    assert (
+        "Protocol 'avsbench_original_anyframes' at the original size: 4 "
+        'frames of 4 videos' in text
+    )
     assert '1 without any labelled object count as 0' in text
     assert '44.79' in text

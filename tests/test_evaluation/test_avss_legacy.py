@@ -82,11 +82,13 @@ def test_padded_frames_are_right_background(frame, score, subset, padded):
     # One clip: the background gains frames of IoU 1 and F 1.
     iou = [(IOU_SUMS[0] + padded) / (4 + padded), 0.5555556 / 4]
     f_beta = [(F_SUMS[0] + padded) / (4 + padded), 0.8699126 / 4]
-    assert metrics['avss_legacy/mIoU'] == pytest.approx(sum(iou) / 5, abs=1e-7)
-    assert metrics['avss_legacy/Fbeta'] == pytest.approx(
+    assert metrics['avss_legacy_padded/mIoU'] == pytest.approx(
+        sum(iou) / 5, abs=1e-7
+    )
+    assert metrics['avss_legacy_padded/Fbeta'] == pytest.approx(
         sum(f_beta) / 5, abs=1e-7
     )
-    assert metrics['avss_legacy/no_background/mIoU'] == pytest.approx(
+    assert metrics['avss_legacy_padded/no_background/mIoU'] == pytest.approx(
         0.0347222, abs=1e-7
     )
 
@@ -100,7 +102,7 @@ def test_each_clip_is_padded_once(frame, score, printed):
     ]
     metrics = score(metric, samples, 2)
     # 9 wrong frames and 10 padded ones.
-    assert metrics['avss_legacy/mIoU'] == pytest.approx(10 / 19 / 2)
+    assert metrics['avss_legacy_padded/mIoU'] == pytest.approx(10 / 19 / 2)
     assert 'and 10 padded ones' in printed[0]
 
 
@@ -180,5 +182,5 @@ def test_one_stray_pixel_costs_a_frame(frame, score):
 
 def test_log_states_protocol(frame, score, printed):
     score(METRIC, example(frame), 5)
-    assert "Protocol 'avss_legacy'" in printed[0]
+    assert "Protocol 'avss_legacy_original'" in printed[0]
     assert '4 frames, none padded' in printed[0]

@@ -28,7 +28,14 @@ every_protocol = pytest.mark.parametrize('protocol', PROTOCOLS)
 
 
 def build_metric(protocol, prefix=None):
-    metric = METRICS.build(dict(type=PROTOCOLS[protocol], prefix=prefix))
+    small = {
+        'dataset': {},
+        'avsbench': dict(size=None, frames_per_video=None),
+        'avss_legacy': dict(size=None),
+    }[protocol]
+    metric = METRICS.build(
+        dict(type=PROTOCOLS[protocol], prefix=prefix, **small)
+    )
     metric.dataset_meta = {'classes': ('background', 'sounding')}
     return metric
 
@@ -164,14 +171,16 @@ def test_uneven_ranks_with_repeated_frames(tmp_path):
 @every_protocol
 def test_every_key_names_its_protocol(protocol):
     metrics = evaluate(protocol, example_samples())
-    assert all(key.startswith(f'{protocol}/') for key in metrics)
+    told = {'avsbench': '_original_anyframes', 'avss_legacy': '_original'}
+    name = protocol + told.get(protocol, '')
+    assert all(key.startswith(f'{name}/') for key in metrics)
 
 
 def test_two_metrics_of_one_protocol_by_prefix():
     metric = build_metric('avsbench', prefix='avsbench_other')
     metric.process({}, example_samples())
     assert set(metric.evaluate(8)) == {
-        f'avsbench_other/{key}' for key in ('J', 'F', 'JF')
+        f'avsbench_other_original_anyframes/{key}' for key in ('J', 'F', 'JF')
     }
 
 
@@ -226,7 +235,7 @@ def test_out_of_range_names_the_frame(protocol):
 
 @pytest.mark.parametrize('protocol', ['dataset', 'avss_legacy'])
 def test_classes_must_be_known(protocol):
-    metric = METRICS.build(dict(type=PROTOCOLS[protocol]))
+    metric = METRICS.build(dict(type=PROTOCOLS[protocol], size=(6, 5)))
     with pytest.raises(ValueError, match=rf'{PROTOCOLS[protocol]}.*classes'):
         metric.process({}, example_samples())
 

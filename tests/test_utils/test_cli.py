@@ -11,6 +11,7 @@ import torch.nn as nn
 from mmengine.config import Config
 from mmengine.logging import MessageHub, MMLogger
 from mmengine.model import BaseModel
+from mmengine.runner import Runner
 from mmengine.structures import PixelData
 from mmengine.visualization import Visualizer
 from mmseg.registry import DATASETS, MODELS
@@ -38,6 +39,9 @@ class FourFrames(Dataset):
         self.data_root = Path(data_root)
         if not self.data_root.joinpath('frame.png').is_file():
             raise FileNotFoundError(f'no frames in {data_root!r}')
+
+    def full_init(self):
+        pass
 
     def __len__(self):
         return len(self.IDS)
@@ -324,6 +328,54 @@ def test_auto_scale_lr(config):
     assert cfg.auto_scale_lr == {'base_batch_size': 16, 'enable': True}
 
 
+# A rate of 0.1 for 16 frames per step; batches of 2.
+@pytest.mark.parametrize(
+    ('accumulated', 'ranks', 'rate'),
+    [(1, 1, 0.0125), (4, 1, 0.05), (4, 2, 0.1), (3, 1, 0.0375), (8, 4, 0.4)],
+)
+def test_rate_is_scaled_with_the_frames_of_an_update(
+    config, data_root, monkeypatch, accumulated, ranks, rate
+):
+    lines = [
+        f'optim_wrapper.update(accumulative_counts={accumulated})',
+        "optim_wrapper['paramwise_cfg'] = dict(bias_lr_mult=2.0)",
+        'auto_scale_lr = dict(base_batch_size=16)',
+        "param_scheduler = [dict(type='ConstantLR', factor=1.0)]",
+        "default_hooks = dict(checkpoint=dict(type='CheckpointHook'))",
+    ]
+    Path(config).write_text(CONFIG + '\n'.join(lines))
+    monkeypatch.setattr(Runner, 'world_size', ranks)
+    rates = []
+
+    def train(runner):
+        runner.scale_lr(runner.optim_wrapper, runner.auto_scale_lr)
+        schedulers = runner.build_param_scheduler(runner.param_schedulers)
+        groups = runner.optim_wrapper.optimizer.param_groups
+        rates.append(sorted({group['lr'] for group in groups}))
+        for scheduler in schedulers:
+            assert set(rates[0]) <= set(scheduler.base_values)
+        assert runner.cfg.auto_scale_lr.base_batch_size == 16
+
+    monkeypatch.setattr(Runner, 'train', train)
+    cli.train(args_to_train(config, data_root=data_root, auto_scale_lr=True))
+    assert rates == [pytest.approx([rate, 2 * rate])]
+
+
+def test_optimizers_that_accumulate_differently_are_refused(config):
+    cfg = cli.load_config(args_to_train(config))
+    cfg.auto_scale_lr = dict(base_batch_size=16)
+    cfg.optim_wrapper = dict(
+        constructor='X',
+        one=dict(optimizer=dict(type='SGD'), accumulative_counts=2),
+        other=dict(optimizer=dict(type='SGD')),
+    )
+    with pytest.raises(UsageError, match=r'\[1, 2\]'):
+        options.apply_auto_scale_lr(cfg)
+    cfg.optim_wrapper.other.accumulative_counts = 2
+    options.apply_auto_scale_lr(cfg)
+    assert options.accumulated_batches(cfg.optim_wrapper) == 2
+
+
 @pytest.mark.parametrize('settings', [None, ['auto_scale_lr.enable=False']])
 def test_auto_scale_lr_needs_the_base_batch_size(config, settings):
     cfg = cli.load_config(args_to_train(config, cfg_options=settings))
@@ -336,6 +388,26 @@ def test_tta_needs_its_settings(config):
         args_to_train(config, cfg_options=['tta_model.type=X'])
     )
     with pytest.raises(UsageError, match='--tta needs tta_pipeline in'):
+        options.apply_tta(cfg)
+
+
+@pytest.mark.parametrize(
+    ('option', 'refused'),
+    [
+        ('test_dataloader.dataset.pipeline.5.size=(96,96)', True),
+        ('tta_pipeline.1.channels=stereo', True),
+        ('test_dataloader.dataset.pipeline.6.meta_keys=(a,)', False),
+    ],
+)
+def test_tta_follows_the_test_pipeline(option, refused):
+    path = 'configs/_base_/datasets/avss_224.py'
+    cfg = Config.fromfile(Path(__file__).parents[2] / path)
+    options.apply_cfg_options(cfg, [option])
+    cfg.model = {'type': 'X'}
+    if not refused:
+        options.apply_tta(cfg)
+        return
+    with pytest.raises(UsageError, match=r'tta_pipeline\.[15] is'):
         options.apply_tta(cfg)
 
 
@@ -482,7 +554,10 @@ def test_train_then_test(config, data_root):
     written = json.loads(Path('made/scores.json').read_text())
     assert written['metrics'] == scores
     assert written['checkpoint'] == 'run/epoch_1.pth'
-    assert written['sound'] == 'true'
+    assert (written['sound'], written['tta']) == ('true', False)
+    assert written['protocols'] == {
+        'dataset': {'size': 'original', 'frames': 4}
+    }
     assert 0 < scores['dataset/mIoU'] < 1
     assert {'dataset/ss/Fbeta', 'dataset/ms/Fbeta'} < set(scores)
     (saved,) = Path('tested').glob('*/*.json')
@@ -530,9 +605,23 @@ def test_out_with_a_list_of_metrics_and_tta(config, data_root):
     assert cfg.model.module.type == 'PointwiseSegmentor'
     assert cfg.test_dataloader.dataset.pipeline == []
     scores = cli.test(
-        args_to_test(config, 'weights.pth', data_root=data_root, out='maps')
+        args_to_test(
+            config,
+            'weights.pth',
+            data_root=data_root,
+            work_dir='tested',
+            out='maps',
+            sound='silence',
+            scores='scores.json',
+        )
     )
     assert 'dataset/mIoU' in scores
+    written = json.loads(Path('scores.json').read_text())
+    assert (written['sound'], written['tta']) == ('silence', False)
+    (log,) = Path('tested').glob('*/*.log')
+    assert 'These are scores with --sound silence.' in log.read_text()
+    args = Namespace(sound='swapped', tta=True)
+    assert cli.unusual_options(args) == ['--sound swapped', '--tta']
     assert len(list(Path('maps').rglob('*.png'))) == 4
 
 

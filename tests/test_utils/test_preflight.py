@@ -6,6 +6,8 @@ import pytest
 import torch
 import torch.nn as nn
 from mmengine.config import Config
+from mmengine.structures import PixelData
+from mmseg.registry import METRICS
 from mmseg.structures import SegDataSample
 from torch.utils.data import DataLoader
 
@@ -144,3 +146,59 @@ def test_space(tmp_path, monkeypatch, free, refused, warned):
         preflight.check_space(runner)
     assert len(runner.lines) == warned
     assert not warned or 'may need 9 MiB' in runner.lines[0]
+
+
+# --- What the names of scores promise ---
+
+
+class Frames:
+    """A split of which ``indices`` leaves some frames."""
+
+    def __init__(self, names, split_length=10):
+        self.names = names
+        self.split_length = split_length
+
+    def sample_ids(self):
+        return self.names
+
+
+def labelled(size, **metainfo):
+    view = sample(sample_id='v/0', **metainfo)['data_samples']
+    view.gt_sem_seg = PixelData(data=torch.zeros(1, *size))
+    return view
+
+
+@pytest.mark.parametrize('wrapped', [False, True])
+def test_frames_of_another_size_are_refused_before_the_start(wrapped):
+    metrics = [METRICS.build(dict(type='AVSBenchJFMetric'))]
+    data = Frames([f'v/{i}' for i in range(5)])
+    data = SimpleNamespace(dataset=data) if wrapped else data
+    preflight.check_protocols(
+        metrics, data, {'data_samples': labelled((224, 224))}
+    )
+    assert metrics[0].split_frames == 10
+    with pytest.raises(UsageError, match='v/0.* 96 x 96 .*224 x 224'):
+        preflight.check_protocols(
+            metrics, data, {'data_samples': labelled((96, 96))}
+        )
+
+
+def test_one_view_has_to_show_the_frame():
+    metrics = [METRICS.build(dict(type='DatasetIoUFMetric'))]
+    views = [labelled((9, 12), label_shape=(12, 16)) for _ in range(2)]
+    with pytest.raises(UsageError, match='9 x 12 .* 12 x 16'):
+        preflight.check_protocols(metrics, Frames([]), {'data_samples': views})
+    views.append(labelled((12, 16), label_shape=(12, 16)))
+    preflight.check_protocols(metrics, Frames([]), {'data_samples': views})
+
+
+def test_parts_of_videos_are_refused_before_the_start():
+    metrics = [METRICS.build(dict(type='AVSBenchJFMetric'))]
+    data = SimpleNamespace(
+        datasets=[
+            Frames([f'a/{i}' for i in range(5)]),
+            Frames([f'b/{i}' for i in range(2)]),
+        ]
+    )
+    with pytest.raises(UsageError, match="'b' has 2"):
+        preflight.check_protocols(metrics, data, {})

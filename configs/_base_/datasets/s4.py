@@ -2,6 +2,7 @@
 # Table 1. Frames and masks are distributed at 224 x 224 and used as they are.
 # Training sees the one labelled frame of each of the 3,452 clips, 216
 # iterations of 16 per epoch.
+_base_ = '../tta.py'
 dataset_type = 'AVSBenchObjectDataset'
 data_root = 'data/AVSBench-Object/Single-source'
 crop_size = (224, 224)
@@ -29,6 +30,7 @@ test_pipeline = [
     dict(type='RecordSoundingClasses'),
     dict(type='PackAVSInputs'),
 ]
+tta_pipeline = [*test_pipeline[:-1], *_base_.tta_pipeline]
 
 train_dataloader = dict(
     batch_size=16,

@@ -25,3 +25,11 @@ val_dataloader = dict(
 test_dataloader = dict(
     batch_size=8, num_workers=2, dataset=dict(data_root=data_root)
 )
+
+# The scenes are smaller than the frames of AVSBench, and their scores are
+# called avsbench_original/J, F and JF.
+val_evaluator = [
+    dict(type='AVSBenchJFMetric', size=None),
+    dict(type='DatasetIoUFMetric'),
+]
+test_evaluator = val_evaluator

@@ -2,6 +2,7 @@
 # tools/dataset_converters/make_sounding_scenes.py data/sounding_scenes_demo
 # Training sees every labelled frame: 405 clips hold 2,916 of them, 365
 # iterations of 8 per epoch.
+_base_ = '../tta.py'
 dataset_type = 'SoundingScenesDataset'
 data_root = 'data/sounding_scenes_demo'
 
@@ -24,33 +25,7 @@ test_pipeline = [
     dict(type='RecordSoundingClasses'),
     dict(type='PackAVSInputs'),
 ]
-
-# python tools/test.py CONFIG CHECKPOINT --tta: class scores averaged over
-# scales and mirrored frames, whose stereo channels are swapped with them. The
-# label is loaded once; the view that shows the frame as it is keeps it.
-tta_model = dict(type='AVSegTTAModel')
-tta_pipeline = [
-    dict(type='LoadFrameFromFile'),
-    dict(type='LoadAudioFromFile'),
-    dict(type='CutAudioToFrame'),
-    dict(type='LoadAVSAnnotations'),
-    dict(type='RecordSoundingClasses'),
-    dict(
-        type='TestTimeAug',
-        transforms=[
-            [
-                dict(type='Resize', scale_factor=factor, keep_ratio=True)
-                for factor in (1.0, 0.75, 1.25)
-            ],
-            [
-                dict(type='RandomFlip', prob=prob, direction='horizontal')
-                for prob in (0.0, 1.0)
-            ],
-            [dict(type='SwapStereoOnFlip')],
-            [dict(type='PackAVSInputs')],
-        ],
-    ),
-]
+tta_pipeline = [*test_pipeline[:-1], *_base_.tta_pipeline]
 
 train_dataloader = dict(
     batch_size=8,

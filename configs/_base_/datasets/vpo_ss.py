@@ -3,6 +3,7 @@
 # as in the paper. It has no other, so a tenth of the training images is held
 # out to choose the checkpoint by; the paper trains on all of them
 # (holdout = 0 in training, and no validation).
+_base_ = '../tta.py'
 dataset_type = 'VPODataset'
 data_root = 'data/VPO'
 crop_size = (512, 512)
@@ -29,6 +30,7 @@ test_pipeline = [
     dict(type='RecordSoundingClasses'),
     dict(type='PackAVSInputs'),
 ]
+tta_pipeline = [*test_pipeline[:-1], *_base_.tta_pipeline]
 
 train_dataloader = dict(
     batch_size=16,

@@ -127,6 +127,9 @@ model = dict(
             use_sigmoid=False,
             loss_weight=2.0,
             reduction='mean',
+            # How often each class occurs (a list or file), or, in place of
+            # the dict, a weight per class: rare ones can weigh more.
+            class_weight=dict(frequencies=None, power=0.5),
         ),
         loss_mask=dict(
             type='mmdet.CrossEntropyLoss',

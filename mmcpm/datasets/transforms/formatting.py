@@ -32,7 +32,8 @@ class PackAVSInputs(PackSegInputs):
             data sample, where present. Defaults to mmseg's and those of the
             audio-visual datasets. By ``uid`` (the clip) and
             ``sound_sources`` (names of what sounds) the model tells whose
-            sound may be mixed into whose.
+            sound may be mixed into whose. ``label_shape``, the
+            size of the label file, is always added: metrics check it.
     """
 
     def __init__(
@@ -58,7 +59,7 @@ class PackAVSInputs(PackSegInputs):
             'sample_rate',
         ),
     ) -> None:
-        super().__init__(meta_keys=meta_keys)
+        super().__init__(meta_keys=(*meta_keys, 'label_shape'))
 
     def transform(self, results: dict) -> dict:
         """Pack one sample.

@@ -131,6 +131,8 @@ class LoadAVSAnnotations(LoadAnnotations):
 
     - seg_fields (list)
     - gt_seg_map (np.ndarray): uint8 ``[H, W]``.
+    - label_shape (tuple[int, int]): Height and width of the file, whatever
+      becomes of the map: metrics ask for it.
 
     Args:
         backend_args (dict, optional): Arguments of the
@@ -171,6 +173,7 @@ class LoadAVSAnnotations(LoadAnnotations):
                 f'{results.get("img_path")} is {shape[0]} x {shape[1]}. Take '
                 'both from the same copy of the dataset.'
             )
+        results['label_shape'] = labels.shape
         results['gt_seg_map'] = self._rename(labels, results.get('label_map'))
         results.setdefault('seg_fields', []).append('gt_seg_map')
 

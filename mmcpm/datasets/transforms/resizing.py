@@ -12,7 +12,8 @@ class ResizeAsOriginal(Resize):
     are then not brought back to the size of the files. The frame's sides may
     change their ratio, as they did there.
 
-    Modified keys: those of mmcv's Resize, and ``ori_shape``.
+    Modified keys: those of mmcv's Resize, and ``ori_shape``. Added key:
+    ``label_shape``, the size before, unless the label file has told it.
 
     Args:
         size (tuple[int, int]): Width and height in pixels.
@@ -35,6 +36,7 @@ class ResizeAsOriginal(Resize):
         Returns:
             dict: The same; ``ori_shape`` is the new (height, width).
         """
+        results.setdefault('label_shape', results['img'].shape[:2])
         results = super().transform(results)
         results['ori_shape'] = results['img'].shape[:2]
         return results

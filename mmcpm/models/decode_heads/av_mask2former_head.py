@@ -16,6 +16,7 @@ from mmseg.structures import SegDataSample
 from torch import Tensor
 
 from ..layers.attention import use_lean_attention
+from ..losses.class_weights import class_weights
 from .semantic_merge import MERGES
 from .set_prediction import PixelTokens, QueryPredictions, SetPrediction
 
@@ -49,9 +50,13 @@ class AVMask2FormerHead(SetPrediction, Mask2FormerHead):
     Args:
         num_classes (int): Classes including background, which is class 0.
         audio_query_decoder (dict): The audio decoder (TD-A).
-        loss_cls (dict): Of mmdet's CrossEntropyLoss, without
-            ``class_weight``, which is derived from ``num_classes``.
-        no_object_weight (float): Weight of "no object" in ``loss_cls``.
+        loss_cls (dict): Of mmdet's CrossEntropyLoss. Its ``class_weight``
+            may be one weight per class, a file of them, or
+            ``dict(frequencies=...)``, see :func:`.class_weights`; without,
+            all classes weigh 1, the background included. The loss is a
+            weighted mean: only the ratios of the weights count.
+        no_object_weight (float, optional): Weight of "no object" in
+            ``loss_cls``. None: 0.1, or what ``class_weight`` says.
         merge (str): How queries become a segmentation: 'semantic' sums their
             masks by class, 'argmax' gives each pixel to one query.
         mask_position (bool): Whether the mask feature is told where in the
@@ -67,7 +72,7 @@ class AVMask2FormerHead(SetPrediction, Mask2FormerHead):
         num_classes: int,
         audio_query_decoder: dict,
         loss_cls: dict,
-        no_object_weight: float = 0.1,
+        no_object_weight: float | None = None,
         merge: str = 'semantic',
         mask_position: bool = False,
         **kwargs,
@@ -82,11 +87,6 @@ class AVMask2FormerHead(SetPrediction, Mask2FormerHead):
                 'the ids that 8-bit label maps can hold beside one to '
                 f'ignore, but got {num_classes}.'
             )
-        if 'class_weight' in loss_cls:
-            raise ValueError(
-                'loss_cls.class_weight is derived from num_classes and '
-                'no_object_weight; set no_object_weight instead.'
-            )
         unknown = kwargs.keys() - known_arguments(Mask2FormerHead)
         if unknown:
             raise TypeError(
@@ -94,9 +94,9 @@ class AVMask2FormerHead(SetPrediction, Mask2FormerHead):
                 f'{", ".join(sorted(unknown))}: it would have no effect. '
                 'Check the spelling of decode_head in the config.'
             )
-        loss_cls = ConfigDict(
-            copy.deepcopy(dict(loss_cls)),
-            class_weight=[1.0] * num_classes + [no_object_weight],
+        loss_cls = ConfigDict(copy.deepcopy(dict(loss_cls)))
+        loss_cls.class_weight = class_weights(
+            loss_cls.get('class_weight'), num_classes, no_object_weight
         )
         super().__init__(
             num_classes=num_classes, loss_cls=loss_cls, **ConfigDict(kwargs)

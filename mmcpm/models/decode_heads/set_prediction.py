@@ -275,6 +275,8 @@ class SetPrediction:
         """
         count, num_layers = self.num_queries, len(labels)
         weight = self.weight_of_class[labels[:, :, :count]].sum((1, 2))
+        # Where all that is matched weighs 0, so does the loss.
+        weight = weight.clamp(min=torch.finfo(weight.dtype).tiny)
         # Over all ranks: the same collective on each, whatever it holds. A
         # frame without any class counts nothing here, and one in mmdet.
         masks = terms.masks.new_full((), num_matched / num_layers)

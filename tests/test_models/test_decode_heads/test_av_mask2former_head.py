@@ -180,7 +180,15 @@ def test_matches_are_counted_per_class_and_query(head, make_batch):
     'change,message',
     [
         (dict(num_classes=1), 'num_classes'),
-        (dict(loss_cls=dict(class_weight=[1.0] * 10)), 'no_object_weight'),
+        (
+            dict(loss_cls=dict(class_weight=[1.0] * 10), no_object_weight=0.1),
+            'given twice',
+        ),
+        (dict(loss_cls=dict(class_weight=[1.0] * 8)), 'must hold 9 numbers'),
+        (
+            dict(loss_cls=dict(class_weight=[1.0] * 8 + [-1])),
+            'class 8. is -1',
+        ),
     ],
 )
 def test_bad_arguments(tiny_cfg, change, message):

@@ -249,3 +249,70 @@ def test_sounds_lost_by_the_crop_are_no_lesson_if_not_prompted(
     head.label_source = 'crop'
     head.loss(image, audio, samples, mixed)
     assert acp[1][2].tolist() == [[False], [True]]
+
+
+# --- Class weights ---
+
+
+LOSS_CLS = dict(
+    type='mmdet.CrossEntropyLoss', use_sigmoid=False, loss_weight=2.0
+)
+
+
+@pytest.mark.parametrize('mixtures_classify', [True, False])
+def test_class_weights_reach_queries_and_prompts(
+    build, teach, features, samples_of, mixtures_classify
+):
+    """Weighted means, whichever classifier makes the scores."""
+    generator = torch.Generator().manual_seed(0)
+    weights = (3 * torch.rand(CLASSES, generator=generator)).tolist()
+    head = teach(
+        build(
+            mixtures_classify=mixtures_classify,
+            loss_cls=dict(LOSS_CLS, class_weight=weights),
+        )
+    )
+    recorded, compute = [], head.set_terms
+
+    def record(predictions, *args):
+        terms, labels = compute(predictions, *args)
+        recorded.append((predictions.class_scores, labels))
+        return terms, labels
+
+    head.set_terms = record
+    image, audio, mixture = features()
+    samples = samples_of((1, 3), (5, 8))
+    losses = head.loss(image, audio, samples, mixture)
+    ((scores, labels),) = recorded
+    table = torch.tensor([*weights, 0.1])
+    vcp = 0.0
+    for layer in range(LAYERS):
+        name = 'loss_cls' if layer == LAYERS - 1 else f'd{layer}.loss_cls'
+        for part in (slice(0, QUERIES), slice(QUERIES, None)):
+            # Each prompt's own class; images have two prompts each.
+            expected = 2 * torch.nn.functional.cross_entropy(
+                scores[layer, :, part].flatten(0, 1),
+                labels[layer, :, part].flatten(),
+                weight=table,
+            )
+            if part.start == 0:
+                torch.testing.assert_close(losses[name], expected)
+            else:
+                vcp = vcp + expected
+    torch.testing.assert_close(losses['loss_vcp_cls'], head.cpm_weight * vcp)
+
+
+def test_only_ratios_of_class_weights_count(
+    build, teach, features, samples_of
+):
+    image, audio, mixture = features()
+    found = []
+    for factor in (1, 10):
+        weights = [factor * w for w in (1, 2, 1, 0.5, 1, 3, 1, 1, 2, 0.1)]
+        cfg = dict(LOSS_CLS, class_weight=weights)
+        head = teach(build(loss_cls=cfg))
+        torch.manual_seed(0)
+        samples = samples_of((1, 3), (5, 8))
+        found.append(head.loss(image, audio, samples, mixture))
+    for name, value in found[0].items():
+        torch.testing.assert_close(found[1][name], value)

@@ -214,6 +214,30 @@ def test_no_object_weight_counts(
     assert abs(other['loss_cls'] - expected['loss_cls']) > 1e-2
 
 
+@pytest.mark.parametrize('queries', [20, 3])
+def test_class_weights_are_mmdets(
+    make_head, head_cfg, features, frames, shared_points, queries
+):
+    """With as many objects as queries, none is left for "no object"."""
+    head_cfg.loss_cls.class_weight = [0.2, 3, 1, 0.7, 1, 0, 1, 5, 0.5, 0.4]
+    head = make_head(num_queries=queries)
+    twin = copy.deepcopy(head)
+    twin.assigner = stock_assigner(head_cfg)
+    samples = frames((0, 1, 3), (0, 5, 7))
+    image, audio, _ = features()
+    expected = twin.loss_by_feat(
+        *twin(image, audio), *twin._seg_data_to_instance_data(samples)
+    )
+    assert_same_losses(head.loss(image, audio, samples), expected)
+
+
+def test_matches_that_weigh_nothing(make_head, head_cfg, features, frames):
+    head_cfg.loss_cls.class_weight = [0.0] * 9 + [0.0]
+    image, audio, _ = features()
+    losses = make_head().loss(image, audio, frames((0, 1), (0, 5)))
+    assert losses['loss_cls'] == losses['d0.loss_cls'] == 0
+
+
 def test_label_maps_of_another_size_than_the_features(
     make_head, head_cfg, features, frames, shared_points
 ):

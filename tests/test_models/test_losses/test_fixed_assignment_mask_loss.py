@@ -37,6 +37,17 @@ def test_by_hand():
     }
 
 
+def test_class_terms_are_a_weighted_mean():
+    """Of cross-entropies 1 and 10, weighing 2 and 6: 62 / 8."""
+    terms = torch.tensor([[[2.0, 60.0, 9.0]]])
+    valid = torch.tensor([[True, True, False]])
+    weight = torch.tensor([[2.0, 6.0, 5.0]])
+    losses = FixedAssignmentMaskLoss()(terms, terms, terms, valid, weight)
+    assert losses == {'cls': 62 / 8, 'mask': 31, 'dice': 31}
+    nothing = FixedAssignmentMaskLoss()(*(0 * terms,) * 3, valid, 0 * weight)
+    assert nothing == {'cls': 0, 'mask': 0, 'dice': 0}
+
+
 def test_sums_over_predictions_of_means_over_prompts(inputs):
     losses = FixedAssignmentMaskLoss()(*inputs)
     assert list(losses) == ['cls', 'mask', 'dice']
