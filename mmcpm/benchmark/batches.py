@@ -129,7 +129,7 @@ def real_batch(
     Returns:
         dict: ``inputs`` and ``data_samples``.
     """
-    init_default_scope(cfg.get('default_scope', 'mmseg'))
+    init_default_scope(cfg.get('default_scope') or 'mmseg')
     dataset = DATASETS.build(cfg[f'{split}_dataloader'].dataset)
     inputs, data_samples = [], []
     for index in range(batch):

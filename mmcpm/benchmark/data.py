@@ -69,7 +69,7 @@ def measure_data(args: Namespace, cfg: Config, peer: Config | None) -> dict:
     Returns:
         dict: Seconds per batch, samples per second, parts (transforms).
     """
-    init_default_scope(cfg.get('default_scope', 'mmseg'))
+    init_default_scope(cfg.get('default_scope') or 'mmseg')
     size = tuple(args.size)
     try:
         readers = [build_reader(cfg, size, False)]

@@ -59,7 +59,7 @@ def run(args: Namespace) -> dict:
     """
     cfg = read_config(args.config)
     require(cfg, ('model',))
-    init_default_scope(cfg.get('default_scope', 'mmseg'))
+    init_default_scope(cfg.get('default_scope') or 'mmseg')
     size = tuple(args.size)
     model_cfg = prepare(cfg, size, 'cpu')
     if args.stock:

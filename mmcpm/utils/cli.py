@@ -154,6 +154,8 @@ def load_config(args: Namespace) -> Config:
     """
     cfg = read_config(args.config)
     options.apply_cfg_options(cfg, args.cfg_options)
+    if cfg.get('default_scope') is None:
+        cfg.default_scope = 'mmseg'
     cfg.launcher = args.launcher
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     if args.work_dir is not None:

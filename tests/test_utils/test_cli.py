@@ -298,10 +298,15 @@ def test_data_root_must_exist(config):
 
 
 @pytest.mark.parametrize(
-    'cuda, wrapper', [(True, 'AmpOptimWrapper'), (False, 'CPUAmpOptimWrapper')]
+    'cuda, wrapper',
+    [
+        (True, 'mmengine.AmpOptimWrapper'),
+        (False, 'mmseg.CPUAmpOptimWrapper'),
+    ],
 )
 def test_amp_by_device(config, monkeypatch, cuda, wrapper):
     monkeypatch.setattr(torch.cuda, 'is_available', lambda: cuda)
+    monkeypatch.setenv('CUDA_VISIBLE_DEVICES', '0')
     cfg = cli.load_config(args_to_train(config))
     options.apply_amp(cfg)
     assert cfg.optim_wrapper.type == wrapper
@@ -378,11 +383,11 @@ def test_show_replaces_visualizers_that_cannot_draw_sound(config):
     cfg.default_hooks.visualization = {'type': 'SegVisualizationHook'}
     options.apply_show(cfg, False, 'pictures', 2)
     assert cfg.visualizer == {
-        'type': 'AVSLocalVisualizer',
+        'type': 'mmseg.AVSLocalVisualizer',
         'name': 'visualizer',
         'vis_backends': [{'type': 'LocalVisBackend'}],
     }
-    assert cfg.default_hooks.visualization.type == 'AVSVisualizationHook'
+    assert cfg.default_hooks.visualization.type == 'mmseg.AVSVisualizationHook'
 
 
 @pytest.mark.parametrize('head', [{'num_classes': 70}, [{'num_classes': 70}]])
@@ -452,7 +457,7 @@ def test_sound_wraps_the_test_dataset(config):
     inner = cfg.test_dataloader.dataset
     options.apply_sound(cfg, 'swapped')
     wrapper = cfg.test_dataloader.dataset
-    assert wrapper.type == 'CounterfactualAudioDataset'
+    assert wrapper.type == 'mmseg.CounterfactualAudioDataset'
     assert (wrapper.sound, wrapper.dataset) == ('swapped', inner)
     # What looks for the dataset itself still finds it.
     found = options.datasets(cfg, ('test_dataloader',))
