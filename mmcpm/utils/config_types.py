@@ -31,12 +31,14 @@ def type_of(cfg: Any, registry: Registry) -> Any:
         return None
 
 
-def is_type(cfg: Any, cls: type, registry: Registry) -> bool:
+def is_type(
+    cfg: Any, cls: type | tuple[type, ...], registry: Registry
+) -> bool:
     """Tell whether a configuration builds a class or a subclass of it.
 
     Args:
         cfg (Any): A configuration with a ``type``, as text or pure Python.
-        cls (type): The class.
+        cls (type or tuple[type]): The class, or several.
         registry (Registry): Where names are looked up.
 
     Returns:

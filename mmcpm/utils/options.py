@@ -9,7 +9,7 @@ import os
 import os.path as osp
 import sys
 from argparse import Namespace
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import torch
 from mmengine.config import Config, ConfigDict, DictAction
@@ -26,17 +26,27 @@ from .config_types import is_type, type_name, type_of
 from .errors import UsageError
 from .nested_settings import innermost_datasets, set_data_root
 from .paths import ensure_writable
+from .unused_settings import check_option
 
 DATALOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
 
 
-def apply_cfg_options(cfg: Config, options: Sequence[str] | None) -> None:
+def apply_cfg_options(
+    cfg: Config,
+    options: Sequence[str] | None,
+    decided: Mapping[str, str] | None = None,
+) -> None:
     """Override settings.
 
     Args:
         cfg (Config): Changed in place.
         options (Sequence[str], optional): ``KEY=VALUE`` each, as mmengine's
             DictAction reads them.
+        decided (Mapping[str, str], optional): Settings that the tool sets
+            itself, and by what argument.
+
+    Raises:
+        UsageError: If an option cannot be read, or would have no effect.
     """
     action = DictAction(['--cfg-options'], 'options', nargs='+')
     for option in options or ():
@@ -50,7 +60,13 @@ def apply_cfg_options(cfg: Config, options: Sequence[str] | None) -> None:
                 f'but got {option!r}'
             ) from error
         for key in namespace.options:
+            if key in (decided or {}):
+                raise UsageError(
+                    f'--cfg-options {key} has no effect: {decided[key]} '
+                    'decides'
+                )
             check_spelling(cfg, key)
+            check_option(cfg, key)
         try:
             cfg.merge_from_dict(namespace.options)
         except Exception as error:
@@ -78,7 +94,10 @@ def check_spelling(cfg: Config, key: str) -> None:
         if not isinstance(settings, Config | dict):
             return
         if part not in settings:
-            near = difflib.get_close_matches(part, list(settings), 1, 0.85)
+            names = set(settings)
+            if settings is cfg:  # Pure Python: what it imports is no setting.
+                names -= getattr(cfg, '_imported_names', set())
+            near = difflib.get_close_matches(part, sorted(names), 1, 0.85)
             if near and not are_two_names(part, near[0]):
                 raise UsageError(
                     f'--cfg-options {key}: the configuration has no '
@@ -122,10 +141,8 @@ def apply_data_root(cfg: Config, data_root: str) -> None:
 def apply_amp(cfg: Config) -> None:
     """Train with automatic mixed precision on this machine's device."""
     wrapper = cfg.optim_wrapper
-    if any(
-        is_type(wrapper, cls, OPTIM_WRAPPERS)
-        for cls in (AmpOptimWrapper, CPUAmpOptimWrapper)
-    ):
+    present = (AmpOptimWrapper, CPUAmpOptimWrapper)
+    if is_type(wrapper, present, OPTIM_WRAPPERS):
         return
     kind = type_of({'type': 'OptimWrapper', **wrapper}, OPTIM_WRAPPERS)
     if kind is not OptimWrapper:

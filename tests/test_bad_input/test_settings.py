@@ -117,7 +117,7 @@ def test_new_settings_are_accepted(tools):
         'model.backbone.frozen_stages=1',
         # Not a misspelt norm_cfg or loss_cls.
         'model.decode_head.loss_cl2.type=X',
-        'note=mine',
+        '_note=mine',
     )
 
 

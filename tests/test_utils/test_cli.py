@@ -226,19 +226,21 @@ def test_options_override_nested_settings(config):
             cfg_options=[
                 'train_dataloader.batch_size=5',
                 'val_evaluator.0.absent_as_zero=False',
-                'a=[1,(2,3)]',
+                'custom_hooks=[1,(2,3)]',
             ],
         )
     )
     assert cfg.train_dataloader.batch_size == 5
     assert cfg.val_evaluator[0].absent_as_zero is False
-    assert cfg.a == [1, (2, 3)]
+    assert cfg.custom_hooks == [1, (2, 3)]
 
 
 @pytest.mark.parametrize('option', ['a', 'a=[1,(2]'])
 def test_options_that_cannot_be_parsed(config, option):
     with pytest.raises(UsageError, match=r'expects KEY=VALUE.*but got') as e:
-        cli.load_config(args_to_train(config, cfg_options=['b=1', option]))
+        cli.load_config(
+            args_to_train(config, cfg_options=['work_dir=b', option])
+        )
     assert repr(option) in str(e.value)
 
 
