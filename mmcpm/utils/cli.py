@@ -25,6 +25,7 @@ from mmcpm.models.pretrained import (
 from . import options, preflight
 from .checkpoints import check_weights_fit, read_checkpoint, unwrap
 from .errors import RUN_ERRORS, SET_UP_ERRORS, UsageError, reported
+from .nested_settings import check_wrappers
 from .paths import ensure_writable
 from .unused_settings import check_files
 
@@ -50,6 +51,7 @@ def train(args: Namespace) -> None:
         options.apply_resume(cfg, args.resume)
         dataloaders = ('train_dataloader', 'val_dataloader')
         preflight.check_numbers(cfg, dataloaders)
+        check_wrappers(cfg, dataloaders)
         options.check_classes(cfg, dataloaders)
         ensure_writable(cfg.work_dir, '--work-dir')
         start = cfg.get('load_from')
@@ -97,6 +99,7 @@ def test(args: Namespace) -> dict[str, float]:
         require(cfg, ('model', 'test_dataloader', 'test_evaluator'))
         cfg.load_from, cfg.resume = args.checkpoint, False
         preflight.check_numbers(cfg, ('test_dataloader',))
+        check_wrappers(cfg, ('test_dataloader',), args.tta)
         options.check_classes(cfg, ('test_dataloader',))
         if args.tta:
             options.apply_tta(cfg)

@@ -5,7 +5,10 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from mmengine.config import Config, ConfigDict
+from mmengine.dataset import ClassBalancedDataset
+from mmseg.registry import DATASETS
 
+from .config_types import is_type, type_name, type_of
 from .errors import UsageError
 
 
@@ -65,6 +68,40 @@ def innermost_datasets(
         )
         if not wrapped(settings)
     ]
+
+
+def check_wrappers(
+    cfg: Config, dataloaders: Iterable[str], with_tta: bool = False
+) -> None:
+    """Refuse wrappers that cannot work with what they wrap.
+
+    Args:
+        cfg (Config): The configuration.
+        dataloaders (Iterable[str]): Their names; they may be missing.
+        with_tta (bool): Whether ``tta_pipeline`` is to replace the pipeline.
+
+    Raises:
+        UsageError: Names the wrapper, and what would work.
+    """
+    for name in dataloaders:
+        outermost = (cfg.get(name) or {}).get('dataset')
+        for path, settings in nested_datasets(outermost, f'{name}.dataset'):
+            inner = wrapped(settings)
+            if is_type(settings, ClassBalancedDataset, DATASETS) and inner:
+                cls = type_of(inner[0][1], DATASETS)
+                if cls is not None and not hasattr(cls, 'get_cat_ids'):
+                    raise UsageError(
+                        f'{path}: ClassBalancedDataset asks for the classes '
+                        f'of each sample, which a {cls.__name__} does not '
+                        'tell. Put a ClassBalancedDataset around each dataset '
+                        f'inside the {cls.__name__}'
+                    )
+            if with_tta and inner and 'pipeline' in settings:
+                raise UsageError(
+                    f'--tta cannot replace {path}.pipeline: a '
+                    f'{type_name(settings, DATASETS)} applies it to what the '
+                    'datasets inside have packed. Test on these themselves'
+                )
 
 
 def set_data_root(
