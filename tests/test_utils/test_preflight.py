@@ -7,6 +7,7 @@ import torch
 import torch.nn as nn
 from mmengine.config import Config
 from mmseg.structures import SegDataSample
+from torch.utils.data import DataLoader
 
 from mmcpm.utils import preflight
 from mmcpm.utils.errors import UsageError
@@ -115,3 +116,23 @@ def test_space(tmp_path, monkeypatch, free, refused, warned):
         preflight.check_space(runner)
     assert len(runner.lines) == warned
     assert not warned or 'may need 9 MiB' in runner.lines[0]
+
+
+def test_every_wrapped_dataset_is_looked_at():
+    """A wrapper's first sample tells of its first dataset only."""
+
+    class Samples(list):
+        def missing_files(self):
+            return []
+
+    first, second = Samples([sample()]), Samples([sample(2)])
+    joined = type('Joined', (list,), {'datasets': [first, second]})(first)
+    loop = SimpleNamespace(
+        dataloader=DataLoader(joined),
+        evaluator=SimpleNamespace(metrics=[]),
+    )
+    runner = SimpleNamespace(model=make_model(), hooks=[])
+    with pytest.raises(UsageError, match=r'2 channel\(s\)'):
+        preflight.check_run(runner, [loop])
+    second[:] = [sample()]
+    preflight.check_run(runner, [loop])
