@@ -175,7 +175,9 @@ def _remedy(
         for key in sorted(read & set(cfg))
         for path in _called(cfg[key], name, key)
     ]
-    near = difflib.get_close_matches(name, read, 1, 0.75)
+    near = difflib.get_close_matches(name, sorted(read), 1, 0.75) or sorted(
+        key for key in read if name in key.split('_')
+    )
     if near or alike:
         return f'Did you mean {_list([*near, *alike], "or")}?'
     return (

@@ -71,6 +71,7 @@ def refusal(folder, **files):
         ('param_schedulers = []', 2, "'param_schedulers' has no effect"),
         ('param_schedulers = []', 2, 'Did you mean param_scheduler?'),
         ('train_dataloder = dict()', 2, 'Did you mean train_dataloader'),
+        ('hooks = []', 2, 'Did you mean custom_hooks or default_hooks?'),
         ('end = 4', 2, 'Did you mean param_scheduler.0.end?'),
         ('colour = 4', 2, 'begins with an underscore: _colour'),
         # The model's own comes first.
