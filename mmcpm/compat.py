@@ -238,6 +238,13 @@ def check_versions() -> None:
             )
 
 
+def _is_sync_bn(kind) -> bool:
+    """Tell whether a type, or the name of one, is a SyncBatchNorm."""
+    if isinstance(kind, str):
+        return kind.rpartition('.')[2] in ('SyncBN', 'SyncBatchNorm')
+    return isinstance(kind, type) and issubclass(kind, torch.nn.SyncBatchNorm)
+
+
 def revert_sync_bn(cfg) -> int:
     """Configure BN where a model has SyncBN, which PyTorch has for CUDA only.
 
@@ -249,7 +256,7 @@ def revert_sync_bn(cfg) -> int:
     """
     if isinstance(cfg, dict):
         number = sum(revert_sync_bn(value) for value in cfg.values())
-        if cfg.get('type') == 'SyncBN':
+        if _is_sync_bn(cfg.get('type')):
             cfg['type'] = 'BN'
             number += 1
         return number

@@ -5,9 +5,13 @@ import torch.nn.functional as F
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmengine.structures import PixelData
-from mmseg.registry import DATASETS
+from mmseg.registry import DATASETS, TRANSFORMS
 from mmseg.structures import SegDataSample
 from torch import Tensor
+
+from mmcpm.datasets.transforms import CutAudioToFrame, LoadSoundSources
+from mmcpm.utils.config_types import is_type
+from mmcpm.utils.nested_settings import innermost_datasets
 
 # Objects in a made-up frame, as in AVSBench: most frames have one or two
 # classes beside the background, some have more.
@@ -55,10 +59,12 @@ def audio_shape(cfg: Config) -> tuple[int, int]:
     channels = cfg.model.get('audio_backbone', {}).get('in_channels', 1)
     rate = cfg.model.get('audio_frontend', {}).get('sample_rate', 16000)
     seconds = 1.0
-    dataset = cfg.get('train_dataloader', {}).get('dataset', {})
-    for transform in dataset.get('pipeline', ()):
-        if transform['type'] == 'CutAudioToFrame':
-            seconds = transform.get('seconds', 1.0)
+    for _, dataset in innermost_datasets(cfg, 'train_dataloader')[:1]:
+        for transform in dataset.get('pipeline', ()):
+            if is_type(transform, CutAudioToFrame, TRANSFORMS):
+                seconds = transform.get('seconds', 1.0)
+            elif is_type(transform, LoadSoundSources, TRANSFORMS):
+                seconds = transform.get('seconds', 3.0)
     return channels, round(seconds * rate)
 
 
@@ -129,7 +135,7 @@ def real_batch(
     Returns:
         dict: ``inputs`` and ``data_samples``.
     """
-    init_default_scope(cfg.get('default_scope', 'mmseg'))
+    init_default_scope(cfg.get('default_scope') or 'mmseg')
     dataset = DATASETS.build(cfg[f'{split}_dataloader'].dataset)
     inputs, data_samples = [], []
     for index in range(batch):

@@ -10,9 +10,12 @@ import torch
 from mmcv.transforms import Compose
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
-from mmseg.registry import DATASETS
+from mmseg.datasets.transforms import RandomCrop
+from mmseg.registry import DATASETS, TRANSFORMS
 
+from mmcpm.utils.config_types import is_type
 from mmcpm.utils.errors import UsageError
+from mmcpm.utils.nested_settings import innermost_datasets
 
 from .parts import PartTimer
 from .peers import stock_pipeline
@@ -41,14 +44,23 @@ def build_reader(
         tuple[Callable, Compose, int]: From index to sample; its pipeline;
         number of samples.
     """
-    settings = copy.deepcopy(cfg.train_dataloader.dataset)
-    pipeline = settings.pop('pipeline')
+    loader = dict(cfg, train_dataloader=copy.deepcopy(cfg.train_dataloader))
+    parts = innermost_datasets(loader, 'train_dataloader')
+    pipelines = [part.get('pipeline') or [] for _, part in parts]
+    if any(other != pipelines[0] for other in pipelines):
+        raise UsageError(
+            '--task data times one pipeline, but train_dataloader joins '
+            f'datasets with different ones: {", ".join(p for p, _ in parts)}'
+        )
+    for _, part in parts:
+        part.pipeline = []
+    pipeline = pipelines[0]
     for transform in pipeline:
-        if transform['type'] == 'RandomCrop':
+        if is_type(transform, RandomCrop, TRANSFORMS):
             transform['crop_size'] = size
     if stock:
         pipeline = stock_pipeline(pipeline)
-    dataset = DATASETS.build(dict(settings, pipeline=[]))
+    dataset = DATASETS.build(loader['train_dataloader'].dataset)
     compose = Compose(pipeline)
 
     def read(index: int) -> dict:
@@ -69,7 +81,7 @@ def measure_data(args: Namespace, cfg: Config, peer: Config | None) -> dict:
     Returns:
         dict: Seconds per batch, samples per second, parts (transforms).
     """
-    init_default_scope(cfg.get('default_scope', 'mmseg'))
+    init_default_scope(cfg.get('default_scope') or 'mmseg')
     size = tuple(args.size)
     try:
         readers = [build_reader(cfg, size, False)]

@@ -13,8 +13,11 @@ import torch.nn as nn
 from mmengine.analysis import FlopAnalyzer
 from mmengine.registry import init_default_scope
 from mmseg.registry import MODELS
+from mmseg.structures import SegDataSample
 
+from mmcpm.models.segmentors import AVEncoderDecoder
 from mmcpm.utils.cli import read_config, require
+from mmcpm.utils.config_types import type_name
 
 from .peers import prepare, stock_model
 
@@ -44,7 +47,11 @@ class _Forward(nn.Module):
         self.model = model
 
     def forward(self, inputs: torch.Tensor):
-        return self.model(inputs, mode='tensor')
+        if isinstance(self.model, AVEncoderDecoder):
+            return self.model(inputs, mode='tensor')
+        # mmseg's does not hand on what its Mask2Former head asks for.
+        features = self.model.extract_feat(inputs)
+        return self.model.decode_head(features, [SegDataSample()])
 
 
 def run(args: Namespace) -> dict:
@@ -59,7 +66,7 @@ def run(args: Namespace) -> dict:
     """
     cfg = read_config(args.config)
     require(cfg, ('model',))
-    init_default_scope(cfg.get('default_scope', 'mmseg'))
+    init_default_scope(cfg.get('default_scope') or 'mmseg')
     size = tuple(args.size)
     model_cfg = prepare(cfg, size, 'cpu')
     if args.stock:
@@ -67,7 +74,7 @@ def run(args: Namespace) -> dict:
     model = MODELS.build(model_cfg).eval()
     report = {
         'config': args.config,
-        'model': model_cfg['type'],
+        'model': type_name(model_cfg, MODELS),
         'size': list(size),
         **count(model, size),
     }

@@ -3,9 +3,12 @@
 import copy
 
 from mmengine.config import Config, ConfigDict
+from mmseg.registry import MODELS, TRANSFORMS
 
 from mmcpm.compat import revert_sync_bn
+from mmcpm.datasets import transforms
 from mmcpm.models.losses.class_weights import class_weights
+from mmcpm.utils.config_types import is_type, type_name, type_of
 
 # The arguments of mmseg's Mask2FormerHead (and mmdet's beneath it).
 STOCK_HEAD_KEYS = (
@@ -36,16 +39,16 @@ STOCK_MODEL_KEYS = (
 )
 # Image-only counterparts of the transforms; those of the audio have none.
 STOCK_TRANSFORMS = {
-    'LoadFrameFromFile': 'LoadImageFromFile',
-    'LoadAVSAnnotations': 'LoadAnnotations',
-    'PackAVSInputs': 'PackSegInputs',
+    transforms.LoadFrameFromFile: 'LoadImageFromFile',
+    transforms.LoadAVSAnnotations: 'LoadAnnotations',
+    transforms.PackAVSInputs: 'PackSegInputs',
 }
 AUDIO_TRANSFORMS = (
-    'LoadAudioFromFile',
-    'CutAudioToFrame',
-    'LoadOffscreenAudio',
-    'RecordSoundingClasses',
-    'SwapStereoOnFlip',
+    transforms.LoadAudioFromFile,
+    transforms.CutAudioToFrame,
+    transforms.LoadOffscreenAudio,
+    transforms.RecordSoundingClasses,
+    transforms.SwapStereoOnFlip,
 )
 
 
@@ -68,8 +71,9 @@ def stock_model(model: dict) -> ConfigDict:
     if missing:
         raise ValueError(
             '--vs stock compares with Mask2Former, but the decode head '
-            f'{head.get("type")} has no {", ".join(sorted(missing))}. Name '
-            'another config instead: --vs CONFIG.'
+            f'{type_name(head, MODELS)} has no '
+            f'{", ".join(sorted(missing))}. Name another config instead: --vs '
+            'CONFIG.'
         )
     head = copy.deepcopy({k: head[k] for k in STOCK_HEAD_KEYS if k in head})
     pixel_decoder = copy.deepcopy(dict(model['decode_head']['pixel_decoder']))
@@ -101,9 +105,9 @@ def stock_pipeline(pipeline: list[dict]) -> list[dict]:
     """
     kept = []
     for transform in copy.deepcopy(list(pipeline)):
-        name = transform['type']
-        if name not in AUDIO_TRANSFORMS:
-            transform['type'] = STOCK_TRANSFORMS.get(name, name)
+        kind = type_of(transform, TRANSFORMS)
+        if not is_type(transform, AUDIO_TRANSFORMS, TRANSFORMS):
+            transform['type'] = STOCK_TRANSFORMS.get(kind, transform['type'])
             kept.append(transform)
     return kept
 

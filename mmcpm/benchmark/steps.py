@@ -55,7 +55,7 @@ class Subject:
         checkpoint: dict | None = None,
         stock: bool = False,
     ) -> None:
-        init_default_scope(cfg.get('default_scope', 'mmseg'))
+        init_default_scope(cfg.get('default_scope') or 'mmseg')
         torch.manual_seed(0)
         self.device, self.training = device, task == 'train'
         model_cfg = prepare(cfg, size, device)

@@ -5,6 +5,7 @@ one labelled frame per clip may be drawn anew at every visit.
 """
 
 import contextlib
+import copy
 import functools
 import logging
 import os
@@ -29,10 +30,6 @@ READERS = (
     (LoadImageFromFile, 'img_path', 'frame'),
     (LoadAnnotations, 'seg_map_path', 'label file'),
     (LoadAudioFromFile, 'audio_path', 'audio file'),
-)
-SKIP_HINT = (
-    ' To train without it: --cfg-options '
-    'train_dataloader.dataset.skip_unreadable=N allows for N such files.'
 )
 
 
@@ -97,6 +94,31 @@ def find_missing_files(paths: Iterable[str]) -> list[str]:
     return sorted(missing)
 
 
+def labelled_classes(dataset: BaseSegDataset, info: dict) -> frozenset[int]:
+    """Read which classes the label of a frame holds.
+
+    Args:
+        dataset (BaseSegDataset): Whose pipeline reads labels.
+        info (dict): Of the frame, as the pipeline gets it.
+
+    Returns:
+        frozenset[int]: Class ids, without background.
+
+    Raises:
+        ValueError: If the pipeline reads no labels.
+    """
+    for step in dataset.pipeline.transforms:
+        if isinstance(step, LoadAnnotations):
+            label = step(copy.deepcopy(info))['gt_seg_map']
+            found = frozenset(np.unique(label).tolist())
+            return found - {0, dataset.ignore_index}
+    raise ValueError(
+        'the classes of a sample are those of its label, but the pipeline of '
+        f'{type(dataset).__name__} loads none: it needs LoadAVSAnnotations, '
+        'or the one of its kind'
+    )
+
+
 class BaseAVSDataset(BaseSegDataset):
     """Base class of the audio-visual segmentation datasets.
 
@@ -138,6 +160,9 @@ class BaseAVSDataset(BaseSegDataset):
                 '(everything silent), which is a class here'
             )
         self.skip_unreadable = skip_unreadable
+        # Where its settings stand; elsewhere within a wrapper.
+        self.settings_path = 'train_dataloader.dataset'
+        self._cat_ids: dict[int, list[int]] = {}
         self._unreadable: dict[str, str] = {}
         # Data-loading processes that were spawned do not know it.
         self._rank = get_rank()
@@ -223,6 +248,10 @@ class BaseAVSDataset(BaseSegDataset):
         """
         item = super().get_data_info(idx)
         frame_index = draw_frame(item['frames'], self._rank)
+        return self._describe_frame(item, frame_index)
+
+    def _describe_frame(self, item: dict, frame_index: int) -> dict:
+        """Gather what the pipeline needs to know of a frame."""
         return dict(
             self.frame_info(item, frame_index),
             frame_index=frame_index,
@@ -232,6 +261,26 @@ class BaseAVSDataset(BaseSegDataset):
             seg_fields=[],
             sample_idx=item['sample_idx'],
         )
+
+    def get_cat_ids(self, idx: int) -> list[int]:
+        """List the classes of a sample, for ClassBalancedDataset.
+
+        The labels of all frames that the sample may show are read, once.
+
+        Args:
+            idx (int): Index of the sample.
+
+        Returns:
+            list[int]: Class ids, ascending, without background.
+        """
+        if idx not in self._cat_ids:
+            item = super().get_data_info(idx)
+            found = set()
+            for frame in item['frames']:
+                info = self._describe_frame(item, frame)
+                found |= labelled_classes(self, info)
+            self._cat_ids[idx] = sorted(found)
+        return self._cat_ids[idx]
 
     def prepare_data(self, idx: int) -> Any:
         """Run the pipeline on a sample, or on the next one that is readable.
@@ -292,6 +341,14 @@ class BaseAVSDataset(BaseSegDataset):
                 return results.get(key, ''), kind
         return '', ''
 
+    @property
+    def _skip_hint(self) -> str:
+        """Tell how to train without an unreadable file."""
+        return (
+            ' To train without it: --cfg-options '
+            f'{self.settings_path}.skip_unreadable=N allows for N such files.'
+        )
+
     def _sample_error(
         self, error: Exception, sample_id: str, path: str, kind: str
     ) -> SampleReadError:
@@ -304,14 +361,14 @@ class BaseAVSDataset(BaseSegDataset):
                 f"{error}). Restore it from the dataset's archive."
             )
         if not self.test_mode:
-            reason += SKIP_HINT
+            reason += self._skip_hint
         return SampleReadError(f'Sample {sample_id}: {reason}', path)
 
     def _tolerate(self, error: SampleReadError) -> None:
         """Count an unreadable file once; raise if it is one too many."""
         if error.path in self._unreadable:
             return
-        fault = str(error).removesuffix(SKIP_HINT)
+        fault = str(error).removesuffix(self._skip_hint)
         self._unreadable[error.path] = fault
         number = len(self._unreadable)
         if number > self.skip_unreadable:

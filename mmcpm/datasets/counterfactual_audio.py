@@ -3,14 +3,21 @@
 A model that only looks scores the same whatever it hears.
 """
 
+import bisect
 import copy
 
 import numpy as np
 import torch
-from mmcv.transforms import LoadAnnotations
-from mmengine.dataset import BaseDataset
+from mmengine.dataset import (
+    BaseDataset,
+    ClassBalancedDataset,
+    ConcatDataset,
+    RepeatDataset,
+)
 from mmengine.structures import BaseDataElement
 from mmseg.registry import DATASETS
+
+from .base_avs_dataset import labelled_classes
 
 SOUNDS = ('silence', 'swapped')
 
@@ -54,6 +61,30 @@ def draw_partners(
     return partners
 
 
+def source_of(dataset, idx: int) -> BaseDataset:
+    """Find the dataset that reads a sample, inside any wrappers.
+
+    Args:
+        dataset (Dataset): A dataset or a wrapper, fully initialised.
+        idx (int): Index of the sample in it.
+
+    Returns:
+        BaseDataset: The innermost one.
+    """
+    if isinstance(dataset, ConcatDataset):
+        number = bisect.bisect_right(dataset.cumulative_sizes, idx)
+        before = dataset.cumulative_sizes[number - 1] if number else 0
+        return source_of(dataset.datasets[number], idx - before)
+    inner = getattr(dataset, 'dataset', None)
+    if inner is None:
+        return dataset
+    if isinstance(dataset, RepeatDataset):
+        idx %= len(inner)
+    elif isinstance(dataset, ClassBalancedDataset):
+        idx = dataset.repeat_indices[idx]
+    return source_of(inner, idx)
+
+
 def views(sample: dict) -> list[BaseDataElement]:
     """Data samples of a frame: one, or all of test-time augmentation."""
     found = sample['data_samples']
@@ -92,40 +123,30 @@ class CounterfactualAudioDataset:
         """Load the dataset's list and choose the partners."""
         self.dataset.full_init()
         if self.sound == 'swapped' and self.partners is None:
-            infos = [
-                self.dataset.get_data_info(i) for i in range(len(self.dataset))
-            ]
+            infos = [self.get_data_info(i) for i in range(len(self.dataset))]
             self.partners = draw_partners(
-                [self._sounds(info) for info in infos],
+                [self._sounds(i, info) for i, info in enumerate(infos)],
                 [info['uid'] for info in infos],
                 seed=0,
             )
 
-    def _sounds(self, info: dict) -> frozenset:
+    def _sounds(self, index: int, info: dict) -> frozenset:
         """Tell what sounds in a sample; nothing if nothing is labelled.
 
         Of two classes in all ("sounding" or not) the label does not tell.
         """
-        classes = self._sounding_classes(info)
+        classes = labelled_classes(source_of(self.dataset, index), info)
         if classes and len(self.metainfo['classes']) == 2:
             return frozenset(info.get('sound_sources', ())) or classes
         return classes
 
-    def _sounding_classes(self, info: dict) -> frozenset:
-        """Read which classes the label of a sample holds."""
-        info = copy.deepcopy(info)
-        for step in self.dataset.pipeline.transforms:
-            if isinstance(step, LoadAnnotations):
-                info = step(info)
-                break
-        return frozenset(np.unique(info['gt_seg_map']).tolist()) - {
-            0,
-            self.dataset.ignore_index,
-        }
-
     def get_data_info(self, idx: int) -> dict:
         """Of the dataset."""
         return self.dataset.get_data_info(idx)
+
+    def get_cat_ids(self, idx: int) -> list[int]:
+        """Of the dataset."""
+        return self.dataset.get_cat_ids(idx)
 
     def __len__(self) -> int:
         return len(self.dataset)

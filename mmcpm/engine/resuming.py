@@ -87,9 +87,16 @@ def differences(before, now, path: str = '') -> list[str]:
             for index, pair in enumerate(zip(before, now, strict=True))
             for line in differences(*pair, f'{path}.{index}')
         ]
-    return (
-        [] if before == now else [f'{path}: {_short(before)} -> {_short(now)}']
-    )
+    if before == now or (
+        path.endswith('.type') and _bare(before) == _bare(now)
+    ):
+        return []
+    return [f'{path}: {_short(before)} -> {_short(now)}']
+
+
+def _bare(name) -> str:
+    """Return the name of a type without its scope or address."""
+    return str(name).rpartition('.')[2]
 
 
 def _short(value) -> str:

@@ -11,12 +11,13 @@ from .losses import (
     PromptContrastiveLoss,
     RatioMaskLoss,
 )
-from .segmentors import AVEncoderDecoder
+from .segmentors import AVEncoderDecoder, AVSegTTAModel
 from .task_modules import FiniteHungarianAssigner
 
 __all__ = [
     'AVEncoderDecoder',
     'AVMask2FormerHead',
+    'AVSegTTAModel',
     'AudioFrontend',
     'AudioQueryDecoder',
     'CPMHead',

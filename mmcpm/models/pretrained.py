@@ -6,14 +6,33 @@ import socket
 from collections.abc import Iterator
 
 import torch.nn as nn
+from mmengine.model import PretrainedInit
+from mmengine.registry import WEIGHT_INITIALIZERS
 from mmengine.runner.checkpoint import CheckpointLoader
 from torch import Tensor
 
 from mmcpm.utils.checkpoints import why_unreadable
+from mmcpm.utils.config_types import is_type
 
 # Seconds to wait for a server that does not answer; a firewall may swallow
 # requests, and PyTorch would wait for minutes.
 PATIENCE = 15
+
+
+def pretrained_cfg(module: nn.Module) -> dict | None:
+    """Find out which weight file a part starts from.
+
+    Args:
+        module (nn.Module): Any; its ``init_cfg`` may be a list.
+
+    Returns:
+        dict, optional: Its ``init_cfg`` of type 'Pretrained'.
+    """
+    init_cfg = getattr(module, 'init_cfg', None)
+    for cfg in [init_cfg] if isinstance(init_cfg, dict) else init_cfg or ():
+        if is_type(cfg, PretrainedInit, WEIGHT_INITIALIZERS):
+            return cfg
+    return None
 
 
 def pretrained_parts(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
@@ -24,8 +43,7 @@ def pretrained_parts(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
             looked for.
     """
     for name, module in model.named_modules():
-        init_cfg = getattr(module, 'init_cfg', None)
-        if isinstance(init_cfg, dict) and init_cfg.get('type') == 'Pretrained':
+        if pretrained_cfg(module) is not None:
             yield name, module
 
 
@@ -53,7 +71,8 @@ def check_pretrained_weights(model: nn.Module) -> None:
         RuntimeError: Names the part, the file and the options that help.
     """
     for name, module in pretrained_parts(model):
-        checkpoint = module.init_cfg['checkpoint']
+        init_cfg = pretrained_cfg(module)
+        checkpoint = init_cfg['checkpoint']
         option = f'model.{name}.init_cfg' if name else 'model.init_cfg'
         part = name or 'the model'
         try:
@@ -70,7 +89,7 @@ def check_pretrained_weights(model: nn.Module) -> None:
                 f'random weights: --cfg-options {option}=None'
             ) from error
         fitting, expected = count_fitting(
-            module, state, module.init_cfg.get('prefix')
+            module, state, init_cfg.get('prefix')
         )
         if 2 * fitting < expected:
             raise RuntimeError(

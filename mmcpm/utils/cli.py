@@ -8,7 +8,7 @@ import json
 import os
 import os.path as osp
 from argparse import Namespace
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from mmengine.config import Config
 from mmengine.dist import is_main_process
@@ -29,7 +29,9 @@ from . import options, preflight
 from .checkpoints import check_weights_fit, read_checkpoint, unwrap
 from .errors import RUN_ERRORS, SET_UP_ERRORS, UsageError, reported
 from .evaluation_checks import rehearse_validation
+from .nested_settings import check_wrappers
 from .paths import ensure_writable
+from .unused_settings import check_files
 
 
 def train(args: Namespace) -> None:
@@ -55,6 +57,7 @@ def train(args: Namespace) -> None:
         options.apply_resume(cfg, args.resume)
         dataloaders = ('train_dataloader', 'val_dataloader')
         preflight.check_numbers(cfg, dataloaders)
+        check_wrappers(cfg, dataloaders)
         options.check_classes(cfg, dataloaders)
         ensure_writable(cfg.work_dir, '--work-dir')
         start = cfg.get('load_from')
@@ -96,10 +99,14 @@ def test(args: Namespace) -> dict[str, float]:
         SystemExit: With code 2 and a message, if something is wrong.
     """
     with reported('test.py'):
-        cfg = load_config(args)
+        decided = dict.fromkeys(
+            ('load_from', 'resume'), 'the checkpoint argument'
+        )
+        cfg = load_config(args, decided)
         require(cfg, ('model', 'test_dataloader', 'test_evaluator'))
         cfg.load_from, cfg.resume = args.checkpoint, False
         preflight.check_numbers(cfg, ('test_dataloader',))
+        check_wrappers(cfg, ('test_dataloader',), args.tta)
         options.check_classes(cfg, ('test_dataloader',))
         if args.tta:
             options.apply_tta(cfg)
@@ -162,12 +169,16 @@ class Progress(Hook):
         return RUN_ERRORS if self.has_begun else SET_UP_ERRORS
 
 
-def load_config(args: Namespace) -> Config:
+def load_config(
+    args: Namespace, decided: Mapping[str, str] | None = None
+) -> Config:
     """Read the configuration and apply what both tools have in common.
 
     Args:
         args (Namespace): With ``config``, ``cfg_options``, ``launcher``,
             ``local_rank``, ``work_dir``, ``seed`` and ``data_root``.
+        decided (Mapping[str, str], optional): Further settings that the tool
+            sets itself, and by what argument.
 
     Returns:
         Config: The configuration; ``work_dir`` is always set.
@@ -176,7 +187,11 @@ def load_config(args: Namespace) -> Config:
         UsageError: If the file or an option cannot be used.
     """
     cfg = read_config(args.config)
-    options.apply_cfg_options(cfg, args.cfg_options)
+    options.apply_cfg_options(
+        cfg, args.cfg_options, {'launcher': '--launcher', **(decided or {})}
+    )
+    if cfg.get('default_scope') is None:
+        cfg.default_scope = 'mmseg'
     cfg.launcher = args.launcher
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     if args.work_dir is not None:
@@ -191,16 +206,31 @@ def load_config(args: Namespace) -> Config:
     return cfg
 
 
-def read_config(path: str) -> Config:
-    """Read a configuration file; UsageError if that cannot be done."""
+def read_config(path: str, is_whole: bool = True) -> Config:
+    """Read a configuration file.
+
+    Args:
+        path (str): Of the file.
+        is_whole (bool): Whether it is to describe a run; a base has settings
+            that only its children read.
+
+    Returns:
+        Config: The configuration.
+
+    Raises:
+        UsageError: If it cannot be read, or sets what nothing reads.
+    """
     if not osp.isfile(path):
         raise UsageError(f'config not found: {osp.abspath(path)}')
     try:
-        return Config.fromfile(path)
+        cfg = Config.fromfile(path)
     except Exception as error:
         raise UsageError(
             f'config {path} cannot be read: {type(error).__name__}: {error}'
         ) from error
+    if is_whole:
+        check_files(cfg)
+    return cfg
 
 
 def unusual_options(args: Namespace) -> list[str]:

@@ -8,6 +8,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import torch
 
@@ -26,9 +27,10 @@ SET_UP_ERRORS = (
     TypeError,
     ValueError,
 )
-# Later they come from the data, or from what upstream expects of it; anything
+# Later they come from the data, as does what others' code asserts; anything
 # else is a fault of the program.
-RUN_ERRORS = (AssertionError, OSError, ValueError)
+RUN_ERRORS = (OSError, ValueError)
+PACKAGE = str(Path(__file__).resolve().parents[1])
 
 
 class UsageError(Exception):
@@ -46,10 +48,10 @@ def reported(
     Args:
         program (str): Name of the tool, to begin the message with.
         kinds (tuple or Callable): Exception types to report beside
-            :class:`UsageError` and a lack of memory, or a function that
-            gives them when an error occurs. They are followed by where they
-            were raised. Others pass through, and so do all if the environment
-            variable ``MMCPM_TRACEBACK`` is set.
+            :class:`UsageError`, a lack of memory and what the libraries
+            assert, or a function that gives them when an error occurs. They
+            are followed by where they were raised. Others pass through, and
+            so do all if the environment variable ``MMCPM_TRACEBACK`` is set.
         after_interrupt (str): What the user can do who pressed Ctrl-C.
 
     Yields:
@@ -72,16 +74,21 @@ def reported(
         raise SystemExit(INTERRUPTED) from None
     except Exception as error:
         remedy = explain_lack(error)
-        message = remedy or describe(error)
-        expected = (UsageError, *(kinds() if callable(kinds) else kinds))
+        message = remedy or describe(error) or broken_condition(error)
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        expected = isinstance(
+            error, (UsageError, *(kinds() if callable(kinds) else kinds))
+        ) or (
+            isinstance(error, AssertionError)
+            and not place.filename.startswith(PACKAGE + os.sep)
+        )
         if (
             os.environ.get(TRACEBACK_VARIABLE)
             or not message
-            or not (remedy or isinstance(error, expected))
+            or not (remedy or expected)
         ):
             raise
         if not isinstance(error, UsageError):
-            place = traceback.extract_tb(error.__traceback__)[-1]
             message += (
                 f'\n({type(error).__name__} in {place.filename}:'
                 f'{place.lineno}; {TRACEBACK_VARIABLE}=1 shows the traceback)'
@@ -168,5 +175,26 @@ def describe(error: BaseException) -> str:
         message = str(error)
     if 'Original Traceback' in message:
         name = f'{type(error).__name__}: '
-        message = message[message.rfind(name) + len(name) :]
+        message = message.rpartition(name)[2] if name in message else ''
     return message.strip()
+
+
+def broken_condition(error: BaseException) -> str:
+    """Return what was asserted where nothing else is said.
+
+    Args:
+        error (BaseException): Any error, also from a data-loading worker.
+
+    Returns:
+        str: The line of the assertion; empty for other errors.
+    """
+    if not isinstance(error, AssertionError):
+        return ''
+    lines = [
+        *str(error).splitlines(),
+        *(frame.line for frame in traceback.extract_tb(error.__traceback__)),
+    ]
+    conditions = [
+        line.strip() for line in lines if line.strip().startswith('assert ')
+    ]
+    return f'this does not hold: {conditions[-1]}' if conditions else ''

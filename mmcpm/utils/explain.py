@@ -72,7 +72,7 @@ def run(args: Namespace) -> Explanation:
             f'--num-frames must be at least 1, but is {args.num_frames}'
         )
     ensure_writable(args.out, '--out')
-    init_default_scope(cfg.get('default_scope', 'mmseg'))
+    init_default_scope(cfg.get('default_scope') or 'mmseg')
     model = load_model(cfg, args.checkpoint)
     dataset = DATASETS.build(cfg.test_dataloader.dataset)
     if not len(dataset):

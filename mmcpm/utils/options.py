@@ -9,29 +9,51 @@ import os
 import os.path as osp
 import sys
 from argparse import Namespace
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import torch
 from mmengine.config import Config, ConfigDict, DictAction
 from mmengine.fileio import list_from_file
+from mmengine.optim import AmpOptimWrapper, OptimWrapper
 from mmengine.runner import Runner
-from mmseg.registry import DATASETS
+from mmseg.registry import (
+    DATASETS,
+    HOOKS,
+    OPTIM_WRAPPERS,
+    TRANSFORMS,
+    VISUALIZERS,
+)
 
 from mmcpm.engine.checkpoint_files import find_newest_whole_checkpoint
+from mmcpm.engine.hooks import AVSVisualizationHook
+from mmcpm.engine.optim_wrappers import CPUAmpOptimWrapper
+from mmcpm.visualization import AVSLocalVisualizer
 
+from .config_types import is_type, type_name, type_of
 from .errors import UsageError
+from .nested_settings import innermost_datasets, set_data_root
 from .paths import ensure_writable
+from .unused_settings import check_option
 
 DATALOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
 
 
-def apply_cfg_options(cfg: Config, options: Sequence[str] | None) -> None:
+def apply_cfg_options(
+    cfg: Config,
+    options: Sequence[str] | None,
+    decided: Mapping[str, str] | None = None,
+) -> None:
     """Override settings.
 
     Args:
         cfg (Config): Changed in place.
         options (Sequence[str], optional): ``KEY=VALUE`` each, as mmengine's
             DictAction reads them.
+        decided (Mapping[str, str], optional): Settings that the tool sets
+            itself, and by what argument.
+
+    Raises:
+        UsageError: If an option cannot be read, or would have no effect.
     """
     action = DictAction(['--cfg-options'], 'options', nargs='+')
     for option in options or ():
@@ -45,7 +67,13 @@ def apply_cfg_options(cfg: Config, options: Sequence[str] | None) -> None:
                 f'but got {option!r}'
             ) from error
         for key in namespace.options:
+            if key in (decided or {}):
+                raise UsageError(
+                    f'--cfg-options {key} has no effect: {decided[key]} '
+                    'decides'
+                )
             check_spelling(cfg, key)
+            check_option(cfg, key)
         try:
             cfg.merge_from_dict(namespace.options)
         except Exception as error:
@@ -73,7 +101,10 @@ def check_spelling(cfg: Config, key: str) -> None:
         if not isinstance(settings, Config | dict):
             return
         if part not in settings:
-            near = difflib.get_close_matches(part, list(settings), 1, 0.85)
+            names = set(settings)
+            if settings is cfg:  # Pure Python: what it imports is no setting.
+                names -= getattr(cfg, '_imported_names', set())
+            near = difflib.get_close_matches(part, sorted(names), 1, 0.85)
             if near and not are_two_names(part, near[0]):
                 raise UsageError(
                     f'--cfg-options {key}: the configuration has no '
@@ -111,26 +142,26 @@ def apply_data_root(cfg: Config, data_root: str) -> None:
             f'--data-root is not a folder: {data_root} ({reason} is there). '
             'Expected the folder that holds the metadata of the dataset'
         )
-    for _, dataset in datasets(cfg, DATALOADERS):
-        dataset.data_root = data_root
+    set_data_root(cfg, DATALOADERS, data_root)
 
 
 def apply_amp(cfg: Config) -> None:
     """Train with automatic mixed precision on this machine's device."""
     wrapper = cfg.optim_wrapper
-    kind = wrapper.get('type', 'OptimWrapper')
-    if kind in ('AmpOptimWrapper', 'CPUAmpOptimWrapper'):
+    present = (AmpOptimWrapper, CPUAmpOptimWrapper)
+    if is_type(wrapper, present, OPTIM_WRAPPERS):
         return
-    if kind != 'OptimWrapper':
+    kind = type_of({'type': 'OptimWrapper', **wrapper}, OPTIM_WRAPPERS)
+    if kind is not OptimWrapper:
         raise UsageError(
-            '--amp replaces an optim_wrapper of type '
-            f'OptimWrapper, but the configuration has {kind}'
+            '--amp replaces an optim_wrapper of type OptimWrapper, but the '
+            f'configuration has {type_name(wrapper, OPTIM_WRAPPERS)}'
         )
     if torch.cuda.is_available():
-        wrapper.type = 'AmpOptimWrapper'
+        wrapper.type = 'mmengine.AmpOptimWrapper'
         wrapper.setdefault('loss_scale', 'dynamic')
     else:
-        wrapper.type = 'CPUAmpOptimWrapper'
+        wrapper.type = 'mmseg.CPUAmpOptimWrapper'
 
 
 def apply_auto_scale_lr(cfg: Config) -> None:
@@ -237,7 +268,9 @@ def apply_tta(cfg: Config) -> None:
     for _, dataset in datasets(cfg, ('test_dataloader',)):
         check_same_steps(dataset.get('pipeline') or [], cfg.tta_pipeline)
         dataset.pipeline = cfg.tta_pipeline
-    cfg.model = ConfigDict(**cfg.tta_model, module=cfg.model)
+    model = ConfigDict(cfg.tta_model)
+    model.module = cfg.model
+    cfg.model = model
 
 
 def check_same_steps(plain: Sequence[dict], augmented: Sequence[dict]) -> None:
@@ -251,10 +284,14 @@ def check_same_steps(plain: Sequence[dict], augmented: Sequence[dict]) -> None:
         UsageError: If a step before the views has other settings in one.
     """
     before = list(zip(plain[:-1], augmented[:-1], strict=False))
-    if any(one['type'] != other['type'] for one, other in before):
+    names = [
+        [type_name(step, TRANSFORMS) for step in steps] for steps in before
+    ]
+    if any(one != other for one, other in names):
         return  # It was written on its own.
     for number, (one, other) in enumerate(before):
-        if one != other:
+        # The same type may be told by name and as a class.
+        if {**one, 'type': None} != {**other, 'type': None}:
             raise UsageError(
                 f'test_dataloader.dataset.pipeline.{number} is {dict(one)}, '
                 f'but tta_pipeline.{number} is {dict(other)}, and --tta '
@@ -271,7 +308,9 @@ def apply_sound(cfg: Config, sound: str) -> None:
     """
     loader = cfg.test_dataloader
     loader.dataset = ConfigDict(
-        type='CounterfactualAudioDataset', dataset=loader.dataset, sound=sound
+        type='mmseg.CounterfactualAudioDataset',
+        dataset=loader.dataset,
+        sound=sound,
     )
 
 
@@ -282,7 +321,7 @@ def apply_out(cfg: Config, out: str) -> None:
     ``test_evaluator``.
     """
     ensure_writable(out, '--out')
-    hook = {'type': 'PredictionWriterHook', 'out_dir': out}
+    hook = {'type': 'mmseg.PredictionWriterHook', 'out_dir': out}
     cfg.custom_hooks = [*(cfg.get('custom_hooks') or ()), hook]
 
 
@@ -311,24 +350,28 @@ def apply_show(
     if show_dir is not None:
         ensure_writable(show_dir, '--show-dir')
     visualizer = cfg.get('visualizer') or {}
-    if visualizer.get('type') != 'AVSLocalVisualizer':
+    if not is_type(visualizer, AVSLocalVisualizer, VISUALIZERS):
         kept = {
             key: visualizer[key]
             for key in ('name', 'vis_backends', 'save_dir')
             if key in visualizer
         }
-        cfg.visualizer = {'type': 'AVSLocalVisualizer', **kept}
-    hook = cfg.setdefault('default_hooks', {}).get('visualization') or {}
-    if hook.get('type') != 'AVSVisualizationHook':
-        hook = {'type': 'AVSVisualizationHook'}
-    cfg.default_hooks.visualization = {
-        **hook,
-        'draw': True,
-        'interval': 1,
-        'show': show,
-        'show_dir': show_dir,
-        'wait_time': wait_time,
-    }
+        cfg.visualizer = {'type': 'mmseg.AVSLocalVisualizer', **kept}
+    if cfg.get('default_hooks') is None:
+        cfg.default_hooks = {}
+    hook = cfg.default_hooks.get('visualization')
+    if not is_type(hook, AVSVisualizationHook, HOOKS):
+        hook = {'type': 'mmseg.AVSVisualizationHook'}
+    # A copy: unpacked, the class of a pure-Python configuration would take
+    # the place of its address, which alone can be dumped.
+    cfg.default_hooks.visualization = ConfigDict(hook)
+    cfg.default_hooks.visualization.update(
+        draw=True,
+        interval=1,
+        show=show,
+        show_dir=show_dir,
+        wait_time=wait_time,
+    )
 
 
 def check_classes(cfg: Config, dataloaders: Iterable[str]) -> None:
@@ -342,12 +385,12 @@ def check_classes(cfg: Config, dataloaders: Iterable[str]) -> None:
         UsageError: If they differ, or if a dataset type is not registered.
     """
     for name, dataset in datasets(cfg, dataloaders):
-        kind = dataset.type
-        cls = DATASETS.get(kind) if isinstance(kind, str) else kind
+        cls = type_of(dataset, DATASETS)
         if cls is None:
             raise UsageError(
-                f'{name}: {kind} is not a registered dataset. Check its '
-                "spelling, and custom_imports = dict(imports=['mmcpm'])"
+                f'{name}: {dataset.get("type")} is not a registered dataset. '
+                "Check its spelling, and custom_imports = dict(imports=['"
+                "mmcpm'])"
             )
         metainfo = {
             **getattr(cls, 'METAINFO', {}),
@@ -375,11 +418,5 @@ def datasets(
 ) -> Iterator[tuple[str, ConfigDict]]:
     """Yield dataloader names and their datasets, out of any wrappers."""
     for name in dataloaders:
-        nested = [(cfg.get(name) or {}).get('dataset')]
-        while nested:
-            dataset = nested.pop(0)
-            if isinstance(dataset, dict):
-                inner = dataset.get('datasets') or [dataset.get('dataset')]
-                if inner == [None]:
-                    yield name, dataset
-                nested.extend(inner)
+        for _, dataset in innermost_datasets(cfg, name):
+            yield name, dataset

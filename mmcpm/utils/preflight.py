@@ -100,11 +100,17 @@ def check_run(runner: Runner, loops: Iterable) -> None:
                 'InfiniteSampler. Use DefaultSampler, or train with '
                 'IterBasedTrainLoop'
             )
+        dataset = loop.dataloader.dataset
+        name = 'val' if hasattr(loop, 'evaluator') else 'train'
+        name_settings(dataset, f'{name}_dataloader.dataset')
         if is_main_process():
-            dataset = loop.dataloader.dataset
             for inner in nested_datasets(dataset):
                 if hasattr(inner, 'missing_files'):
                     check_files(inner)
+                    # Wrappers show what their first dataset gives.
+                    if inner is not dataset and len(inner):
+                        with kept_random_state():
+                            check_sample(unwrap(runner.model), inner[0])
             with kept_random_state():
                 sample = dataset[0]
                 check_sample(unwrap(runner.model), sample)
@@ -181,6 +187,21 @@ def check_loop(runner: Runner, loop) -> None:
         )
 
 
+def name_settings(dataset, path: str) -> None:
+    """Tell datasets within wrappers where their settings stand.
+
+    Args:
+        dataset (Dataset): Of a dataloader.
+        path (str): Of its settings.
+    """
+    if hasattr(dataset, 'settings_path'):
+        dataset.settings_path = path
+    if getattr(dataset, 'dataset', None) is not None:
+        name_settings(dataset.dataset, f'{path}.dataset')
+    for index, inner in enumerate(getattr(dataset, 'datasets', ())):
+        name_settings(inner, f'{path}.datasets.{index}')
+
+
 def build_optimizer(runner: Runner) -> None:
     """Build the optimiser of a training now rather than in the run.
 
@@ -255,9 +276,10 @@ def check_files(dataset) -> None:
         'clips from the metadata.'
     )
     if not dataset.test_mode:
+        path = getattr(dataset, 'settings_path', 'train_dataloader.dataset')
         remedy += (
             ' To train without them: --cfg-options '
-            f'train_dataloader.dataset.skip_unreadable={len(missing)}.'
+            f'{path}.skip_unreadable={len(missing)}.'
         )
     raise UsageError(
         f'{len(missing)} files of the split '

@@ -17,9 +17,13 @@ from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 
+from mmengine.config import Config
+
 from mmcpm.datasets.sounding_scenes.writer import MARKER, read_marker
 
 from .checkpoints import read_checkpoint
+from .cli import read_config
+from .nested_settings import innermost_datasets
 from .quickstart import (
     PROTOCOL,
     SOUNDS,
@@ -113,6 +117,29 @@ def key(record: dict) -> tuple:
     )
 
 
+def length_options(cfg: Config, epochs: int) -> list[str]:
+    """Say what gives a training another length.
+
+    Args:
+        cfg (Config): The configuration.
+        epochs (int): Of the schedule.
+
+    Returns:
+        list[str]: As for ``--cfg-options``: the training, and the schedules
+        that ended with it.
+    """
+    schedules = cfg.get('param_scheduler') or []
+    return [
+        f'train_cfg.max_epochs={epochs}',
+        *(
+            f'param_scheduler.{index}.end={epochs}'
+            for index, schedule in enumerate(schedules)
+            if schedule.get('by_epoch', True)
+            and schedule.get('end') == cfg.train_cfg.max_epochs
+        ),
+    ]
+
+
 def run_name(record: dict) -> str:
     """Name the folder of a run: other settings, other folder."""
     name = f'{Path(record["config"]).stem}_seed{record["seed"]}'
@@ -161,6 +188,7 @@ class Study:
         self.split = split
         self.options = options or []
         self.keep_checkpoints = keep_checkpoints
+        self._cfgs: dict[str, Config] = {}
 
     def run(self, configs: list[str], seeds: list[int], jobs: int = 1) -> None:
         """Do what is not done yet, seed by seed.
@@ -174,6 +202,15 @@ class Study:
             StepFailed: The first of what went wrong; what was under way
                 beside it is finished, nothing else is begun.
         """
+        wanted = [
+            self._identity(config, seed)
+            for seed in seeds
+            for config in configs
+        ]
+        # Here: mmengine reads one configuration at a time.
+        for record in wanted:
+            path = str(self.repository / record['config'])
+            self._cfgs.setdefault(record['config'], read_config(path))
         stopped = threading.Event()
 
         def run(wanted: dict) -> None:
@@ -186,11 +223,7 @@ class Study:
                 raise
 
         with ThreadPoolExecutor(jobs) as pool:
-            runs = [
-                pool.submit(run, self._identity(config, seed))
-                for seed in seeds
-                for config in configs
-            ]
+            runs = [pool.submit(run, record) for record in wanted]
             try:
                 for future in as_completed(runs):
                     future.result()
@@ -234,14 +267,17 @@ class Study:
         folder = self.work_dir / name
         folder.mkdir(parents=True, exist_ok=True)
         common = ['--data-root', str(self.data_root)]
-        options = list(self.options)
-        if self.epochs is not None:
-            options += [
-                f'train_cfg.max_epochs={self.epochs}',
-                f'param_scheduler.1.end={self.epochs}',
-            ]
         tools = self.repository / 'tools'
         config = str(self.repository / wanted['config'])
+        cfg = self._cfgs[wanted['config']]
+        options = list(self.options)
+        if self.epochs is not None:
+            options += length_options(cfg, self.epochs)
+        # Within wrappers the datasets have the split.
+        splits = [
+            f'{path}.split={self.split}'
+            for path, _ in innermost_datasets(cfg, 'test_dataloader')
+        ]
         started = time.monotonic()
         run_step(
             [
@@ -276,7 +312,7 @@ class Study:
                     '--scores',
                     str(file),
                     '--cfg-options',
-                    f'test_dataloader.dataset.split={self.split}',
+                    *splits,
                 ],
                 folder / f'test_{row}.log',
                 f'{name}: test, {sound} sound',

@@ -59,7 +59,7 @@ def build_dataloader(cfg: Config, workers: int, endless: bool) -> DataLoader:
     Returns:
         DataLoader: Ready to iterate.
     """
-    init_default_scope(cfg.get('default_scope', 'mmseg'))
+    init_default_scope(cfg.get('default_scope') or 'mmseg')
     settings = cfg.train_dataloader
     settings.num_workers = workers
     settings.persistent_workers = False

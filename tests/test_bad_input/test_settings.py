@@ -39,6 +39,16 @@ import pytest
             'train_dataloader.dataset.pipeline.0.type=LoadFrame',
             'LoadFrame is not in the mmseg::transform registry',
         ),
+        # Settings without effect.
+        (
+            'max_epochs=2',
+            "max_epochs has no effect: nothing reads 'max_epochs' after the "
+            'config files. Settings were made of it before; set them: '
+            'train_cfg.max_epochs',
+        ),
+        ('num_classes=5', 'set them: model.decode_head.num_classes'),
+        ('note=mine', 'begins with an underscore: _note'),
+        ('launcher=pytorch', 'launcher has no effect: --launcher decides'),
         # Values that are none.
         ('model=5', 'model must be a dict of settings, but is 5'),
         (
@@ -99,6 +109,18 @@ def test_option(tools, option, message):
     assert message in tools.refuses('train', option)
 
 
+def test_variable_of_the_base_in_a_child(tools):
+    Path('child.py').write_text("_base_ = ['tiny.py']\nnum_classes = 5\n")
+    message = tools.refuses('train', config='child.py')
+    assert "child.py:2: 'num_classes' has no effect" in message
+    assert 'set them: model.decode_head.num_classes' in message
+
+
+def test_checkpoint_of_a_test_is_its_argument(tools, weights):
+    message = tools.refuses('test', weights, 'load_from=other.pth')
+    assert 'load_from has no effect: the checkpoint argument' in message
+
+
 def test_only_incomplete_batches(tools):
     message = tools.refuses(
         'train',
@@ -117,7 +139,7 @@ def test_new_settings_are_accepted(tools):
         'model.backbone.frozen_stages=1',
         # Not a misspelt norm_cfg or loss_cls.
         'model.decode_head.loss_cl2.type=X',
-        'note=mine',
+        '_note=mine',
     )
 
 

@@ -4,9 +4,10 @@ import pytest
 from mmengine.config import Config
 from mmseg.models.decode_heads import Mask2FormerHead
 from mmseg.models.segmentors import EncoderDecoder
-from mmseg.registry import MODELS
+from mmseg.registry import MODELS, TRANSFORMS
 
 from mmcpm.benchmark.peers import prepare, stock_model, stock_pipeline
+from mmcpm.utils.config_types import type_name
 
 CONFIGS = Path(__file__).resolve().parents[2] / 'configs/cpm'
 
@@ -39,7 +40,8 @@ def test_other_heads_have_no_stock_model():
         stock_model(dict(decode_head=dict(type='FCNHead')))
 
 
-def test_stock_pipeline_keeps_the_augmentation():
+@pytest.mark.parametrize('form', ['name', 'class', 'address'])
+def test_stock_pipeline_keeps_the_augmentation(form):
     pipeline = [
         dict(type='LoadFrameFromFile'),
         dict(type='LoadAudioFromFile'),
@@ -50,10 +52,23 @@ def test_stock_pipeline_keeps_the_augmentation():
         dict(type='RandomFlip', prob=0.5),
         dict(type='PackAVSInputs'),
     ]
-    assert stock_pipeline(pipeline) == [
-        dict(type='LoadImageFromFile'),
-        dict(type='LoadAnnotations'),
-        dict(type='RandomRescale', ratio_range=(0.5, 2.0)),
-        dict(type='RandomFlip', prob=0.5),
-        dict(type='PackSegInputs'),
+    for step in pipeline:
+        cls = TRANSFORMS.get(step['type'])
+        if form == 'class':
+            step['type'] = cls
+        elif form == 'address':
+            step['type'] = f'{cls.__module__}.{cls.__name__}'
+    stock = stock_pipeline(pipeline)
+    assert [type_name(step, TRANSFORMS) for step in stock] == [
+        'LoadImageFromFile',
+        'LoadAnnotations',
+        'RandomRescale',
+        'RandomFlip',
+        'PackSegInputs',
     ]
+    assert stock[2]['ratio_range'] == (0.5, 2.0)
+
+
+def test_stock_pipeline_of_vpo_hears_nothing():
+    pipeline = [dict(type='LoadFrameFromFile'), dict(type='LoadSoundSources')]
+    assert stock_pipeline(pipeline) == [dict(type='LoadImageFromFile')]

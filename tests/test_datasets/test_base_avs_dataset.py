@@ -3,6 +3,8 @@ from collections import Counter, defaultdict
 from itertools import chain
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -14,7 +16,12 @@ from torch.utils.data import DataLoader
 from mmcpm.datasets import AVSBenchSemanticDataset, BaseAVSDataset
 from mmcpm.datasets.base_avs_dataset import draw_frame, find_missing_files
 from mmcpm.datasets.errors import SampleReadError
-from mmcpm.utils.preflight import kept_random_state
+from mmcpm.utils.errors import UsageError
+from mmcpm.utils.preflight import (
+    check_files,
+    kept_random_state,
+    name_settings,
+)
 
 PIPELINE = [
     {'type': 'LoadFrameFromFile'},
@@ -429,3 +436,51 @@ def test_samples_are_named_before_they_are_read(avss_root, indices):
         avss_root, split='test', test_mode=True, frame_sampling='all'
     )
     assert data.split_length == len(whole) > 3
+
+
+# Wrappers
+
+
+def test_classes_of_a_sample(avss_root):
+    """Clip number n holds the classes n + 1 and n + 2, see conftest."""
+    data = dataset(avss_root, frame_sampling='random')
+    uids = [data.get_data_info(i)['uid'] for i in range(len(data))]
+    expected = {
+        '__GOGlHL23s_4000_9000': [1, 2],
+        'zVfLHhs9uv8_3000_8000': [2, 3],
+        'm1_0': [3, 4],
+        'm2_1': [4, 5],
+        '-apT0tfo6U_16000_26000': [5, 6],
+        '_offscreen_0_10000': [6, 7],
+    }
+    assert {u: data.get_cat_ids(i) for i, u in enumerate(uids)} == expected
+
+
+def test_classes_of_all_frames_of_a_clip(avss_copy):
+    """Whichever of them is drawn."""
+    label = avss_copy / 'v1m/m1_0/labels_semantic/3.png'
+    cv2.imwrite(str(label), np.full((36, 40), 9, np.uint8))
+    data = dataset(avss_copy, subset='v1m', frame_sampling='random')
+    assert data.get_cat_ids(0) == [3, 4, 9]
+    assert dataset(avss_copy, subset='v1m', frame_sampling='all').get_cat_ids(
+        3
+    ) == [9]
+
+
+def test_classes_need_labels(avss_root):
+    with pytest.raises(ValueError, match='it needs LoadAVSAnnotations'):
+        dataset(avss_root, pipeline=PIPELINE[:1]).get_cat_ids(0)
+
+
+def test_hint_names_the_setting_within_a_wrapper(avss_copy):
+    inner = dataset(avss_copy, subset='v1m')
+    joined = {'type': 'ConcatDataset', 'datasets': [inner]}
+    wrapped = RepeatDataset(joined, 2)
+    name_settings(wrapped, 'train_dataloader.dataset')
+    (avss_copy / 'v1m/m1_0/audio.wav').unlink()
+    with pytest.raises(SampleReadError) as error:
+        inner[0]
+    option = 'train_dataloader.dataset.dataset.datasets.0.skip_unreadable'
+    assert f'--cfg-options {option}=N' in str(error.value)
+    with pytest.raises(UsageError, match=f'--cfg-options {option}=1'):
+        check_files(inner)

@@ -7,6 +7,7 @@ from mmseg.registry import DATASETS
 from mmcpm.datasets.counterfactual_audio import (
     CounterfactualAudioDataset,
     draw_partners,
+    source_of,
 )
 
 PIPELINE = [
@@ -163,3 +164,68 @@ def test_all_views_of_a_frame_hear_the_same(plain_cfg, sound):
         if sound == 'swapped':
             heard = view.metainfo['heard_sample_id']
             assert heard == one.metainfo['heard_sample_id']
+
+
+def wrap(cfg, nesting):
+    """Wrap the three test clips, or parts of them, in some way."""
+    part = {
+        name: dict(cfg, subset=name, pipeline=PIPELINE)
+        for name in ('v1s', 'v1m', 'v2')
+    }
+    parts = [part['v1s'], part['v1m'], part['v2']]
+    if nesting == 'concat':
+        return dict(type='ConcatDataset', datasets=parts)
+    if nesting == 'repeat':
+        return dict(type='RepeatDataset', times=2, dataset=cfg)
+    if nesting == 'balanced':
+        return dict(
+            type='ClassBalancedDataset', oversample_thr=0.9, dataset=cfg
+        )
+    inner = dict(type='ConcatDataset', datasets=parts[1:])
+    return dict(
+        type='ConcatDataset',
+        datasets=[
+            dict(
+                type='ClassBalancedDataset',
+                oversample_thr=0.9,
+                dataset=parts[0],
+            ),
+            dict(type='RepeatDataset', times=2, dataset=inner),
+        ],
+    )
+
+
+@pytest.mark.parametrize(
+    'nesting', ['concat', 'repeat', 'balanced', 'several']
+)
+def test_swapped_sound_of_wrapped_datasets(plain_cfg, nesting):
+    """Sounds come from other clips, chosen by the labels of the own one."""
+    plain = DATASETS.build(plain_cfg)
+    samples = {}
+    for index in range(0, len(plain), 2):
+        sample = plain[index]['data_samples']
+        samples[sample.sample_id] = sample
+    wrapped = build(wrap(plain_cfg, nesting), 'swapped')
+    found = set()
+    for index in range(0, len(wrapped), 3):
+        sample = wrapped[index]['data_samples']
+        partner = samples.get(sample.heard_sample_id)
+        found.add(sample.uid)
+        assert sample.uid not in sample.heard_sample_id
+        if partner is None:
+            continue
+        torch.testing.assert_close(sample.audio, partner.audio)
+        if sample.uid != 'test1m_0':
+            assert not set(partner.audio_labels) & set(sample.audio_labels)
+    assert len(found) == 3
+
+
+def test_source_of_a_sample(plain_cfg):
+    for nesting in ('concat', 'repeat', 'balanced', 'several'):
+        wrapped = DATASETS.build(wrap(plain_cfg, nesting))
+        for index in range(len(wrapped)):
+            uid = wrapped.get_data_info(index)['uid']
+            source = source_of(wrapped, index)
+            assert uid in {
+                source.get_data_info(i)['uid'] for i in range(len(source))
+            }

@@ -72,7 +72,7 @@ def test_names_of_the_scores_are_known_before(protocol):
     names = build_metric(protocol).score_names(('ss', 'ms'))
     assert len(names) == len(set(names))
     assert set(names) == set(evaluate(protocol, example_samples()))
-    assert build_metric(protocol, 'own').score_names()[0].startswith('own/')
+    assert build_metric(protocol, 'own').score_names()[0].startswith('own')
 
 
 # --- Independence ---

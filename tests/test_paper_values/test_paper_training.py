@@ -126,14 +126,21 @@ def test_rate_decays_with_every_iteration(config):
 
 
 def test_scores(config, paper):
-    """Table 1: avsbench/ and avss_legacy/; Tables 2 to 5: dataset/."""
+    """Table 1: avsbench/ and avss_legacy/; Tables 2 to 5: dataset/.
+
+    Frames that the protocol resizes are scored under the size's name.
+    """
+    resized = any(
+        step['type'] == 'ResizeAsOriginal'
+        for step in config.test_dataloader.dataset.pipeline
+    )
     for evaluator in (config.val_evaluator, config.test_evaluator):
         metrics = [METRICS.build(settings) for settings in evaluator]
         kinds = tuple(type(metric).__name__ for metric in metrics)
         assert kinds == paper.metrics
         prefixes = [metric.prefix for metric in metrics]
         assert paper.best.split('/')[0] in prefixes
-        assert 'dataset' in prefixes
+        assert ('dataset_224' if resized else 'dataset') in prefixes
         # Frames that are not there are not scored.
         assert not any(getattr(m, 'include_padded', 0) for m in metrics)
     # Chosen on the validation split.

@@ -79,6 +79,57 @@ def test_sizes_that_the_backbone_cannot_halve(capsys):
     assert 'multiples of 32' in capsys.readouterr().err
 
 
+PURE = """
+from mmcv.transforms import RandomFlip
+from mmengine.dataset import ConcatDataset, RepeatDataset
+from mmcpm.datasets import AVSBenchSemanticDataset
+from mmcpm.datasets.transforms import (
+    CutAudioToFrame, LoadAudioFromFile, LoadAVSAnnotations,
+    LoadFrameFromFile, PackAVSInputs)
+from mmcpm.models import VGGish
+from mmengine.optim import OptimWrapper
+from mmseg.datasets.transforms import RandomCrop
+
+model = dict(type=VGGish)
+optim_wrapper = dict(type=OptimWrapper)
+part = dict(
+    type=AVSBenchSemanticDataset, data_root='x', subset='v2',
+    pipeline=[
+        dict(type=LoadFrameFromFile), dict(type=LoadAudioFromFile),
+        dict(type=CutAudioToFrame), dict(type=LoadAVSAnnotations),
+        dict(type=RandomCrop, crop_size=(8, 8)),
+        dict(type=RandomFlip, prob=0.5), dict(type=PackAVSInputs)])
+train_dataloader = dict(dataset=dict(type=RepeatDataset, times=3, dataset=dict(
+    type=ConcatDataset, datasets=[part, part])))
+"""
+
+
+def test_data_of_wrapped_datasets_in_pure_python(tmp_path, avss_root):
+    path = tmp_path / 'pure.py'
+    path.write_text(PURE)
+    arguments = ('--task', 'data', '--vs', 'stock', '--batch', '2')
+    root = ('--data-root', str(avss_root))
+    report = measure(tmp_path, str(path), *arguments, *root)
+    # Twice the two clips of v2, three times.
+    assert report['samples'] == 12
+    assert {'LoadFrameFromFile', 'LoadAudioFromFile'} < set(report['parts'])
+    assert set(report['peer_parts']) == {
+        'LoadImageFromFile',
+        'LoadAnnotations',
+        'RandomCrop',
+        'RandomFlip',
+        'PackSegInputs',
+    }
+
+
+def test_flops_of_the_stock_model(capsys):
+    load_tool('get_flops').main([BASE, '--size', '64', '64', '--stock'])
+    printed = capsys.readouterr().out
+    assert '(EncoderDecoder)' in printed
+    assert 'decode_head.pixel_decoder' in printed
+    assert 'audio' not in printed.replace(BASE, '')
+
+
 def test_flops(tmp_path, capsys):
     out = tmp_path / 'flops.json'
     load_tool('get_flops').main(

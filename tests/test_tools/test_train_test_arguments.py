@@ -208,17 +208,18 @@ def test_test_reports_a_missing_checkpoint(tmp_path, monkeypatch, capsys):
 
 def test_print_config(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    Path('base.py').write_text('a = dict(b=1, c=2)\n')
-    Path('leaf.py').write_text("_base_ = 'base.py'\na = dict(b=3)\n")
+    Path('base.py').write_text('model = dict(b=1, c=2)\n')
+    Path('leaf.py').write_text("_base_ = 'base.py'\nmodel = dict(b=3)\n")
     load('misc/print_config.py').main(
-        ['leaf.py', '--cfg-options', 'd=x', '--out', 'all.py']
+        ['leaf.py', '--cfg-options', 'work_dir=x', '--out', 'all.py']
     )
     printed = {}
     exec(capsys.readouterr().out, printed)
     saved = {}
     exec(Path('all.py').read_text(), saved)
     for found in (printed, saved):
-        assert found['a'] == {'b': 3, 'c': 2} and found['d'] == 'x'
+        assert found['model'] == {'b': 3, 'c': 2}
+        assert found['work_dir'] == 'x'
 
 
 def test_print_config_refuses(tmp_path, capsys):

@@ -230,19 +230,21 @@ def test_options_override_nested_settings(config):
             cfg_options=[
                 'train_dataloader.batch_size=5',
                 'val_evaluator.0.prefix=mine',
-                'a=[1,(2,3)]',
+                'custom_hooks=[1,(2,3)]',
             ],
         )
     )
     assert cfg.train_dataloader.batch_size == 5
     assert cfg.val_evaluator[0].prefix == 'mine'
-    assert cfg.a == [1, (2, 3)]
+    assert cfg.custom_hooks == [1, (2, 3)]
 
 
 @pytest.mark.parametrize('option', ['a', 'a=[1,(2]'])
 def test_options_that_cannot_be_parsed(config, option):
     with pytest.raises(UsageError, match=r'expects KEY=VALUE.*but got') as e:
-        cli.load_config(args_to_train(config, cfg_options=['b=1', option]))
+        cli.load_config(
+            args_to_train(config, cfg_options=['work_dir=b', option])
+        )
     assert repr(option) in str(e.value)
 
 
@@ -302,10 +304,15 @@ def test_data_root_must_exist(config):
 
 
 @pytest.mark.parametrize(
-    'cuda, wrapper', [(True, 'AmpOptimWrapper'), (False, 'CPUAmpOptimWrapper')]
+    'cuda, wrapper',
+    [
+        (True, 'mmengine.AmpOptimWrapper'),
+        (False, 'mmseg.CPUAmpOptimWrapper'),
+    ],
 )
 def test_amp_by_device(config, monkeypatch, cuda, wrapper):
     monkeypatch.setattr(torch.cuda, 'is_available', lambda: cuda)
+    monkeypatch.setenv('CUDA_VISIBLE_DEVICES', '0')
     cfg = cli.load_config(args_to_train(config))
     options.apply_amp(cfg)
     assert cfg.optim_wrapper.type == wrapper
@@ -450,11 +457,11 @@ def test_show_replaces_visualizers_that_cannot_draw_sound(config):
     cfg.default_hooks.visualization = {'type': 'SegVisualizationHook'}
     options.apply_show(cfg, False, 'pictures', 2)
     assert cfg.visualizer == {
-        'type': 'AVSLocalVisualizer',
+        'type': 'mmseg.AVSLocalVisualizer',
         'name': 'visualizer',
         'vis_backends': [{'type': 'LocalVisBackend'}],
     }
-    assert cfg.default_hooks.visualization.type == 'AVSVisualizationHook'
+    assert cfg.default_hooks.visualization.type == 'mmseg.AVSVisualizationHook'
 
 
 @pytest.mark.parametrize('head', [{'num_classes': 70}, [{'num_classes': 70}]])
@@ -524,7 +531,7 @@ def test_sound_wraps_the_test_dataset(config):
     inner = cfg.test_dataloader.dataset
     options.apply_sound(cfg, 'swapped')
     wrapper = cfg.test_dataloader.dataset
-    assert wrapper.type == 'CounterfactualAudioDataset'
+    assert wrapper.type == 'mmseg.CounterfactualAudioDataset'
     assert (wrapper.sound, wrapper.dataset) == ('swapped', inner)
     # What looks for the dataset itself still finds it.
     found = options.datasets(cfg, ('test_dataloader',))

@@ -1,6 +1,8 @@
 import errno
+import importlib
 import logging
 import os
+import sys
 
 import pytest
 import torch
@@ -47,6 +49,60 @@ def test_faults_of_the_program_pass_through():
         raise ZeroDivisionError('bug')
     with pytest.raises(RuntimeError), reported('train.py', RUN_ERRORS):
         raise RuntimeError('bug')
+
+
+# As a library has it; in this file pytest would add a message.
+LIBRARY = """
+def check(mask, message=None):
+    if message:
+        assert mask == 'frame', message
+    assert mask == 'frame'
+
+
+class Dataset(list):
+    def __getitem__(self, index):
+        assert index > 0
+"""
+
+
+@pytest.fixture
+def library(tmp_path, monkeypatch):
+    (tmp_path / 'some_library.py').write_text(LIBRARY)
+    monkeypatch.syspath_prepend(tmp_path)
+    yield importlib.import_module('some_library')
+    del sys.modules['some_library']
+
+
+def test_what_others_assert_is_one_message_at_any_time(library, capsys):
+    with pytest.raises(SystemExit) as exit, reported('train.py', RUN_ERRORS):
+        library.check('mask', 'inputs must be of one size')
+    assert exit.value.code == 2
+    first, second = capsys.readouterr().err.splitlines()
+    assert first == 'train.py: error: inputs must be of one size'
+    assert second.startswith('(AssertionError in ')
+    assert 'some_library.py:4;' in second
+    with pytest.raises(SystemExit), reported('train.py', RUN_ERRORS):
+        library.check('mask')
+    assert capsys.readouterr().err.startswith(
+        "train.py: error: this does not hold: assert mask == 'frame'\n"
+    )
+
+
+def test_what_a_worker_asserts(library, capsys):
+    loader = DataLoader(library.Dataset([0]), num_workers=1)
+    with pytest.raises(SystemExit), reported('train.py', RUN_ERRORS):
+        next(iter(loader))
+    first, second = capsys.readouterr().err.splitlines()
+    assert first == 'train.py: error: this does not hold: assert index > 0'
+    assert second.startswith('(AssertionError in ')
+
+
+def test_what_mmcpm_asserts_is_a_fault_of_the_program(
+    library, tmp_path, monkeypatch
+):
+    monkeypatch.setattr('mmcpm.utils.errors.PACKAGE', str(tmp_path))
+    with pytest.raises(AssertionError), reported('train.py', RUN_ERRORS):
+        library.check('mask', 'bug')
 
 
 def test_errors_without_a_message_pass_through():

@@ -202,3 +202,23 @@ def test_parts_of_videos_are_refused_before_the_start():
     )
     with pytest.raises(UsageError, match="'b' has 2"):
         preflight.check_protocols(metrics, data, {})
+
+
+def test_every_wrapped_dataset_is_looked_at():
+    """A wrapper's first sample tells of its first dataset only."""
+
+    class Samples(list):
+        def missing_files(self):
+            return []
+
+    first, second = Samples([sample()]), Samples([sample(2)])
+    joined = type('Joined', (list,), {'datasets': [first, second]})(first)
+    loop = SimpleNamespace(
+        dataloader=DataLoader(joined),
+        evaluator=SimpleNamespace(metrics=[]),
+    )
+    runner = SimpleNamespace(model=make_model(), hooks=[])
+    with pytest.raises(UsageError, match=r'2 channel\(s\)'):
+        preflight.check_run(runner, [loop])
+    second[:] = [sample()]
+    preflight.check_run(runner, [loop])

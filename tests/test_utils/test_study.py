@@ -113,6 +113,30 @@ def test_finished_runs_are_not_repeated(tools, tmp_path):
     assert len(tools) == 20
 
 
+def test_settings_of_wrapped_datasets_and_other_schedules(tools, tmp_path):
+    config = tmp_path / 'wrapped.py'
+    config.write_text(
+        f"_base_ = ['{ROOT}/configs/cpm/cpm_base_r18_scenes.py']\n"
+        'part = {{_base_.test_dataloader.dataset}}\n'
+        'test_dataloader = dict(dataset=dict(\n'
+        "    _delete_=True, type='ConcatDataset', datasets=[part, dict(\n"
+        "        type='RepeatDataset', times=2, dataset=part)]))\n"
+        'train_cfg = dict(max_epochs=4)\n'
+        "param_scheduler = [dict(type='PolyLR', end=4), "
+        "dict(type='LinearLR', end=4, by_epoch=False)]\n"
+    )
+    make_study(tmp_path, epochs=2, split='val').run([str(config)], [3])
+    train, *tests = tools
+    chosen = train[train.index('--cfg-options') + 1 :]
+    # The second schedule counts iterations.
+    assert chosen == ['train_cfg.max_epochs=2', 'param_scheduler.0.end=2']
+    for test in tests:
+        assert test[test.index('--cfg-options') + 1 :] == [
+            'test_dataloader.dataset.datasets.0.split=val',
+            'test_dataloader.dataset.datasets.1.dataset.split=val',
+        ]
+
+
 def test_an_interrupted_run_is_resumed(tools, tmp_path):
     make_study(tmp_path).run([str(ABLATIONS / 'hard_base.py')], [0])
     assert '--resume' in tools[0]

@@ -34,7 +34,7 @@ def main(argv: list[str] | None = None) -> None:
     from mmcpm.utils import cli, errors, options
 
     with errors.reported('print_config.py'):
-        cfg = cli.read_config(args.config)
+        cfg = cli.read_config(args.config, is_whole=False)
         options.apply_cfg_options(cfg, args.cfg_options)
         print(cfg.pretty_text)
         if args.out is not None:

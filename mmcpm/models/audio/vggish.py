@@ -14,6 +14,8 @@ from mmengine.runner.checkpoint import CheckpointLoader
 from mmseg.registry import MODELS
 from torch import Tensor
 
+from ..pretrained import pretrained_cfg
+
 # Convolutions per block, with widths in multiples of the first block's. Every
 # block ends with a 2 x 2 max-pooling.
 BLOCKS = ((1,), (2,), (4, 4), (8, 8))
@@ -86,8 +88,8 @@ class VGGish(BaseModule):
             RuntimeError: If the file lacks a convolution of this stack or
                 holds one of another size.
         """
-        init_cfg = self.init_cfg
-        if not init_cfg or init_cfg.get('type') != 'Pretrained':
+        init_cfg = pretrained_cfg(self)
+        if init_cfg is None:
             for module in self.features:
                 if isinstance(module, nn.Conv2d):
                     nn.init.kaiming_normal_(module.weight, nonlinearity='relu')

@@ -282,7 +282,7 @@ def test_other_heads_are_named_once():
 
 def test_a_bar_that_nobody_can_see(monkeypatch):
     """As when stderr goes to a program that has ended."""
-    hook = ProgressBarHook(interval=0)
+    hook = ProgressBarHook()
     runner = SimpleNamespace(max_iters=3, iter=0)
     hook.before_train(runner)
 
