@@ -60,7 +60,7 @@ def test_predictions_are_those_of_the_cpu(model, make_batch):
 
 
 def test_few_waits_for_the_device_per_step(model, make_batch):
-    """Classes of the labels, costs of the matching, and what mmdet reads."""
+    """For the classes of the labels, and for the costs of the matching."""
     model.cuda().train()
     data = model.data_preprocessor(make_batch(batch_size=4), True)
     losses = model(**data, mode='loss')
@@ -74,5 +74,4 @@ def test_few_waits_for_the_device_per_step(model, make_batch):
     finally:
         torch.cuda.set_sync_debug_mode('default')
     waits = [w for w in caught if 'synchroniz' in str(w.message)]
-    # Not one per image and prediction, of which there are 16.
-    assert len(waits) < 16, [f'{w.filename}:{w.lineno}' for w in waits]
+    assert len(waits) <= 3, [f'{w.filename}:{w.lineno}' for w in waits]
