@@ -32,9 +32,8 @@ def _measure(queue, threads: int, arguments: dict) -> None:
 
         torch.set_num_threads(threads)
         torch.ones(64, 64) @ torch.ones(64, 64)
-        if arguments['device'].startswith('cuda'):
-            torch.cuda.reset_peak_memory_stats()
-        else:
+        # On a GPU this process has used nothing yet, and may not ask before.
+        if not arguments['device'].startswith('cuda'):
             # The mark is of this program; ru_maxrss would begin with the
             # parent's.
             Path('/proc/self/clear_refs').write_text('5')

@@ -1,6 +1,7 @@
 """Asks a model what its prompts, mixtures and queries stand for."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import numpy as np
 import torch
@@ -51,8 +52,7 @@ def recover_sounds(
     prepared = [_prepare(model, frame) for frame in frames]
     samples = [sample for _, sample in prepared]
     rows, notes = [], []
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
+    with _seeded(seed, prepared[0][0].device):
         levels, mixed = model.extract_mixed_audio(
             model.stack_audio(prepared[0][0], samples), samples
         )
@@ -148,8 +148,7 @@ def mixture_points(
     prompted = torch.arange(1, mixtures.num_classes, device=known.device)
     prompted = prompted[mixtures.ready(prompted)]
     sample_labels = prompted.repeat_interleave(per_class)
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
+    with _seeded(seed, known.device):
         samples = mixtures.sample(sample_labels, noise=noise)
     return MixturePoints(
         members=_array(mixtures.bank[valid]),
@@ -221,6 +220,14 @@ def _prepare(
     (sample,) = data['data_samples']
     sounding_labels(sample)
     return data['inputs'], sample
+
+
+@contextmanager
+def _seeded(seed: int, device: torch.device) -> Iterator[None]:
+    """Draw with a seed of one's own; other GPUs are not touched."""
+    with torch.random.fork_rng([device] if device.type == 'cuda' else []):
+        torch.manual_seed(seed)
+        yield
 
 
 def _array(tensor: Tensor) -> np.ndarray:

@@ -60,19 +60,22 @@ def test_predictions_are_those_of_the_cpu(model, make_batch):
 
 
 def test_few_waits_for_the_device_per_step(model, make_batch):
-    """Classes of the labels, costs of the matching, and what mmdet reads."""
+    """For the classes of the labels, and for the costs of the matching."""
     model.cuda().train()
     data = model.data_preprocessor(make_batch(batch_size=4), True)
     losses = model(**data, mode='loss')
     sum(v for k, v in losses.items() if 'loss' in k).backward()
+    waits = []
     torch.cuda.set_sync_debug_mode('warn')
     try:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter('always')
             losses = model(**data, mode='loss')
+            waits = [w for w in caught if 'synchroniz' in str(w.message)]
             sum(v for k, v in losses.items() if 'loss' in k).backward()
     finally:
         torch.cuda.set_sync_debug_mode('default')
-    waits = [w for w in caught if 'synchroniz' in str(w.message)]
-    # Not one per image and prediction, of which there are 16.
-    assert len(waits) < 16, [f'{w.filename}:{w.lineno}' for w in waits]
+    places = [f'{w.filename}:{w.lineno}' for w in caught]
+    assert len(waits) <= 3, places
+    # Not one per image and prediction in the backward pass, of 16.
+    assert len(caught) < 16, places

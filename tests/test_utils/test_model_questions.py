@@ -10,6 +10,7 @@ from mmengine.structures import PixelData
 from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
 
+from mmcpm.utils import model_questions
 from mmcpm.utils.model_questions import (
     describe,
     look_at_queries,
@@ -214,3 +215,19 @@ def test_sliding_windows_name_queries_one_by_one(model, frames):
 def test_silence_has_a_title():
     sample = frame('a/0', [], 0)['data_samples']
     assert describe(sample, CLASSES) == 'a/0: nothing sounds'
+
+
+@pytest.mark.parametrize('device', ['cpu', 'cuda:1'])
+def test_the_other_gpus_are_not_touched(monkeypatch, device):
+    asked, fork = [], torch.random.fork_rng
+
+    def note(devices):
+        asked.extend(map(str, devices))
+        return fork([])
+
+    monkeypatch.setattr(torch.random, 'fork_rng', note)
+    before = torch.get_rng_state()
+    with model_questions._seeded(5, torch.device(device)):
+        assert torch.initial_seed() == 5
+    assert asked == [device][device == 'cpu' :]
+    assert torch.equal(torch.get_rng_state(), before)

@@ -35,7 +35,7 @@ def build_parser() -> argparse.ArgumentParser:
         help="the peer: mmseg's Mask2Former of the same sizes without audio "
         '(for data: its pipeline for images), or another config',
     )
-    parser.add_argument('--device', default='cpu', help='cpu or cuda')
+    parser.add_argument('--device', default='cpu', choices=('cpu', 'cuda'))
     parser.add_argument(
         '--dtype', choices=('fp32', 'bf16', 'fp16'), default='fp32'
     )

@@ -2,6 +2,7 @@
 
 from collections import deque
 
+import torch
 from mmengine.dist import all_gather_object, barrier, get_rank
 from mmengine.hooks import Hook
 from mmengine.model import BaseAveragedModel, is_model_wrapper
@@ -155,11 +156,10 @@ class NonFiniteGuardHook(Hook):
         Raises:
             NonFiniteError: If too many did not.
         """
-        losses = {
-            name: value.detach()
-            for name, value in (outputs or {}).items()
-            if isinstance(value, Tensor)
-        }
+        losses = on_host(outputs or {})
+        if outputs is not None:
+            # Every hook that logs would ask the device for each number.
+            outputs.update(losses)
         self._iterations.append((sample_ids(data_batch), losses))
         rejection = None
         if runner.optim_wrapper.should_update():
@@ -273,6 +273,35 @@ class NonFiniteGuardHook(Hook):
         # The first rank to end would take the one that saves with it.
         barrier()
         return outcome
+
+
+def on_host(outputs: dict) -> dict[str, Tensor]:
+    """Bring logged numbers to the host, in one copy for all of them.
+
+    Args:
+        outputs (dict): Numbers by name, some of them tensors.
+
+    Returns:
+        dict[str, Tensor]: The tensors by name, without a graph; scalars are
+        on the CPU.
+    """
+    tensors = {
+        name: value.detach()
+        for name, value in outputs.items()
+        if isinstance(value, Tensor)
+    }
+    away = {
+        name: value.reshape(())
+        for name, value in tensors.items()
+        if value.device.type != 'cpu' and value.numel() == 1
+    }
+    if away:
+        device = next(iter(away.values())).device
+        # float64 holds every float32, and every count, exactly.
+        packed = [v.to(device, torch.float64) for v in away.values()]
+        here = torch.stack(packed).cpu().unbind()
+        tensors.update(zip(away, here, strict=True))
+    return tensors
 
 
 def sample_ids(data_batch: dict | None) -> list[str]:

@@ -1,8 +1,10 @@
 """How Mask2Former learns: matching and losses of all predictions at once.
 
 Nothing here depends on what the queries have heard. Against one prediction
-and one image after the other, there is one copy to the host, one gather of
-points and one call of each loss, and masks are made for matched queries only.
+and one image after the other, there is one copy of all costs to the host, one
+gather of points and one call of each loss, and masks are made for matched
+queries only. The host waits twice, whatever the batch: for the classes in the
+labels, and for the costs.
 """
 
 import copy

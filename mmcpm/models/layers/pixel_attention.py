@@ -18,7 +18,7 @@ from .deformable_attention import deformable_attention
 from .sampling_table import Sizes
 
 BACKENDS = ('auto', 'pytorch', 'mmcv', 'deformops')
-# Samples of one image that mmcv's operator takes in one step.
+# Images that mmcv's operator takes in one step at most.
 IM2COL_STEP = 64
 
 
@@ -112,6 +112,12 @@ def _level_tensors(
         return shapes, starts, shapes.flip(1).float()
 
 
+def _divisor(batch: int) -> int:
+    """Images per step of mmcv's operator, which takes no odd rest."""
+    steps = range(min(IM2COL_STEP, batch), 0, -1)
+    return next(step for step in steps if batch % step == 0)
+
+
 def sample_pyramid(
     value: Tensor,
     sizes: Sizes,
@@ -146,7 +152,7 @@ def sample_pyramid(
             starts,
             locations.to(precise),
             weights.to(precise),
-            min(IM2COL_STEP, len(value)),
+            _divisor(len(value)),
         )
         return sampled.to(value.dtype)
     from deformops.registry import msda

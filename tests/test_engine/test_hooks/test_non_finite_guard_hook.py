@@ -12,6 +12,7 @@ from mmengine.model import BaseModel
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 from mmseg.structures import SegDataSample
+from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils.data import Dataset
 
 import mmcpm  # noqa: F401
@@ -19,6 +20,7 @@ from mmcpm.engine.hooks.non_finite_guard_hook import (
     NonFiniteError,
     NonFiniteGuardHook,
     non_finite_terms,
+    on_host,
     sample_ids,
 )
 from mmcpm.engine.snapshots import averaged_models
@@ -465,3 +467,30 @@ def test_ranks_decide_alike(tmp_path):
         'clip7/0',
         log,
     )
+
+
+def test_all_logged_numbers_come_to_the_host_in_one_copy(monkeypatch):
+    copies, cpu = [], torch.Tensor.cpu
+    monkeypatch.setattr(
+        torch.Tensor, 'cpu', lambda self: copies.append(self) or cpu(self)
+    )
+    with FakeTensorMode():
+        with torch.device('cuda'):
+            outputs = {f'loss{k}': torch.ones(()) for k in range(40)}
+            outputs['gmm_ready'] = torch.ones(1, dtype=torch.int64)
+            outputs['map'] = torch.ones(2, 2)
+        outputs['here'] = torch.ones(())
+        found = on_host(outputs)
+    # A fake tensor may be asked twice for the one copy.
+    assert len({id(packed) for packed in copies}) == 1
+    assert found.keys() == outputs.keys()
+    away = {n for n, value in found.items() if value.device.type != 'cpu'}
+    assert away == {'map'}
+
+
+def test_numbers_that_are_on_the_host_stay_as_they_are():
+    loss = torch.tensor(1.5, requires_grad=True)
+    found = on_host({'loss': 2 * loss, 'lr': 0.1})
+    assert found.keys() == {'loss'}
+    assert found['loss'].item() == 3.0
+    assert not found['loss'].requires_grad

@@ -178,3 +178,27 @@ def test_backends_agree(backend, dtype):
     tolerance = 1e-3 if dtype == torch.float32 else 5e-2
     for one, other in zip(*results, strict=True):
         torch.testing.assert_close(one, other, rtol=tolerance, atol=tolerance)
+
+
+@pytest.mark.parametrize(
+    'batch, step', [(1, 1), (16, 16), (64, 64), (66, 33), (100, 50), (67, 1)]
+)
+def test_mmcv_takes_any_batch(monkeypatch, batch, step):
+    """Its operator asks for whole steps of at most 64 images."""
+    told = []
+
+    def apply(value, shapes, starts, locations, weights, step):
+        told.append((step, shapes.tolist(), starts.tolist()))
+        return value.new_zeros(len(value), locations.shape[1], 8)
+
+    monkeypatch.setattr(pixel_attention, 'choose_backend', lambda *_: 'mmcv')
+    monkeypatch.setattr(
+        pixel_attention.MultiScaleDeformableAttnFunction, 'apply', apply
+    )
+    sample_pyramid(
+        torch.zeros(batch, 10, 2, 4),
+        ((2, 3), (2, 2)),
+        torch.zeros(batch, 5, 2, 2, 1, 2),
+        torch.zeros(batch, 5, 2, 2, 1),
+    )
+    assert told == [(step, [[2, 3], [2, 2]], [0, 6])]
