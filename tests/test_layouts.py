@@ -28,12 +28,12 @@ model = dict(
 )
 train_cfg = dict(max_epochs=1)
 train_dataloader = dict(batch_size=2, num_workers=0, dataset=dict(indices=4))
-val_dataloader = dict(batch_size=2, num_workers=0, dataset=dict(indices=2))
-test_dataloader = dict(batch_size=2, num_workers=0, dataset=dict(indices=4))
+val_dataloader = dict(batch_size=2, num_workers=0, dataset=dict(indices=5))
+test_dataloader = dict(batch_size=2, num_workers=0, dataset=dict(indices=5))
 """
 SCORES = {
-    's4': 'avsbench/JF',
-    'ms3': 'avsbench/JF',
+    's4': 'avsbench_original/JF',
+    'ms3': 'avsbench_original/JF',
     'vpo_ss': 'dataset/mIoU',
     'vpo_ms': 'dataset/mIoU',
     'vpo_msmi': 'dataset/mIoU',

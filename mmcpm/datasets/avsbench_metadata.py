@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import mmengine.fileio as fileio
 
-from .errors import DatasetIndexError, DatasetNotFoundError
+from .errors import DatasetIndexError, DatasetNotFoundError, why
 
 SPLITS = ('train', 'val', 'test')
 COLUMNS = ('uid', 'a_obj', 'split', 'label')
@@ -63,12 +63,18 @@ def read_text(path: str, backend_args: dict | None) -> str:
         str: Its contents.
 
     Raises:
+        DatasetNotFoundError: If the storage does not give it.
         DatasetIndexError: If the file is no UTF-8 text.
     """
     try:
         return fileio.get_text(
             path, encoding='utf-8-sig', backend_args=backend_args
         )
+    except OSError as error:
+        raise DatasetNotFoundError(
+            f'Cannot read the index file {path}: {why(error)}. Check '
+            'data_root, and backend_args of the dataset.'
+        ) from error
     except UnicodeDecodeError as error:
         raise DatasetIndexError(
             f'{path}: expected a UTF-8 text file, got other bytes ({error}). '

@@ -168,6 +168,16 @@ class BaseAVSDataset(BaseSegDataset):
         self._rank = get_rank()
         super().__init__(test_mode=test_mode, **kwargs)
 
+    def _join_prefix(self) -> None:
+        """Put the data root before the name of the index file.
+
+        mmengine asks the storage to join them, which not all can (http).
+        """
+        if self.is_local:
+            super()._join_prefix()
+        elif '://' not in self.ann_file:
+            self.ann_file = osp.join(self.data_root, self.ann_file)
+
     def filter_data(self) -> list[dict]:
         """Note how many samples there are before ``indices`` chooses.
 

@@ -134,9 +134,10 @@ def are_two_names(first: str, second: str) -> bool:
 
 
 def apply_data_root(cfg: Config, data_root: str) -> None:
-    """Read the data of every dataloader from one folder."""
-    data_root = osp.abspath(osp.expanduser(data_root))
-    if not osp.isdir(data_root):
+    """Read the data of every dataloader from one folder or address."""
+    if '://' not in data_root:
+        data_root = osp.abspath(osp.expanduser(data_root))
+    if '://' not in data_root and not osp.isdir(data_root):
         reason = 'a file' if osp.exists(data_root) else 'nothing'
         raise UsageError(
             f'--data-root is not a folder: {data_root} ({reason} is there). '

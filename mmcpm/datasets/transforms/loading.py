@@ -1,8 +1,9 @@
 """Reading the sound of a clip: any usual audio file to 16 kHz samples.
 
 The CPM paper (ECCV 2024, appendix A) works on 16 kHz audio. Files are fetched
-through ``mmengine.fileio``, so every storage backend works, and decoded with
-soundfile; ``torchaudio.load`` needs an extra decoder package since 2.9.
+through ``mmengine.fileio``: storage needs a backend with ``get``, as that of
+http has. They are decoded with soundfile; ``torchaudio.load`` needs an extra
+decoder package since 2.9.
 """
 
 import functools

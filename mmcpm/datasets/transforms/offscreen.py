@@ -30,7 +30,8 @@ class LoadOffscreenAudio(BaseTransform):
     - offscreen_audio (np.ndarray): float32, of the same shape.
 
     Args:
-        folder (str): Folder of recordings; its subfolders are searched too.
+        folder (str): Folder of recordings on the local disk; its subfolders
+            are searched too.
     """
 
     def __init__(self, *, folder: str) -> None:
@@ -44,8 +45,8 @@ class LoadOffscreenAudio(BaseTransform):
         if not self.files:
             raise FileNotFoundError(
                 f'LoadOffscreenAudio found no {", ".join(SUFFIXES)} file in '
-                f'{os.path.abspath(folder)}. Name a folder of recordings, or '
-                'leave the transform out.'
+                f'{os.path.abspath(folder)}. Name a folder of recordings on '
+                'the local disk, or leave the transform out.'
             )
 
     def transform(self, results: dict) -> dict:
