@@ -7,7 +7,6 @@ import os.path as osp
 from collections.abc import Sequence
 
 import numpy as np
-from PIL import Image
 
 from ..errors import LabelReadError, why
 from ..transforms import (
@@ -15,6 +14,7 @@ from ..transforms import (
     LoadBinaryAnnotations,
     LoadTranslatedAnnotations,
 )
+from ..transforms.picture_files import open_picture
 from .images import Header, read_header
 
 # Pillow's names of pixel formats with one value per pixel.
@@ -106,7 +106,7 @@ class LabelChecker:
             raise
         except (OSError, ValueError) as error:
             return None, [('label', why(error))]
-        return header, self.check_content(
+        return header, header.findings + self.check_content(
             path, header, deep or self.always_deep
         )
 
@@ -191,8 +191,8 @@ class ClassIdChecker(LabelChecker):
             colours = _read_colours(twin)
         except (OSError, SyntaxError, ValueError) as error:
             return [('colours disagree', f'{place}: {why(error)}')]
-        with Image.open(path) as image:
-            labels = np.asarray(image)
+        with open(path, 'rb') as file:
+            labels = np.asarray(open_picture(file.read()))
         if colours.shape[:2] != labels.shape:
             size = '{1} x {0}'.format(*colours.shape)
             return [('colours disagree', f'{place} is {size}')]
@@ -210,8 +210,8 @@ class ClassIdChecker(LabelChecker):
 
 def _read_colours(path: str) -> np.ndarray:
     """Read a picture as RGB, uint8 ``[H, W, 3]``."""
-    with Image.open(path) as image:
-        return np.asarray(image.convert('RGB'))
+    with open(path, 'rb') as file:
+        return np.asarray(open_picture(file.read()).convert('RGB'))
 
 
 class BinaryChecker(LabelChecker):

@@ -24,6 +24,7 @@ from ..transforms.loading import (
     decode_audio,
     resample_audio,
 )
+from ..transforms.picture_files import open_picture, read_picture
 from .clips import ClipFiles, check_clip
 from .destination import Destination, Options, write_whole
 from .images import read_header
@@ -226,9 +227,9 @@ def _frame(origin: str, size: tuple[int, int] | None) -> Callable | None:
     """Give a function that writes a frame, or None if it stays as it is."""
     if size is None or read_header(origin)[:2] == tuple(size):
         return None
-    with Image.open(origin) as image:
-        # As the authors of AVSBench resized.
-        picture = image.convert('RGB').resize(size[::-1], Image.BILINEAR)
+    picture = Image.fromarray(read_picture(origin, 'color')[..., ::-1])
+    # As the authors of AVSBench resized.
+    picture = picture.resize(size[::-1], Image.BILINEAR)
     return functools.partial(_save, picture, quality=JPEG_QUALITY)
 
 
@@ -239,9 +240,8 @@ def _label(origin: str, options: Options) -> Callable | None:
     decodes = in_colour and options.palette is not None
     if not decodes and (size is None or header[:2] == tuple(size)):
         return None
-    with Image.open(origin) as image:
-        image.load()
-        picture = image
+    with open(origin, 'rb') as file:
+        picture = open_picture(file.read())
     if decodes:
         labels, unknown = decode_colours(
             np.asarray(picture.convert('RGB')), options.palette
@@ -256,6 +256,8 @@ def _label(origin: str, options: Options) -> Callable | None:
 
 def _save(picture: Image.Image, path: str, **options) -> None:
     """Save a picture in the format that its name tells."""
+    # Readers that obey an EXIF orientation shall not find one.
+    picture.info.pop('exif', None)
     picture.save(path, **options)
 
 

@@ -96,6 +96,13 @@ KINDS = {
         'writes the mean.',
         is_fault=False,
     ),
+    'orientation': Kind(
+        'Pictures that carry an EXIF orientation',
+        'It is ignored: they are read as they are stored, and so are label '
+        'maps. If labels were drawn on turned pictures, turn the pixels of '
+        'the files and remove the tag.',
+        is_fault=False,
+    ),
     'delimiter': Kind(
         'Index files with another delimiter than the published ones',
         'They are read all the same.',

@@ -76,7 +76,7 @@ def save(path, array, mode=None):
 def test_class_ids(values, told, tmp_path):
     check = ClassIdChecker(71, PALETTE)
     header, found = check(save(tmp_path / 'a.png', values), True)
-    assert header == (1, 2, 'L')
+    assert header == (1, 2, 'L', 1)
     assert [kind for kind, _ in found] == told
     # Headers do not tell values.
     assert check(str(tmp_path / 'a.png'), False)[1] == []
@@ -87,7 +87,7 @@ def test_class_ids_in_a_palette_file(tmp_path):
     image.putpalette(np.uint8(PALETTE).tobytes())
     image.save(tmp_path / 'a.png')
     check = ClassIdChecker(71, PALETTE)
-    assert check(str(tmp_path / 'a.png'), True) == ((1, 2, 'P'), [])
+    assert check(str(tmp_path / 'a.png'), True) == ((1, 2, 'P', 1), [])
 
 
 @pytest.mark.parametrize(
@@ -123,5 +123,5 @@ def test_a_mask_that_is_damaged_in_its_middle(tmp_path):
     data[200:240] = bytes(40)
     path.write_bytes(data)
     check = ClassIdChecker(71, PALETTE)
-    assert check(str(path), False)[1] == []
-    assert [kind for kind, _ in check(str(path), True)[1]] == ['label']
+    for deep in (False, True):
+        assert [kind for kind, _ in check(str(path), deep)[1]] == ['label']
