@@ -18,13 +18,14 @@ from mmengine.logging import print_log
 from mmseg.datasets import BaseSegDataset
 
 from .errors import FileReadError, SampleReadError
-from .transforms import LoadAudioFromFile
+from .transforms import CutAudioToFrame, LoadAudioFromFile
 
 # Transforms that read a file, the key of its path, and what it is.
 READERS = (
     (LoadImageFromFile, 'img_path', 'frame'),
     (LoadAnnotations, 'seg_map_path', 'label file'),
     (LoadAudioFromFile, 'audio_path', 'audio file'),
+    (CutAudioToFrame, 'audio_path', 'audio file'),
 )
 SKIP_HINT = (
     ' To train without it: --cfg-options '

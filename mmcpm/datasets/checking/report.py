@@ -96,6 +96,24 @@ KINDS = {
         'writes the mean.',
         is_fault=False,
     ),
+    'open': Kind(
+        'Sounds whose writer left their length open',
+        'They are read to the end of the file; whether more should follow '
+        'cannot be known.',
+        is_fault=False,
+    ),
+    'cancelled': Kind(
+        'Sounds whose channels cancel each other',
+        'Mono sound is their mean, and next to nothing is left of it. Turn '
+        'the sign of one channel, or keep only one.',
+        is_fault=False,
+    ),
+    'silent': Kind(
+        'Sounds, or channels of them, that are silent',
+        'Nothing is to be learnt from them. Extract them from the videos '
+        'again if they should not be.',
+        is_fault=False,
+    ),
     'orientation': Kind(
         'Pictures that carry an EXIF orientation',
         'It is ignored: they are read as they are stored, and so are label '

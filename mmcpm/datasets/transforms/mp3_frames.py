@@ -20,7 +20,7 @@ BIT_RATES = (
 SAMPLE_RATES = (44100, 48000, 32000)
 # A frame may lean on 511 bytes of the frames before it, and on the samples
 # of one: more than enough at every bit rate.
-FRAMES_BEFORE, FRAMES_SILENT = 24, 16
+FRAMES_BEFORE = 32
 
 
 class MP3Head:
@@ -95,9 +95,6 @@ class MP3Frames:
         number = len(places) - self.first
         self.samples = max(number * self.per_frame - self.delay - padding, 0)
         self.missing_samples = 0
-        rest = data[place:].strip(b'\0')
-        is_tag = rest[:3] in (b'TAG', b'ID3', b'APE', b'LYR')
-        is_zeros = place < len(data) and not rest
         if announced and announced > number:
             # Some encoders count the frame of the tag.
             if cut or announced > number + 1:
@@ -106,7 +103,6 @@ class MP3Frames:
                 self.missing_samples = total - self.samples
         elif cut and not announced:
             self.missing_samples = self.per_frame
-        del is_tag, is_zeros
 
     @staticmethod
     def _read_tag(data: bytes, head: MP3Head) -> tuple[int | None, int, int]:
@@ -148,18 +144,11 @@ class MP3Frames:
         """
         start, stop = start + self.delay, stop + self.delay
         total = len(self.places) - 1 - self.first
-        low = max(start // self.per_frame - FRAMES_BEFORE, 0)
+        low = self._frame_before(file, start // self.per_frame)
         high = min(-(-stop // self.per_frame) + 2, total)
         first, last = self.places[[low + self.first, high + self.first]]
         file.seek(int(first))
-        data = bytearray(file.read(int(last - first)))
-        if low and self.head[1] & 1:
-            # The first frames lend their bytes to others and are silent;
-            # what they lean on is not there.
-            for place in self.places[low + self.first :][:FRAMES_SILENT]:
-                side = int(place - first) + 4
-                data[side : side + self.side] = bytes(self.side)
-        data = self._announce(high - low) + data
+        data = self._announce(high - low) + file.read(int(last - first))
         with soundfile.SoundFile(io.BytesIO(data)) as sound:
             samples = sound.read(dtype='float32', always_2d=True)
         # The decoder leaves out the samples that it is late by.
@@ -168,6 +157,18 @@ class MP3Frames:
         stop -= low * self.per_frame + skipped
         before = np.zeros((max(-start, 0), samples.shape[1]), np.float32)
         return np.concatenate([before, samples[max(start, 0) : stop]])
+
+    def _frame_before(self, file: BinaryIO, wanted: int) -> int:
+        """Choose a frame to begin with: one that leans on none before it."""
+        low = max(wanted - FRAMES_BEFORE, 0)
+        side = 4 + (0 if self.head[1] & 1 else 2)
+        for frame in range(wanted - 2, low, -1):
+            file.seek(int(self.places[frame + self.first]) + side)
+            leans, more = file.read(2).ljust(2, b'\0')
+            # Nine bits in MPEG 1, else eight.
+            if not leans and (self.per_frame == 576 or more < 128):
+                return frame
+        return low
 
     def _announce(self, number: int) -> bytes:
         """Make a frame that tells the number of those that follow."""

@@ -78,6 +78,8 @@ class SoundFile:
         rate (int): Sample rate in Hz.
         channels (int): Number of channels.
         frames (int): Samples per channel.
+        is_plain_wav (bool): Whether it is a WAV file that says how long it
+            is, in a form that any program reads.
         is_open (bool): Whether its writer did not tell the length, so that
             nobody knows whether the end is missing.
 
@@ -93,6 +95,7 @@ class SoundFile:
             raise ValueError('the file is empty (0 bytes)')
         self._container = inspect_container(file, self.size)
         self.is_open = self._container.is_open
+        self.is_plain_wav = False
         self._mp3: MP3Frames | None = find_mp3_frames(file, self.size)
         try:
             self._open()
@@ -118,6 +121,11 @@ class SoundFile:
         self.rate = self._decoder.samplerate
         self.channels = self._decoder.channels
         self.frames = self._decoder.frames
+        self.is_plain_wav = (
+            self._decoder.format in ('WAV', 'WAVEX')
+            and not self._container.patches
+            and self._container.start == 0
+        )
         # Seeking in MPEG streams within other containers is approximate.
         self._can_seek = self._decoder.seekable() and (
             not self._decoder.subtype.startswith('MPEG')
@@ -189,26 +197,30 @@ class SoundFile:
             if self._mp3 is not None:
                 samples = self._mp3.read(self._file, start, stop)
             else:
-                self._go_to(start)
-                samples = self._decode(stop - start)
+                first = self._go_to(start)
+                samples = self._decode(stop - first)[start - first :]
         except (soundfile.SoundFileError, RuntimeError) as error:
             raise self._damage(error) from error
         check_samples(samples)
         return np.ascontiguousarray(samples.T)
 
-    def _go_to(self, start: int) -> None:
-        """Bring the decoder to a sample."""
-        if start == self._position:
-            return
-        if self._can_seek or start < self._position:
-            # A decoder of Ogg that has moved loses its way.
-            self._open()
+    def _go_to(self, start: int) -> int:
+        """Bring the decoder to a sample, or a little before it."""
         if self._can_seek:
-            target = min(start, self._container.seekable - BLOCK_OF_VORBIS)
-            self._position = self._decoder.seek(max(int(target), 0))
+            # A decoder of Ogg that has moved loses its way, and none finds
+            # a place within the last page.
+            is_ogg = self._container.seekable < float('inf')
+            if is_ogg or start != self._position:
+                self._open()
+                place = min(start, self._container.seekable - BLOCK_OF_VORBIS)
+                self._position = self._decoder.seek(max(int(place), 0))
+            return self._position
+        if start < self._position:
+            self._open()
         while self._position < start:
             if not len(self._decode(min(start - self._position, BLOCK))):
-                return
+                break
+        return self._position
 
     def _decode(self, number: int) -> np.ndarray:
         """Decode the next samples, float32 ``[number, channels]``."""

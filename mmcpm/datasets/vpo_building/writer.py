@@ -34,7 +34,7 @@ from ..transforms.picture_files import read_orientation
 from .annotations import Picture
 from .ingredients import Ingredients
 from .plan import Plan, Sample
-from .recordings import Clip, cut_clip
+from .recordings import cut_clip
 from .report import count_balance
 from .segmentation import paint
 
@@ -238,11 +238,9 @@ def _write_clips(root: Path, samples: list[Sample], seconds: float) -> None:
     """Write the clips that are heard, mono and at 16 kHz."""
     make_folder(root, root / AUDIO_FOLDER)
     clips = {clip.name: clip for s in samples for _, clip in s.sounds}
-    # Those of one recording follow each other: it is read once.
-    ordered: list[Clip] = sorted(
-        clips.values(), key=lambda clip: (str(clip.path), clip.name)
-    )
-    for clip in tqdm(ordered, 'Cutting clips', unit='clip', disable=None):
+    for clip in tqdm(
+        clips.values(), 'Cutting clips', unit='clip', disable=None
+    ):
         write_sound(
             root / AUDIO_FOLDER / f'{clip.name}.wav', cut_clip(clip, seconds)
         )
