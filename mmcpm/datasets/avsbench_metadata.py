@@ -40,12 +40,14 @@ class Clip(NamedTuple):
         split (str): 'train', 'val' or 'test'.
         subset (str): 'v1s', 'v1m' or 'v2': the folder the clip lies in.
         sources (str): 'ss' if one class sounds, 'ms' if several do.
+        a_obj (str): Names of what sounds, joined by '_'.
     """
 
     uid: str
     split: str
     subset: str
     sources: str
+    a_obj: str = ''
 
 
 def read_text(path: str, backend_args: dict | None) -> str:
@@ -143,7 +145,7 @@ def _parse_row(row: dict, place: str, subsets: Sequence[str]) -> Clip:
         raise DatasetIndexError(
             f"{place}: uid {uid!r} cannot be the name of a clip's folder."
         )
-    return Clip(uid, split, subset, count_sources(a_obj))
+    return Clip(uid, split, subset, count_sources(a_obj), a_obj)
 
 
 def check_label_index(

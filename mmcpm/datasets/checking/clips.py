@@ -29,6 +29,8 @@ class ClipFiles(NamedTuple):
         seconds (float): How long they should be.
         at_least (bool): Whether they may be longer.
         more_rows (tuple[int, ...]): Further lines that speak of it.
+        sources (str | None): What sounds, by the index file, joined by '_';
+            None if it does not say.
     """
 
     group: str
@@ -38,6 +40,7 @@ class ClipFiles(NamedTuple):
     seconds: float
     at_least: bool = False
     more_rows: tuple[int, ...] = ()
+    sources: str | None = None
 
     @property
     def paths(self) -> list[str]:
@@ -125,6 +128,8 @@ def check_clip(
                     clip.row,
                 )
             )
+    if deep and not any(f.kind in ('label', 'values') for f in findings):
+        findings += labels.check_sources(root, clip)
     for sound in clip.sounds:
         look(sound, functools.partial(_check_sound, clip, deep))
     return present, list(dict.fromkeys(findings))

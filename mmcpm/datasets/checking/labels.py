@@ -4,7 +4,9 @@ What is decoded is decoded by the transforms that load it in training.
 """
 
 import os.path as osp
+from collections import defaultdict
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -16,7 +18,13 @@ from ..transforms import (
 )
 from ..transforms.picture_files import open_picture
 from .images import Header, read_header
+from .report import Finding
 
+if TYPE_CHECKING:
+    from .clips import ClipFiles
+
+# Names in the index file that are no class of their own.
+NO_CLASSES = ('', 'background', 'off-the-screen')
 # Pillow's names of pixel formats with one value per pixel.
 SINGLE_VALUE_MODES = ('1', 'L', 'P', 'I', 'I;16', 'F')
 FOUND = tuple[Header | None, list[tuple[str, str]]]
@@ -127,6 +135,18 @@ class LabelChecker:
             return [('colour', f'pixels of mode {header.mode}')]
         return self.load(path) if deep else []
 
+    def check_sources(self, root: str, clip: 'ClipFiles') -> list[Finding]:
+        """Compare the label maps of a clip with what its row says.
+
+        Args:
+            root (str): The data root.
+            clip (ClipFiles): The clip, with readable label maps.
+
+        Returns:
+            list[Finding]: What is labelled and not named.
+        """
+        return []
+
     def load(self, path: str) -> list[tuple[str, str]]:
         """Load the file as in training and tell what was refused."""
         try:
@@ -144,12 +164,17 @@ class ClassIdChecker(LabelChecker):
     Args:
         num_classes (int): Class ids are below it.
         palette (Sequence[Sequence[int]]): The colours of ``labels_rgb``.
+        classes (Sequence[str]): Their names, to compare with the index file.
+            Defaults to none.
     """
 
     def __init__(
-        self, num_classes: int, palette: Sequence[Sequence[int]]
+        self,
+        num_classes: int,
+        palette: Sequence[Sequence[int]],
+        classes: Sequence[str] = (),
     ) -> None:
-        self.palette = palette
+        self.palette, self.classes = palette, tuple(classes)
         self.transform = LoadAVSAnnotations().transform
         self.keys = {'num_label_values': num_classes, 'label_map': None}
 
@@ -179,6 +204,48 @@ class ClassIdChecker(LabelChecker):
         if unknown:
             found.append(('unknown colour', tell_colours(unknown)))
         return found
+
+    def check_sources(self, root: str, clip: 'ClipFiles') -> list[Finding]:
+        """Look for labels of classes that the row of a clip does not name.
+
+        Args:
+            root (str): The data root.
+            clip (ClipFiles): The clip, with readable label maps.
+
+        Returns:
+            list[Finding]: One for each such class.
+        """
+        # The published file has a name with a space in it.
+        names = {n.replace(' ', '') for n in (clip.sources or '').split('_')}
+        if not names <= {*self.classes, *NO_CLASSES} or not self.classes:
+            return []
+        strays = defaultdict(list)
+        for _, label in clip.frames:
+            path = osp.join(root, label) if label else ''
+            if not osp.isfile(path):
+                continue
+            with open(path, 'rb') as file:
+                values = np.asarray(open_picture(file.read()))
+            if values.ndim > 2:
+                continue
+            for value, number in zip(
+                *np.unique(values, return_counts=True), strict=True
+            ):
+                if (
+                    0 < value < len(self.classes)
+                    and self.classes[value] not in names
+                ):
+                    strays[self.classes[value]].append((label, int(number)))
+        return [
+            Finding(
+                'stray',
+                found[0][0],
+                f'{name} on {sum(n for _, n in found)} pixels in '
+                f'{len(found)} frame(s), but a_obj is {clip.sources!r}',
+                clip.row,
+            )
+            for name, found in strays.items()
+        ]
 
     def _compare_colours(self, path: str) -> list[tuple[str, str]]:
         """Compare class ids with the same labels as colours."""

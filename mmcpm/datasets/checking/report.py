@@ -96,6 +96,13 @@ KINDS = {
         'writes the mean.',
         is_fault=False,
     ),
+    'stray': Kind(
+        'Classes in label maps that their row does not name',
+        'Such a class counts as sounding: it is trained on, prompted and '
+        'scored. A few pixels are a slip of the pen, as the published data '
+        'have: paint them over in a copy, or leave them.',
+        is_fault=False,
+    ),
     'open': Kind(
         'Sounds whose writer left their length open',
         'They are read to the end of the file; whether more should follow '

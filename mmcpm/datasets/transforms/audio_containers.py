@@ -42,8 +42,11 @@ class Container(NamedTuple):
     @property
     def missing_share(self) -> float:
         """float: What is missing, relative to what is present."""
-        missing = max(self.claimed - self.present, 0)
-        return missing / max(self.present, 1) if missing else 0.0
+        if self.claimed <= self.present:
+            return 0.0
+        if not self.present:
+            return float('inf')
+        return (self.claimed - self.present) / self.present
 
 
 class Chunk(NamedTuple):

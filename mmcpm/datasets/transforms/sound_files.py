@@ -138,9 +138,9 @@ class SoundFile:
         if self._mp3 is not None:
             missing = self._mp3.missing_samples / self.rate
         else:
-            missing = self._container.missing_share * max(present, 1e-9)
-            if self._container.claimed and not self.frames:
-                missing = self._container.missing_share
+            share = self._container.missing_share
+            # Where next to nothing is there, no time can be told.
+            missing = share * present if present else share
             if self._decoder.subtype.startswith(CHECKED_BY_END):
                 self._check_end()
         if missing > TOLERANCE_SECONDS:
