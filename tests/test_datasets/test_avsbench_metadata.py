@@ -46,26 +46,26 @@ def test_published_rows_are_parsed():
         + '-apT0tfo6U,-apT0tfo6U_16000_26000,0,16,guitar_man,train,v2\n'
     )
     assert clips == [
-        Clip('__GOGlHL23s_4000_9000', 'val', 'v1s', 'ss'),
-        Clip('-apT0tfo6U_16000_26000', 'train', 'v2', 'ms'),
+        Clip('__GOGlHL23s_4000_9000', 'val', 'v1s', 'ss', 'bird'),
+        Clip('-apT0tfo6U_16000_26000', 'train', 'v2', 'ms', 'guitar_man'),
     ]
 
 
 def test_columns_are_found_by_name():
     clips = parse('label,split,extra,uid,a_obj\nv1m,test,7,x_0,man_dog\n')
-    assert clips == [Clip('x_0', 'test', 'v1m', 'ms')]
+    assert clips == [Clip('x_0', 'test', 'v1m', 'ms', 'man_dog')]
 
 
 def test_blank_lines_and_quotes_are_read():
     clips = parse(HEADER + '\nx,"x_0",0,0,"man_dog","test","v1m"\n\n')
-    assert clips == [Clip('x_0', 'test', 'v1m', 'ms')]
+    assert clips == [Clip('x_0', 'test', 'v1m', 'ms', 'man_dog')]
 
 
 def test_byte_order_mark_is_ignored(tmp_path):
     file = tmp_path / 'metadata.csv'
     file.write_text('uid,a_obj,split,label\nx,a,val,v2\n', 'utf-8-sig')
     text = read_text(str(file), None)
-    assert parse(text) == [Clip('x', 'val', 'v2', 'ss')]
+    assert parse(text) == [Clip('x', 'val', 'v2', 'ss', 'a')]
 
 
 def test_binary_file_is_refused(tmp_path):

@@ -217,7 +217,8 @@ class ClassIdChecker(LabelChecker):
         """
         # The published file has a name with a space in it.
         names = {n.replace(' ', '') for n in (clip.sources or '').split('_')}
-        if not names <= {*self.classes, *NO_CLASSES} or not self.classes:
+        known = clip.sources is not None and self.classes
+        if not known or not names <= {*self.classes, *NO_CLASSES}:
             return []
         strays = defaultdict(list)
         for _, label in clip.frames:

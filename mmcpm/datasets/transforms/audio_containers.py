@@ -30,6 +30,8 @@ class Container(NamedTuple):
         patches (tuple[tuple[int, bytes], ...]): Bytes, from ``start`` on,
             that are to be read in place of those that are there.
         seekable (float): From here on, decoders cannot seek.
+        hidden (int): Bytes at the end of the file that are not to be
+            read.
     """
 
     start: int = 0
@@ -38,6 +40,7 @@ class Container(NamedTuple):
     is_open: bool = False
     patches: tuple[tuple[int, bytes], ...] = ()
     seekable: float = float('inf')
+    hidden: int = 0
 
     @property
     def missing_share(self) -> float:
@@ -149,6 +152,8 @@ def _inspect_chunks(
             present,
             is_open,
             patches if available < 2**32 or form[1] == 'Q' else (),
+            # libsndfile takes what follows the samples of W64 for samples.
+            hidden=available - present if family.inclusive else 0,
         )
     return Container(start)
 

@@ -187,8 +187,11 @@ def read_sound(
     end = -(-stop * down // up) + reach + down
     if up == down:
         period, end = start, stop
-    part = sound.read(period * down, end)
-    part = convert_channels(part, channels)
+    if stop <= start:
+        period, end = 0, 0
+    part = convert_channels(sound.read(period * down, end), channels)
+    if not part.shape[1]:
+        return part
     resampled = resample_audio(part, sound.rate, target)
     first = start - period * up
     return resampled[:, first : first + max(stop - start, 0)]

@@ -36,6 +36,7 @@ class PatchedFile:
     def __init__(self, file: BinaryIO, container: Container) -> None:
         self.file, self.start = file, container.start
         self.patches = container.patches
+        self.end = file.seek(0, io.SEEK_END) - container.hidden
         file.seek(self.start)
 
     def tell(self) -> int:
@@ -44,14 +45,17 @@ class PatchedFile:
 
     def seek(self, offset: int, whence: int = 0) -> int:
         """Go to a position."""
-        if whence == 0:
-            offset += self.start
-        return self.file.seek(offset, whence) - self.start
+        if whence == io.SEEK_CUR:
+            offset += self.tell()
+        elif whence == io.SEEK_END:
+            offset += self.end - self.start
+        return self.file.seek(self.start + offset) - self.start
 
     def read(self, number: int = -1) -> bytes:
         """Read bytes."""
         first = self.tell()
-        data = self.file.read(number)
+        left = max(self.end - self.start - first, 0)
+        data = self.file.read(left if number < 0 else min(number, left))
         for place, content in self.patches:
             if place < first + len(data) and first < place + len(content):
                 low = max(place, first)
@@ -261,7 +265,7 @@ def check_samples(samples: np.ndarray) -> None:
     if not np.isfinite(largest):
         bad = int((~np.isfinite(samples)).any(axis=1).sum())
         raise ValueError(
-            f'{bad} of its {len(samples)} samples are NaN or infinite'
+            f'{bad} of the {len(samples)} samples read are NaN or infinite'
         )
     if largest > LARGEST_SAMPLE:
         raise ValueError(

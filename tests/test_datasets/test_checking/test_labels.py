@@ -6,6 +6,7 @@ from hypothesis.extra.numpy import array_shapes, arrays
 from PIL import Image
 
 from mmcpm.datasets import AVSBenchSemanticDataset
+from mmcpm.datasets.checking.clips import ClipFiles
 from mmcpm.datasets.checking.labels import (
     BinaryChecker,
     ClassIdChecker,
@@ -125,3 +126,32 @@ def test_a_mask_that_is_damaged_in_its_middle(tmp_path):
     check = ClassIdChecker(71, PALETTE)
     for deep in (False, True):
         assert [kind for kind, _ in check(str(path), deep)[1]] == ['label']
+
+
+CLASSES = ('background', 'man', 'horse', 'dog')
+
+
+@pytest.mark.parametrize(
+    ('a_obj', 'told'),
+    [
+        ('man_horse', []),
+        ('man_h orse', []),
+        ('man', ['horse on 5 pixels in 2 frame(s), but a_obj is']),
+        ('off-the-screen_horse', ['man on 1 pixels in 1 frame(s)']),
+        ('background', ['man on 1 pixels', 'horse on 5 pixels']),
+        # Of names that are not known, nothing can be said.
+        ('man_unicorn', []),
+        (None, []),
+    ],
+)
+def test_classes_that_the_row_does_not_name(a_obj, told, tmp_path):
+    save(tmp_path / '0.png', [[0, 2, 2, 255, 1]])
+    save(tmp_path / '1.png', [[2, 2, 2, 0, 0]])
+    frames = (('0.jpg', '0.png'), ('1.jpg', '1.png'), ('2.jpg', None))
+    clip = ClipFiles('v2/train', 7, frames, (), 10.0, sources=a_obj)
+    check = ClassIdChecker(4, PALETTE, CLASSES)
+    found = check.check_sources(str(tmp_path), clip)
+    assert [
+        f.what.startswith(text) for f, text in zip(found, told, strict=True)
+    ] == [True] * len(told)
+    assert all((f.kind, f.file, f.row) == ('stray', '0.png', 7) for f in found)

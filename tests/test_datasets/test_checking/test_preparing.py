@@ -233,15 +233,15 @@ def test_an_interrupted_run_is_continued(avss_copy, dest, monkeypatch):
     for path in avss_copy.rglob('audio.wav'):
         soundfile.write(path, np.zeros(10 * 8000), 8000)
     prepare(avss_copy, dest / 'whole', resize=(20, 30))
-    write, calls = soundfile.write, []
+    write, calls = preparing._write_sound, []
 
-    def stop(path, *arguments, **options):
+    def stop(origin, subtype, path):
         calls.append(path)
-        write(path, *arguments, **options)
+        write(origin, subtype, path)
         if len(calls) == 6:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(preparing.soundfile, 'write', stop)
+    monkeypatch.setattr(preparing, '_write_sound', stop)
     with pytest.raises(KeyboardInterrupt):
         prepare(avss_copy, dest / 'stopped', resize=(20, 30))
     stopped = dest / 'stopped'
