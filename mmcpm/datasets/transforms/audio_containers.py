@@ -16,6 +16,10 @@ OPEN_SIZES = (2**31, 2**32)
 OPEN_MARGIN = 1 << 16
 # An Ogg page is never larger.
 PAGE_BYTES = 27 + 255 + 255 * 255
+# Where FLAC keeps the number of samples, and the most that is searched for
+# its last frame.
+FLAC_TOTAL = 2**36 - 1
+FLAC_FRAME_BYTES = 1 << 20
 
 
 class Container(NamedTuple):
@@ -221,6 +225,54 @@ def _inspect_ogg(file: BinaryIO, start: int, end: int) -> Container:
     return Container(start, claimed, present, is_open, (), seekable)
 
 
+def _inspect_flac(file: BinaryIO, start: int, end: int) -> Container:
+    """Inspect FLAC, whose last frame tells its place where no header does."""
+    file.seek(start)
+    head = file.read(42)
+    packed = int.from_bytes(head[18:26], 'big')
+    if len(head) < 42 or packed & FLAC_TOTAL:
+        return Container(start)
+    largest = int.from_bytes(head[10:12], 'big')
+    file.seek(max(start, end - FLAC_FRAME_BYTES))
+    tail = file.read()
+    total, place = 0, len(tail)
+    while not total and place > 0:
+        place = tail.rfind(b'\xff', 0, place)
+        total = place >= 0 and _flac_frame_end(tail[place:][:16], largest)
+    patch = (packed | total & FLAC_TOTAL).to_bytes(8, 'big')
+    return Container(start, total, total, True, ((18, patch),))
+
+
+def _flac_frame_end(head: bytes, largest: int) -> int:
+    """Read the sample behind a frame of FLAC; 0 if this is none."""
+    if len(head) < 16 or head[1] & 0xFE != 0xF8 or head[3] & 1:
+        return 0
+    code = head[2] >> 4
+    # The number is written as a character of UTF-8 is.
+    length = max(8 - (head[4] ^ 255).bit_length(), 1)
+    number = head[4] & (127 if length == 1 else 127 >> length)
+    for byte in head[5 : 4 + length]:
+        number = number << 6 | byte & 63
+    place = 4 + length
+    samples = {1: 192, 6: 0, 7: 0}.get(code) if code < 8 else 256 << code - 8
+    if 2 <= code <= 5:
+        samples = 576 << code - 2
+    if not samples:
+        if code not in (6, 7):
+            return 0
+        samples = int.from_bytes(head[place : place + code - 5], 'big') + 1
+        place += code - 5
+    place += {12: 1, 13: 2, 14: 2}.get(head[2] & 15, 0)
+    checksum = 0
+    for byte in head[:place]:
+        checksum ^= byte
+        for _ in range(8):
+            checksum = checksum << 1 ^ (0x107 if checksum & 128 else 0)
+    if place >= len(head) or checksum != head[place]:
+        return 0
+    return (number if head[1] & 1 else number * largest) + samples
+
+
 def inspect_container(file: BinaryIO, end: int) -> Container:
     """Read what a sound file says of its length.
 
@@ -229,8 +281,7 @@ def inspect_container(file: BinaryIO, end: int) -> Container:
         end (int): Its size in bytes.
 
     Returns:
-        Container: What it says; nothing for a format whose decoder knows
-        better: FLAC and MP3.
+        Container: What it says; nothing for other formats.
     """
     file.seek(0)
     head = file.read(10)
@@ -245,6 +296,8 @@ def inspect_container(file: BinaryIO, end: int) -> Container:
     magic = head[:4]
     if magic in (b'.snd', b'dns.'):
         return _inspect_au(file, start, end)
+    if magic == b'fLaC':
+        return _inspect_flac(file, start, end)
     if magic == b'OggS':
         return _inspect_ogg(file, start, end)
     if magic in FAMILIES:

@@ -196,6 +196,21 @@ def test_other_containers_of_unknown_length(name, part, form, sizes):
         np.testing.assert_allclose(found[: len(whole)], whole, atol=1e-6)
 
 
+@pytest.mark.parametrize('seconds', [1, SECONDS])
+def test_flac_of_unknown_length(seconds):
+    data, whole, _ = content('flac', seconds)
+    stream = bytearray(data)
+    packed = int.from_bytes(data[18:26], 'big')
+    assert packed & (2**36 - 1) == len(whole)
+    stream[18:26] = (packed & ~(2**36 - 1)).to_bytes(8, 'big')
+    sound = SoundFile(io.BytesIO(bytes(stream)))
+    assert sound.is_open and sound.frames == len(whole)
+    np.testing.assert_array_equal(sound.read(0, 10**9)[0], whole)
+    np.testing.assert_array_equal(sound.read(9000, 9100)[0], whole[9000:9100])
+    with pytest.raises(ValueError, match='truncated'):
+        read(bytes(stream[: len(stream) // 2]))
+
+
 @pytest.mark.parametrize('more', [1, 2, 16, 300])
 def test_sizes_that_are_a_little_too_large(more):
     data, whole, _ = content('wav')
