@@ -23,13 +23,14 @@ from mmseg.datasets import BaseSegDataset
 from torch.utils.data import get_worker_info
 
 from .errors import FileReadError, SampleReadError
-from .transforms import LoadAudioFromFile
+from .transforms import CutAudioToFrame, LoadAudioFromFile
 
 # Transforms that read a file, the key of its path, and what it is.
 READERS = (
     (LoadImageFromFile, 'img_path', 'frame'),
     (LoadAnnotations, 'seg_map_path', 'label file'),
     (LoadAudioFromFile, 'audio_path', 'audio file'),
+    (CutAudioToFrame, 'audio_path', 'audio file'),
 )
 
 

@@ -31,8 +31,14 @@ def with_sample(value):
         (b'RIFF', '4 bytes arrived and could not be decoded'),
         (wav(NOISE)[:20000], 'the file is truncated'),
         (wav(NOISE[:0]), 'it holds no samples'),
-        (with_sample(np.nan), '1 of its 80000 samples are NaN or infinite'),
-        (with_sample(np.inf), '1 of its 80000 samples are NaN or infinite'),
+        (
+            with_sample(np.nan),
+            '1 of the 16000 samples read are NaN or infinite',
+        ),
+        (
+            with_sample(np.inf),
+            '1 of the 16000 samples read are NaN or infinite',
+        ),
         (wav(NOISE * 32768), 'largest sample is 1.64e+04, where full scale'),
         (wav(NOISE, rate=100), 'its header tells a sample rate of 100 Hz'),
     ],
@@ -63,7 +69,7 @@ def test_sound_met_by_a_worker(tools):
     message = tools.refuses(
         'train', 'train_dataloader.num_workers=2', begun=True
     )
-    assert f'{sound}: 1 of its 80000 samples are NaN' in message
+    assert f'{sound}: 1 of the 16000 samples read are NaN' in message
     assert 'DataLoader' not in message
 
 

@@ -85,7 +85,11 @@ def object_files(subset: str, line: int, clip: ObjectClip) -> ClipFiles:
         ClipFiles: Its files.
     """
     dataset = _paths_of(subset, clip.split)
-    item = {'uid': clip.uid, 'name': clip.name}
+    item = {
+        'uid': clip.uid,
+        'name': clip.name,
+        'category': clip.category,
+    }
     infos = [dataset.frame_info(item, i) for i in range(FRAMES_PER_CLIP)]
     labelled = 1 if (subset, clip.split) == ('s4', 'train') else len(infos)
     frames = tuple(

@@ -101,7 +101,7 @@ def semantic_files(line: int, clip: Clip) -> ClipFiles:
     )
     group = f'{clip.subset}/{clip.split}'
     sounds = (infos[0]['audio_path'],)
-    return ClipFiles(group, line, frames, sounds, number)
+    return ClipFiles(group, line, frames, sounds, number, sources=clip.names)
 
 
 def list_semantic_clips(
@@ -170,7 +170,7 @@ def check_avsbench_semantic(
     results = check_clips(
         root,
         clips,
-        ClassIdChecker(len(classes), palette),
+        ClassIdChecker(len(classes), palette, classes),
         deep=deep,
         workers=workers,
     )

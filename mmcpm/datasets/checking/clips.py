@@ -29,6 +29,7 @@ class ClipFiles(NamedTuple):
         seconds (float): How long they should be.
         at_least (bool): Whether they may be longer.
         more_rows (tuple[int, ...]): Further lines that speak of it.
+        sources (tuple[str, ...]): Names of what sounds, by the index file.
     """
 
     group: str
@@ -38,6 +39,7 @@ class ClipFiles(NamedTuple):
     seconds: float
     at_least: bool = False
     more_rows: tuple[int, ...] = ()
+    sources: tuple[str, ...] = ()
 
     @property
     def paths(self) -> list[str]:
@@ -120,13 +122,24 @@ def check_clip(
                     label,
                     f'{label_header.height} x {label_header.width} (height x '
                     f'width), its frame {frame_header.height} x '
-                    f'{frame_header.width}',
+                    f'{frame_header.width}'
+                    + _turned(frame_header, label_header),
                     clip.row,
                 )
             )
+    if deep and not any(f.kind in ('label', 'values') for f in findings):
+        findings += labels.check_sources(root, clip)
     for sound in clip.sounds:
         look(sound, functools.partial(_check_sound, clip, deep))
     return present, list(dict.fromkeys(findings))
+
+
+def _turned(frame: Header, label: Header) -> str:
+    """Tell of an EXIF orientation where height and width are swapped."""
+    turned = {frame.orientation, label.orientation} - {1}
+    if not turned or frame[:2] != label[1::-1]:
+        return ''
+    return f'; an EXIF orientation ({min(turned)}) is ignored'
 
 
 def _check_frame(
@@ -143,7 +156,7 @@ def _check_frame(
         return None, [('frame', why(error.__cause__))]
     except (OSError, ValueError) as error:
         return None, [('frame', why(error))]
-    return header, []
+    return header, header.findings
 
 
 def _check_sound(

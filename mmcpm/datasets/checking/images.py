@@ -1,29 +1,32 @@
 """Looking at a picture without decoding it."""
 
-import os
-from typing import BinaryIO, NamedTuple
+from typing import NamedTuple
 
-from PIL import Image, UnidentifiedImageError
-
-from ..transforms.frame_loading import is_cut_jpeg
-
-PNG_END = b'IEND\xaeB`\x82'
-# The end marker is looked for here before the whole file is read.
-TAIL_BYTES = 64
+from ..transforms.picture_files import open_picture, read_orientation
 
 
 class Header(NamedTuple):
     """What the header of a picture tells.
 
     Attributes:
-        height (int): Pixels.
+        height (int): Pixels, as they are stored.
         width (int): Pixels.
         mode (str): Pillow's name of the pixel format.
+        orientation (int): How viewers turn it by its EXIF data; 1 for not
+            at all.
     """
 
     height: int
     width: int
     mode: str
+    orientation: int
+
+    @property
+    def findings(self) -> list[tuple[str, str]]:
+        """list[tuple[str, str]]: Kind and text of what is to be noted."""
+        if self.orientation == 1:
+            return []
+        return [('orientation', f'EXIF orientation {self.orientation}')]
 
 
 def read_header(path: str) -> Header:
@@ -39,37 +42,15 @@ def read_header(path: str) -> Header:
         OSError: If it cannot be opened.
         ValueError: If it is no picture or was cut short; tells why.
     """
-    size = os.path.getsize(path)
-    if not size:
-        raise ValueError('the file is empty (0 bytes)')
     with open(path, 'rb') as file:
-        # Pillow tells of a broken PNG file with a SyntaxError.
-        try:
-            image = Image.open(file)
-        except (UnidentifiedImageError, SyntaxError):
-            raise ValueError(f'{size} bytes that are no picture') from None
-        except OSError as error:
-            if error.errno is not None:
-                raise
-            # Pillow ran out of bytes in the header.
-            raise ValueError(f'the file is truncated ({size} bytes)') from None
-        if _is_cut(file, size, image.format):
-            raise ValueError(f'the file is truncated ({size} bytes)')
-    return Header(image.height, image.width, image.mode)
-
-
-def _is_cut(file: BinaryIO, size: int, kind: str) -> bool:
-    """Tell whether a JPEG or PNG file ends before its picture does."""
-    if kind not in ('JPEG', 'PNG'):
-        return False
-    file.seek(max(size - TAIL_BYTES, 0))
-    tail = file.read()
-    if kind == 'PNG':
-        if PNG_END in tail:
-            return False
-        file.seek(0)
-        return PNG_END not in file.read()
-    if tail.endswith(b'\xff\xd9'):
-        return False
-    file.seek(0)
-    return is_cut_jpeg(file.read())
+        data = file.read()
+    try:
+        with open_picture(data) as image:
+            return Header(
+                image.height, image.width, image.mode, read_orientation(data)
+            )
+    except OSError:
+        # Pillow ran out of bytes in the header.
+        raise ValueError(
+            f'the file is truncated ({len(data)} bytes)'
+        ) from None

@@ -4,10 +4,11 @@ What is decoded is decoded by the transforms that load it in training.
 """
 
 import os.path as osp
+from collections import defaultdict
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
-from PIL import Image
 
 from ..errors import LabelReadError, why
 from ..transforms import (
@@ -15,8 +16,15 @@ from ..transforms import (
     LoadBinaryAnnotations,
     LoadTranslatedAnnotations,
 )
+from ..transforms.picture_files import open_picture
 from .images import Header, read_header
+from .report import Finding
 
+if TYPE_CHECKING:
+    from .clips import ClipFiles
+
+# Names in the index file that are no class of their own.
+NO_CLASSES = ('', 'background', 'off-the-screen')
 # Pillow's names of pixel formats with one value per pixel.
 SINGLE_VALUE_MODES = ('1', 'L', 'P', 'I', 'I;16', 'F')
 FOUND = tuple[Header | None, list[tuple[str, str]]]
@@ -106,7 +114,7 @@ class LabelChecker:
             raise
         except (OSError, ValueError) as error:
             return None, [('label', why(error))]
-        return header, self.check_content(
+        return header, header.findings + self.check_content(
             path, header, deep or self.always_deep
         )
 
@@ -127,6 +135,18 @@ class LabelChecker:
             return [('colour', f'pixels of mode {header.mode}')]
         return self.load(path) if deep else []
 
+    def check_sources(self, root: str, clip: 'ClipFiles') -> list[Finding]:
+        """Compare the label maps of a clip with what its row says.
+
+        Args:
+            root (str): The data root.
+            clip (ClipFiles): The clip, with readable label maps.
+
+        Returns:
+            list[Finding]: What is labelled and not named.
+        """
+        return []
+
     def load(self, path: str) -> list[tuple[str, str]]:
         """Load the file as in training and tell what was refused."""
         try:
@@ -144,12 +164,17 @@ class ClassIdChecker(LabelChecker):
     Args:
         num_classes (int): Class ids are below it.
         palette (Sequence[Sequence[int]]): The colours of ``labels_rgb``.
+        classes (Sequence[str]): Their names, to compare with the index file.
+            Defaults to none.
     """
 
     def __init__(
-        self, num_classes: int, palette: Sequence[Sequence[int]]
+        self,
+        num_classes: int,
+        palette: Sequence[Sequence[int]],
+        classes: Sequence[str] = (),
     ) -> None:
-        self.palette = palette
+        self.palette, self.classes = palette, tuple(classes)
         self.transform = LoadAVSAnnotations().transform
         self.keys = {'num_label_values': num_classes, 'label_map': None}
 
@@ -180,6 +205,49 @@ class ClassIdChecker(LabelChecker):
             found.append(('unknown colour', tell_colours(unknown)))
         return found
 
+    def check_sources(self, root: str, clip: 'ClipFiles') -> list[Finding]:
+        """Look for labels of classes that the row of a clip does not name.
+
+        Args:
+            root (str): The data root.
+            clip (ClipFiles): The clip, with readable label maps.
+
+        Returns:
+            list[Finding]: One for each such class.
+        """
+        names = set(clip.sources)
+        known = names and self.classes
+        if not known or not names <= {*self.classes, *NO_CLASSES}:
+            return []
+        strays = defaultdict(list)
+        for _, label in clip.frames:
+            path = osp.join(root, label) if label else ''
+            if not osp.isfile(path):
+                continue
+            with open(path, 'rb') as file:
+                values = np.asarray(open_picture(file.read()))
+            if values.ndim > 2:
+                continue
+            for value, number in zip(
+                *np.unique(values, return_counts=True), strict=True
+            ):
+                if (
+                    0 < value < len(self.classes)
+                    and self.classes[value] not in names
+                ):
+                    strays[self.classes[value]].append((label, int(number)))
+        return [
+            Finding(
+                'stray',
+                found[0][0],
+                f'{name} on {sum(n for _, n in found)} pixels in '
+                f'{len(found)} frame(s), but a_obj names '
+                f'{", ".join(clip.sources)}',
+                clip.row,
+            )
+            for name, found in strays.items()
+        ]
+
     def _compare_colours(self, path: str) -> list[tuple[str, str]]:
         """Compare class ids with the same labels as colours."""
         folder, name = osp.split(path)
@@ -191,8 +259,8 @@ class ClassIdChecker(LabelChecker):
             colours = _read_colours(twin)
         except (OSError, SyntaxError, ValueError) as error:
             return [('colours disagree', f'{place}: {why(error)}')]
-        with Image.open(path) as image:
-            labels = np.asarray(image)
+        with open(path, 'rb') as file:
+            labels = np.asarray(open_picture(file.read()))
         if colours.shape[:2] != labels.shape:
             size = '{1} x {0}'.format(*colours.shape)
             return [('colours disagree', f'{place} is {size}')]
@@ -210,8 +278,8 @@ class ClassIdChecker(LabelChecker):
 
 def _read_colours(path: str) -> np.ndarray:
     """Read a picture as RGB, uint8 ``[H, W, 3]``."""
-    with Image.open(path) as image:
-        return np.asarray(image.convert('RGB'))
+    with open(path, 'rb') as file:
+        return np.asarray(open_picture(file.read()).convert('RGB'))
 
 
 class BinaryChecker(LabelChecker):

@@ -10,7 +10,7 @@ import functools
 import os
 import os.path as osp
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import soundfile
@@ -19,11 +19,9 @@ from PIL import Image
 from mmcpm.utils.errors import UsageError
 
 from ..errors import why
-from ..transforms.loading import (
-    convert_channels,
-    decode_audio,
-    resample_audio,
-)
+from ..transforms.loading import open_sound, read_sound, resampled_length
+from ..transforms.picture_files import open_picture, read_picture
+from ..transforms.sound_files import SoundFile
 from .clips import ClipFiles, check_clip
 from .destination import Destination, Options, write_whole
 from .images import read_header
@@ -226,9 +224,9 @@ def _frame(origin: str, size: tuple[int, int] | None) -> Callable | None:
     """Give a function that writes a frame, or None if it stays as it is."""
     if size is None or read_header(origin)[:2] == tuple(size):
         return None
-    with Image.open(origin) as image:
-        # As the authors of AVSBench resized.
-        picture = image.convert('RGB').resize(size[::-1], Image.BILINEAR)
+    picture = Image.fromarray(read_picture(origin, 'color')[..., ::-1])
+    # As the authors of AVSBench resized.
+    picture = picture.resize(size[::-1], Image.BILINEAR)
     return functools.partial(_save, picture, quality=JPEG_QUALITY)
 
 
@@ -239,9 +237,8 @@ def _label(origin: str, options: Options) -> Callable | None:
     decodes = in_colour and options.palette is not None
     if not decodes and (size is None or header[:2] == tuple(size)):
         return None
-    with Image.open(origin) as image:
-        image.load()
-        picture = image
+    with open(origin, 'rb') as file:
+        picture = open_picture(file.read())
     if decodes:
         labels, unknown = decode_colours(
             np.asarray(picture.convert('RGB')), options.palette
@@ -256,28 +253,49 @@ def _label(origin: str, options: Options) -> Callable | None:
 
 def _save(picture: Image.Image, path: str, **options) -> None:
     """Save a picture in the format that its name tells."""
+    # Readers that obey an EXIF orientation shall not find one.
+    picture.info.pop('exif', None)
     picture.save(path, **options)
 
 
 def _sound(origin: str) -> Callable | None:
     """Give a function that writes a sound, or None if it stays as it is."""
-    info = soundfile.info(origin)
     if not origin.lower().endswith('.wav'):
         # The index file names it with its suffix.
         return None
-    if (
-        info.format in ('WAV', 'WAVEX')
-        and info.samplerate == SAMPLE_RATE
-        and info.channels <= 2
-    ):
-        return None
-    with open(origin, 'rb') as file:
-        samples, rate = decode_audio(file.read())
-    if len(samples) > 2:
-        samples = convert_channels(samples, 'mono')
-    samples = resample_audio(samples, rate, SAMPLE_RATE)
+    with open_sound(origin) as sound:
+        if (
+            sound.is_plain_wav
+            and sound.rate == SAMPLE_RATE
+            and sound.channels <= 2
+        ):
+            return None
+        peak = max(np.abs(part).max() for part in _sound_parts(sound))
     # Sixteen bits would cut what exceeds full scale.
-    subtype = 'FLOAT' if np.abs(samples).max() > 1 else 'PCM_16'
-    return lambda path: soundfile.write(
-        path, samples.T, SAMPLE_RATE, subtype=subtype, format='WAV'
-    )
+    subtype = 'FLOAT' if peak > 1 else 'PCM_16'
+    return functools.partial(_write_sound, origin, subtype)
+
+
+def _sound_parts(sound: SoundFile) -> Iterator[np.ndarray]:
+    """Read a sound at the new rate, one minute after another."""
+    channels = 'stereo' if sound.channels == 2 else 'mono'
+    whole, minute = resampled_length(sound, SAMPLE_RATE), 60 * SAMPLE_RATE
+    for start in range(0, whole, minute):
+        yield read_sound(sound, SAMPLE_RATE, channels, start, minute)
+
+
+def _write_sound(origin: str, subtype: str, path: str) -> None:
+    """Write a sound at the new rate."""
+    with (
+        open_sound(origin) as sound,
+        soundfile.SoundFile(
+            path,
+            'w',
+            SAMPLE_RATE,
+            2 if sound.channels == 2 else 1,
+            subtype,
+            format='WAV',
+        ) as file,
+    ):
+        for part in _sound_parts(sound):
+            file.write(part.T)

@@ -96,6 +96,38 @@ KINDS = {
         'writes the mean.',
         is_fault=False,
     ),
+    'stray': Kind(
+        'Classes in label maps that their row does not name',
+        'Such a class counts as sounding: it is trained on, prompted and '
+        'scored. A few pixels are a slip of the pen, as the published data '
+        'have: paint them over in a copy, or leave them.',
+        is_fault=False,
+    ),
+    'open': Kind(
+        'Sounds whose writer left their length open',
+        'They are read to the end of the file; whether more should follow '
+        'cannot be known.',
+        is_fault=False,
+    ),
+    'cancelled': Kind(
+        'Sounds whose channels cancel each other',
+        'Mono sound is their mean, and next to nothing is left of it. Turn '
+        'the sign of one channel, or keep only one.',
+        is_fault=False,
+    ),
+    'silent': Kind(
+        'Sounds, or channels of them, that are silent',
+        'Nothing is to be learnt from them. Extract them from the videos '
+        'again if they should not be.',
+        is_fault=False,
+    ),
+    'orientation': Kind(
+        'Pictures that carry an EXIF orientation',
+        'It is ignored: they are read as they are stored, and so are label '
+        'maps. If labels were drawn on turned pictures, turn the pixels of '
+        'the files and remove the tag.',
+        is_fault=False,
+    ),
     'delimiter': Kind(
         'Index files with another delimiter than the published ones',
         'They are read all the same.',

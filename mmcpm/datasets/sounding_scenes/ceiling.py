@@ -11,12 +11,12 @@ ceiling listens.
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from mmcpm.evaluation import frame_confusion, scores_from_confusion
 
 from ..avsbench_metadata import read_metadata
+from ..transforms.picture_files import read_picture
 from .presets import CLIP_SECONDS, Preset, count_labelled_frames, get_preset
 from .soundtrack import sounding_probability
 from .writer import read_marker
@@ -150,8 +150,6 @@ def read_frames(
         folder = Path(data_root) / clip.subset / clip.uid
         for path in sorted((folder / 'labels_semantic').iterdir()):
             yield tuple(
-                cv2.imread(
-                    str(folder / part / path.name), cv2.IMREAD_UNCHANGED
-                )
+                read_picture(folder / part / path.name)
                 for part in ('visible', 'labels_semantic')
             )

@@ -9,11 +9,11 @@ segment every object of the classes that are heard.
 
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from mmcpm.evaluation import frame_confusion, scores_from_confusion
 
+from ..transforms.picture_files import read_picture
 from ..vpo_index import TEST, read_vpo_index
 from .presets import get_preset
 from .vpo_layout import COCO_TABLE
@@ -41,10 +41,7 @@ def no_direction_ceiling(data_root: str | Path) -> dict[str, float]:
         if image.split != TEST:
             continue
         label, visible = (
-            cv2.imread(
-                str(root / image.folder / part / f'{image.name}.png'),
-                cv2.IMREAD_UNCHANGED,
-            )
+            read_picture(root / image.folder / part / f'{image.name}.png')
             for part in ('mask', 'visible')
         )
         label = class_of[label]

@@ -10,15 +10,17 @@ from mmcv.transforms import BaseTransform
 from mmseg.registry import TRANSFORMS
 
 from .frame_loading import LoadAVSAnnotations
+from .loading import SoundSource
 
 
 def cut_window(
-    audio: np.ndarray, start: int, length: int
+    audio: np.ndarray | SoundSource, start: int, length: int
 ) -> tuple[np.ndarray, int]:
     """Cut ``length`` samples from ``start`` on; zeros where the sound ended.
 
     Args:
-        audio (np.ndarray): Waveform, float32 ``[channels, samples]``.
+        audio (np.ndarray | SoundSource): Waveform, float32
+            ``[channels, samples]``.
         start (int): First sample of the window, not negative.
         length (int): Samples of the window.
 
@@ -32,8 +34,11 @@ def cut_window(
     """
     if start < 0:
         raise ValueError(f'a window cannot start at sample {start}')
-    heard = audio[:, start : start + length]
-    window = np.zeros((len(audio), length), dtype=audio.dtype)
+    if isinstance(audio, SoundSource):
+        heard = audio.cut(start, length)
+    else:
+        heard = audio[:, start : start + length]
+    window = np.zeros((len(heard), length), dtype=heard.dtype)
     window[:, : heard.shape[1]] = heard
     return window, heard.shape[1]
 
@@ -42,9 +47,9 @@ def cut_window(
 class CutAudioToFrame(BaseTransform):
     """Cut the waveform of a clip to the window of its frame.
 
-    The window starts at ``frame_index`` seconds. A sound that ends within
-    the window is continued with zeros; one that ended before gives zeros
-    only, and ``audio_valid_samples`` is 0.
+    The window starts at ``frame_index`` seconds, which may be a fraction. A
+    sound that ends within the window is continued with zeros; one that ended
+    before gives zeros only, and ``audio_valid_samples`` is 0.
 
     Required Keys:
 
@@ -77,11 +82,14 @@ class CutAudioToFrame(BaseTransform):
 
         Returns:
             dict: The same, with ``audio`` cut and ``audio_valid_samples``.
+
+        Raises:
+            AudioReadError: If the file cannot be read.
         """
         rate = results['sample_rate']
         results['audio'], results['audio_valid_samples'] = cut_window(
             results['audio'],
-            start=results['frame_index'] * rate,
+            start=round(results['frame_index'] * rate),
             length=round(self.seconds * rate),
         )
         return results

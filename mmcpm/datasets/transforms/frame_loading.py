@@ -1,36 +1,15 @@
 """Reading a video frame and its label map; refusing what is not whole."""
 
-import mmcv
+import contextlib
+
 import mmengine.fileio as fileio
 import numpy as np
 from mmcv.transforms import LoadImageFromFile
 from mmseg.datasets.transforms import LoadAnnotations
 from mmseg.registry import TRANSFORMS
-from PIL import UnidentifiedImageError
 
 from ..errors import FrameReadError, LabelReadError, why
-
-JPEG_START = b'\xff\xd8'
-JPEG_SCAN = b'\xff\xda'
-JPEG_END = b'\xff\xd9'
-
-
-def is_cut_jpeg(data: bytes) -> bool:
-    """Tell whether a JPEG file ends before its picture does.
-
-    OpenCV 4 decodes such a file and fills the missing rows with grey.
-
-    Args:
-        data (bytes): The file.
-
-    Returns:
-        bool: True if the data is JPEG and has no scan, or no end marker
-        after its last one. Within a scan the marker's bytes cannot occur.
-    """
-    scan = data.rfind(JPEG_SCAN)
-    return data.startswith(JPEG_START) and (
-        scan < 0 or data.rfind(JPEG_END) < scan
-    )
+from .picture_files import decode_picture, read_orientation
 
 
 def check_label_map(
@@ -63,12 +42,32 @@ def check_label_map(
         raise ValueError(f'it holds the values {listed}{more}')
 
 
+def tell_orientation(orientation: int, what: str) -> str:
+    """Put in words what is done about an EXIF orientation.
+
+    Args:
+        orientation (int): 1 to 8.
+        what (str): The picture, for example 'the frame'.
+
+    Returns:
+        str: Sentences that go on with a message; '' for 1.
+    """
+    if orientation == 1:
+        return ''
+    return (
+        f' The EXIF orientation {orientation} of {what} is ignored: pixels '
+        'are used as they are stored. If the other file goes with the turned '
+        'picture, turn the pixels of this one and remove the tag.'
+    )
+
+
 @TRANSFORMS.register_module()
 class LoadFrameFromFile(LoadImageFromFile):
-    """Load an image, and refuse one that was cut short.
+    """Load an image as it is stored, and refuse one that was cut short.
 
-    As mmcv's ``LoadImageFromFile``, with the same keys and arguments; an
-    error names the file.
+    As mmcv's ``LoadImageFromFile``, with the same keys and arguments, but an
+    EXIF orientation does not turn the image: label maps are not turned
+    either. An error names the file.
     """
 
     def transform(self, results: dict) -> dict | None:
@@ -86,20 +85,11 @@ class LoadFrameFromFile(LoadImageFromFile):
         """
         path = results['img_path']
         try:
-            data = fileio.get(path, backend_args=self.backend_args)
-            if not data:
-                raise ValueError('the file is empty (0 bytes)')
-            if is_cut_jpeg(data):
-                raise ValueError(
-                    f'the file is truncated ({len(data)} bytes arrived)'
-                )
-            image = mmcv.imfrombytes(
-                data, flag=self.color_type, backend=self.imdecode_backend
+            image = decode_picture(
+                fileio.get(path, backend_args=self.backend_args),
+                self.color_type,
+                self.imdecode_backend,
             )
-            if image is None:
-                raise ValueError(
-                    f'{len(data)} bytes arrived and could not be decoded'
-                )
         except (OSError, ValueError) as error:
             if self.ignore_empty:
                 return None
@@ -155,8 +145,6 @@ class LoadAVSAnnotations(LoadAnnotations):
         path = results['seg_map_path']
         try:
             data = fileio.get(path, backend_args=self.backend_args)
-            if not data:
-                raise ValueError('the file is empty (0 bytes)')
             labels = self._read_labels(data, results)
         # Pillow tells of a broken PNG file with a SyntaxError.
         except (OSError, ValueError, SyntaxError) as error:
@@ -172,10 +160,25 @@ class LoadAVSAnnotations(LoadAnnotations):
                 f'{labels.shape[1]} (height x width), its frame '
                 f'{results.get("img_path")} is {shape[0]} x {shape[1]}. Take '
                 'both from the same copy of the dataset.'
+                + self._turned(results, data, labels.shape, shape)
             )
         results['label_shape'] = labels.shape
         results['gt_seg_map'] = self._rename(labels, results.get('label_map'))
         results.setdefault('seg_fields', []).append('gt_seg_map')
+
+    def _turned(
+        self, results: dict, data: bytes, size: tuple, frame_size: tuple
+    ) -> str:
+        """Tell of an EXIF orientation where height and width are swapped."""
+        if size != frame_size[::-1]:
+            return ''
+        told = tell_orientation(read_orientation(data), 'the label file')
+        with contextlib.suppress(OSError):
+            frame = fileio.get(
+                results.get('img_path', ''), backend_args=self.backend_args
+            )
+            told += tell_orientation(read_orientation(frame), 'the frame')
+        return told
 
     def _read_labels(self, data: bytes, results: dict) -> np.ndarray:
         """Decode a file to class ids, uint8 ``[H, W]``; ValueError if bad."""
@@ -196,14 +199,7 @@ class LoadAVSAnnotations(LoadAnnotations):
 
     def _decode(self, data: bytes) -> np.ndarray:
         """Decode an image as it is stored."""
-        try:
-            return mmcv.imfrombytes(
-                data, flag='unchanged', backend=self.imdecode_backend
-            )
-        except UnidentifiedImageError:
-            raise ValueError(
-                f'{len(data)} bytes arrived and could not be decoded'
-            ) from None
+        return decode_picture(data, 'unchanged', self.imdecode_backend)
 
     @staticmethod
     def _rename(label_map: np.ndarray, renaming: dict | None) -> np.ndarray:

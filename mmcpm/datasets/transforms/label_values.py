@@ -1,12 +1,10 @@
 """Label files whose values are no class ids: greys, and ids of COCO."""
 
-import io
-
 import numpy as np
 from mmseg.registry import TRANSFORMS
-from PIL import Image, UnidentifiedImageError
 
 from .frame_loading import LoadAVSAnnotations
+from .picture_files import open_picture
 
 
 def binary_mask(grey: np.ndarray, threshold: int) -> np.ndarray:
@@ -103,12 +101,7 @@ class LoadBinaryAnnotations(LoadAVSAnnotations):
 
     def _read_labels(self, data: bytes, results: dict) -> np.ndarray:
         """Decode a file to 0 and 1."""
-        try:
-            image = Image.open(io.BytesIO(data))
-        except UnidentifiedImageError:
-            raise ValueError(
-                f'{len(data)} bytes arrived and could not be decoded'
-            ) from None
+        image = open_picture(data)
         if image.mode not in ('1', 'L'):
             colours = np.asarray(image.convert('RGB'))
             if (colours != colours[..., :1]).any():

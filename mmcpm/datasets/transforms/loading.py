@@ -1,25 +1,27 @@
 """Reading the sound of a clip: any usual audio file to 16 kHz samples.
 
-The CPM paper (ECCV 2024, appendix A) works on 16 kHz audio. Files are fetched
+The CPM paper (ECCV 2024, appendix A) works on 16 kHz audio. Files are opened
 through ``mmengine.fileio``: storage needs a backend with ``get``, as that of
 http has. They are decoded with soundfile; ``torchaudio.load`` needs an extra
-decoder package since 2.9.
+decoder package since 2.9. Of a file on the local disk, only what a sample
+needs is read and decoded.
 """
 
 import functools
 import io
 import math
-import struct
 
 import mmengine.fileio as fileio
 import numpy as np
-import soundfile
 import torch
 from mmcv.transforms import BaseTransform
+from mmengine.fileio.backends import LocalBackend
 from mmseg.registry import TRANSFORMS
+from numpy.lib.mixins import NDArrayOperatorsMixin
 from scipy.signal import resample_poly
 
 from ..errors import AudioReadError, why
+from .sound_files import SoundFile
 
 # PyTorch's CPU builds and its newest releases have no torchaudio that can be
 # imported beside them; without one, scipy applies the same filter.
@@ -36,90 +38,35 @@ MAX_FILTER_BANK = 1 << 20
 # passes, relative to what the lower rate can carry. As torchaudio's defaults.
 FILTER_WIDTH = 6
 FILTER_ROLLOFF = 0.99
-# Outside of this range a header is damaged, not unusual.
-SAMPLE_RATES = (1_000, 768_000)
-# Full scale is 1. Floating-point files may exceed it a little, but not like
-# 16-bit integers that nobody divided, or damaged bytes.
-LARGEST_SAMPLE = 1_000.0
 
 
-def missing_wav_bytes(data: bytes) -> int:
-    """Count the bytes that a WAV file announces and does not have.
-
-    libsndfile reads a WAV file that was cut short without a word, and the
-    missing seconds would pass as silence.
+def open_sound(path: str, backend_args: dict | None = None) -> SoundFile:
+    """Open a sound file.
 
     Args:
-        data (bytes): The file.
+        path (str): Path or address.
+        backend_args (dict, optional): Arguments of the ``mmengine.fileio``
+            backend. Defaults to None.
 
     Returns:
-        int: Missing bytes of the ``data`` chunk; 0 for a whole file, for any
-        other format, and for a stream whose writer left the length open.
-    """
-    if data[:4] != b'RIFF' or data[8:12] != b'WAVE':
-        return 0
-    start = 12
-    while start + 8 <= len(data):
-        name, size = struct.unpack_from('<4sI', data, start)
-        start += 8
-        if name == b'data':
-            open_ended = size >= 0x7FFFF000
-            return 0 if open_ended else max(start + size - len(data), 0)
-        start += size + size % 2
-    return 0
-
-
-def decode_audio(data: bytes) -> tuple[np.ndarray, int]:
-    """Decode the bytes of a wav, flac, ogg or mp3 file.
-
-    Args:
-        data (bytes): The file.
-
-    Returns:
-        tuple[np.ndarray, int]: Samples, float32 ``[channels, samples]``, and
-        their rate in Hz.
+        SoundFile: To be closed.
 
     Raises:
-        ValueError: If the bytes are no audio, or not all of it, or if the
-            samples are not finite or out of all scale. The message tells
-            what arrived.
+        OSError: If it cannot be opened.
+        ValueError: If it is no sound, or not all of it; tells why.
     """
-    if not data:
-        raise ValueError('the file is empty (0 bytes)')
-    if missing := missing_wav_bytes(data):
-        raise ValueError(
-            f'the file is truncated: {missing} bytes of samples are missing '
-            f'({len(data)} bytes arrived)'
-        )
+    backend = fileio.get_file_backend(
+        path, backend_args=backend_args, enable_singleton=True
+    )
+    if isinstance(backend, LocalBackend):
+        file = open(path, 'rb')  # noqa: SIM115
+    else:
+        file = io.BytesIO(backend.get(path))
     try:
-        with soundfile.SoundFile(io.BytesIO(data)) as file:
-            rate, announced = file.samplerate, file.frames
-            samples = file.read(dtype='float32', always_2d=True)
-    except soundfile.SoundFileError as error:
-        raise ValueError(
-            f'{len(data)} bytes arrived and could not be decoded '
-            f'({str(error).rpartition(": ")[2].rstrip(".").lower()})'
-        ) from error
-    if not SAMPLE_RATES[0] <= rate <= SAMPLE_RATES[1]:
-        raise ValueError(f'its header tells a sample rate of {rate} Hz')
-    # An mp3 header may be some frames of 1152 samples wrong.
-    if announced - len(samples) > rate // 4:
-        raise ValueError(
-            f'the file is truncated: {len(samples)} of {announced} samples '
-            'could be decoded'
-        )
-    if not len(samples):
-        raise ValueError('it holds no samples')
-    if not np.isfinite(samples).all():
-        bad = int((~np.isfinite(samples)).any(axis=1).sum())
-        raise ValueError(
-            f'{bad} of its {len(samples)} samples are NaN or infinite'
-        )
-    if (largest := np.abs(samples).max()) > LARGEST_SAMPLE:
-        raise ValueError(
-            f'its largest sample is {largest:.3g}, where full scale is 1'
-        )
-    return np.ascontiguousarray(samples.T), rate
+        return SoundFile(file)
+    except BaseException:
+        file.close()
+        raise
 
 
 def convert_channels(audio: np.ndarray, channels: str) -> np.ndarray:
@@ -191,17 +138,153 @@ def resample_audio(audio: np.ndarray, rate: int, target: int) -> np.ndarray:
     ).astype(np.float32)
 
 
+def resampled_length(sound: SoundFile, target: int) -> int:
+    """Count the samples that a file has after it was resampled.
+
+    Args:
+        sound (SoundFile): The file.
+        target (int): The wanted sample rate in Hz.
+
+    Returns:
+        int: Samples per channel.
+    """
+    return -(-sound.frames * target // sound.rate)
+
+
+def read_sound(
+    sound: SoundFile,
+    target: int,
+    channels: str,
+    start: int = 0,
+    length: int | None = None,
+) -> np.ndarray:
+    """Read a part of a sound as if the whole of it had been resampled.
+
+    Args:
+        sound (SoundFile): The file.
+        target (int): The wanted sample rate in Hz.
+        channels (str): As of :func:`convert_channels`.
+        start (int): First sample at the wanted rate. Defaults to 0.
+        length (int, optional): Samples at that rate. Defaults to None: all.
+
+    Returns:
+        np.ndarray: Waveform, float32 ``[1 or 2, length]``; shorter where the
+        sound ends.
+
+    Raises:
+        ValueError: If it cannot be decoded, holds no usable samples or has
+            too many channels.
+    """
+    if start < 0:
+        raise ValueError(f'a window cannot start at sample {start}')
+    whole = resampled_length(sound, target)
+    stop = whole if length is None else min(start + length, whole)
+    divisor = math.gcd(sound.rate, target)
+    up, down = target // divisor, sound.rate // divisor
+    # The filter's half in samples of the file, and whole periods of it, in
+    # which the positions of old and new samples repeat.
+    reach = math.ceil(FILTER_WIDTH * max(up, down) / up / FILTER_ROLLOFF) + 1
+    period = max((start * down // up - reach) // down, 0)
+    end = -(-stop * down // up) + reach + down
+    if up == down:
+        period, end = start, stop
+    if stop <= start:
+        period, end = 0, 0
+    part = convert_channels(sound.read(period * down, end), channels)
+    if not part.shape[1]:
+        return part
+    resampled = resample_audio(part, sound.rate, target)
+    first = start - period * up
+    return resampled[:, first : first + max(stop - start, 0)]
+
+
+class SoundSource(NDArrayOperatorsMixin):
+    """The waveform of a clip, of which nothing is decoded before it is used.
+
+    NumPy takes it for the whole waveform, float32 ``[channels, samples]``;
+    :meth:`cut` reads a part.
+
+    Args:
+        path (str): The file.
+        backend_args (dict, optional): Arguments of the ``mmengine.fileio``
+            backend.
+        sample_rate (int): The rate in Hz to resample to.
+        channels (str): 'mono' or 'stereo'.
+    """
+
+    def __init__(
+        self,
+        path: str,
+        backend_args: dict | None,
+        sample_rate: int,
+        channels: str,
+    ) -> None:
+        self._path, self._backend_args = path, backend_args
+        self._form = (sample_rate, channels)
+
+    def cut(self, start: int = 0, length: int | None = None) -> np.ndarray:
+        """Read a part.
+
+        Args:
+            start (int): First sample. Defaults to 0.
+            length (int, optional): Samples. Defaults to None: all.
+
+        Returns:
+            np.ndarray: Waveform, float32 ``[channels, length]``; shorter
+            where the sound ends.
+
+        Raises:
+            AudioReadError: If the file is missing, empty, truncated, not
+                finite or has too many channels.
+        """
+        try:
+            with open_sound(self._path, self._backend_args) as sound:
+                return read_sound(sound, *self._form, start, length)
+        except (OSError, ValueError) as error:
+            raise AudioReadError(
+                f'Cannot read the audio file {self._path}: {why(error)}. '
+                'Expected a whole wav, flac, ogg or mp3 file; restore it from '
+                "the dataset's archive, or extract it from the video again."
+            ) from error
+
+    def __array__(self, dtype=None, copy=None) -> np.ndarray:
+        return np.asarray(self.cut(), dtype)
+
+    def __array_ufunc__(self, ufunc, method, *inputs, **kwargs):
+        arrays = (
+            np.asarray(x) if isinstance(x, SoundSource) else x for x in inputs
+        )
+        return getattr(ufunc, method)(*arrays, **kwargs)
+
+    def __getattr__(self, name: str):
+        # Copies ask for special names before there is a path.
+        if name.startswith('_'):
+            raise AttributeError(name)
+        return getattr(self.cut(), name)
+
+    def __getitem__(self, index):
+        return self.cut()[index]
+
+    def __len__(self) -> int:
+        return 2 if self._form[1] == 'stereo' else 1
+
+
 @TRANSFORMS.register_module()
 class LoadAudioFromFile(BaseTransform):
     """Load the waveform of the whole clip.
 
+    Where the frame is known, the file is opened when the waveform is used:
+    ``CutAudioToFrame`` decodes the window of the frame only, so that a long
+    recording costs no more than a short one.
+
     Required Keys:
 
     - audio_path
+    - frame_index (optional)
 
     Added Keys:
 
-    - audio (np.ndarray): float32 ``[channels, samples]``.
+    - audio (np.ndarray | SoundSource): float32 ``[channels, samples]``.
     - sample_rate (int): in Hz.
 
     Args:
@@ -243,20 +326,17 @@ class LoadAudioFromFile(BaseTransform):
 
         Raises:
             AudioReadError: If the file is missing, empty, truncated, not
-                finite or has too many channels.
+                finite or has too many channels; where the frame is known,
+                the transform that uses the waveform raises it.
         """
-        path = results['audio_path']
-        try:
-            data = fileio.get(path, backend_args=self.backend_args)
-            audio, rate = decode_audio(data)
-            audio = convert_channels(audio, self.channels)
-        except (OSError, ValueError) as error:
-            raise AudioReadError(
-                f'Cannot read the audio file {path}: {why(error)}. Expected a '
-                'whole wav, flac, ogg or mp3 file; restore it from the '
-                "dataset's archive, or extract it from the video again."
-            ) from error
-        results['audio'] = resample_audio(audio, rate, self.sample_rate)
+        source = SoundSource(
+            results['audio_path'],
+            self.backend_args,
+            self.sample_rate,
+            self.channels,
+        )
+        is_cut_later = 'frame_index' in results
+        results['audio'] = source if is_cut_later else source.cut()
         results['sample_rate'] = self.sample_rate
         return results
 

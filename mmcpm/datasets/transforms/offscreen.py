@@ -4,11 +4,10 @@ import os
 
 import numpy as np
 from mmcv.transforms import BaseTransform
-from mmengine.fileio import get
 from mmseg.registry import TRANSFORMS
 
 from ..errors import AudioReadError
-from .loading import convert_channels, decode_audio, resample_audio
+from .loading import open_sound, read_sound, resampled_length
 
 SUFFIXES = ('.wav', '.flac', '.ogg', '.mp3')
 
@@ -63,18 +62,18 @@ class LoadOffscreenAudio(BaseTransform):
         """
         path = self.files[np.random.randint(len(self.files))]
         channels, samples = results['audio'].shape
+        rate = results['sample_rate']
         try:
-            audio, rate = decode_audio(get(path))
-            policy = 'mono' if channels == 1 else 'stereo'
-            audio = convert_channels(audio, policy)
+            with open_sound(path) as sound:
+                spare = resampled_length(sound, rate) - samples
+                start = np.random.randint(max(spare, 0) + 1)
+                policy = 'mono' if channels == 1 else 'stereo'
+                window = read_sound(sound, rate, policy, start, samples)
         except (OSError, ValueError) as error:
             raise AudioReadError(
                 f'Cannot read the recording {path}: {error}. Remove or '
                 'replace it.'
             ) from error
-        audio = resample_audio(audio, rate, results['sample_rate'])
-        start = np.random.randint(max(audio.shape[1] - samples, 0) + 1)
-        window = audio[:, start : start + samples]
         missing = samples - window.shape[1]
         results['offscreen_audio'] = np.pad(window, ((0, 0), (0, missing)))
         return results

@@ -7,7 +7,6 @@ a recording per sounding object, panned by the object's horizontal position.
 
 from collections.abc import Sequence
 
-import mmengine.fileio as fileio
 import numpy as np
 from mmseg.registry import TRANSFORMS
 
@@ -15,25 +14,29 @@ from ..errors import SampleReadError, why
 from .audio import cut_window
 from .loading import (
     LoadAudioFromFile,
-    convert_channels,
-    decode_audio,
-    resample_audio,
+    open_sound,
+    read_sound,
+    resampled_length,
 )
+from .sound_files import SoundFile
 
 
-def cut_centre(audio: np.ndarray, length: int) -> tuple[np.ndarray, int]:
-    """Cut the middle; a shorter sound is kept and continued with zeros.
+def read_centre(
+    sound: SoundFile, rate: int, channels: str, length: int
+) -> np.ndarray:
+    """Read the middle of a recording; a shorter one is read as a whole.
 
     Args:
-        audio (np.ndarray): Waveform, float32 ``[channels, samples]``.
-        length (int): Samples of the window.
+        sound (SoundFile): The recording.
+        rate (int): The wanted sample rate in Hz.
+        channels (str): 'mono' or 'stereo'.
+        length (int): Samples of the window at that rate.
 
     Returns:
-        tuple[np.ndarray, int]: The window ``[channels, length]``, a copy, and
-        how many of its samples come from ``audio``.
+        np.ndarray: Waveform, float32 ``[1 or 2, length]``, or shorter.
     """
-    start = max((audio.shape[1] - length) // 2, 0)
-    return cut_window(audio, start, length)
+    start = max((resampled_length(sound, rate) - length) // 2, 0)
+    return read_sound(sound, rate, channels, start, length)
 
 
 def mix_sources(
@@ -141,11 +144,11 @@ class LoadSoundSources(LoadAudioFromFile):
         return results
 
     def _read(self, path: str, channels: str) -> tuple[np.ndarray, int]:
-        """Read a file, resample it and cut its centre."""
+        """Read the centre of a file; zeros follow a shorter one."""
+        length = round(self.seconds * self.sample_rate)
         try:
-            data = fileio.get(path, backend_args=self.backend_args)
-            audio, rate = decode_audio(data)
-            audio = convert_channels(audio, channels)
+            with open_sound(path, self.backend_args) as sound:
+                audio = read_centre(sound, self.sample_rate, channels, length)
         except (OSError, ValueError) as error:
             raise SampleReadError(
                 f'Cannot read the audio file {path}: {why(error)}. Expected a '
@@ -153,10 +156,7 @@ class LoadSoundSources(LoadAudioFromFile):
                 "dataset's archive.",
                 path,
             ) from error
-        return cut_centre(
-            resample_audio(audio, rate, self.sample_rate),
-            round(self.seconds * self.sample_rate),
-        )
+        return cut_window(audio, 0, length)
 
     @staticmethod
     def _positions(sources: Sequence[tuple]) -> list[float]:

@@ -14,12 +14,8 @@ from ..avsbench_metadata import read_text
 from ..errors import AudioReadError, DatasetIndexError, DatasetNotFoundError
 from ..index_table import find_columns, read_table
 from ..sounding_scenes.voices import SAMPLE_RATE
-from ..transforms.loading import (
-    convert_channels,
-    decode_audio,
-    resample_audio,
-)
-from ..transforms.sound_sources import cut_centre
+from ..transforms.loading import open_sound, read_sound, resampled_length
+from ..transforms.sound_sources import read_centre
 from ..vpo import AUDIO_SUFFIXES
 
 COLUMNS = ('file', 'class')
@@ -160,17 +156,17 @@ def check_clips(
     Raises:
         AudioReadError: Names the files that cannot be used, with their rows.
     """
-    # Clips of one recording follow each other: it is read once.
+    # Clips of one recording follow each other: its digest is made once.
     wanted = sorted(
         (clip for clip in clips if clip.label in labels),
         key=lambda clip: (str(clip.path), clip.name),
     )
     checked, faults = [], []
-    read_recording.cache_clear()
+    _digest.cache_clear()
     for clip in tqdm(wanted, 'Reading recordings', unit='clip', disable=None):
         try:
-            _, content = read_recording(clip.path)
             cut_clip(clip, seconds)
+            content = _digest(clip.path)
         except (OSError, ValueError) as error:
             reason = getattr(error, 'strerror', None) or error
             faults.append(f'{clip.place}: {clip.path}: {reason}')
@@ -188,27 +184,6 @@ def check_clips(
     return sorted(checked, key=lambda clip: clip.name)
 
 
-@functools.lru_cache(maxsize=1)
-def read_recording(path: Path) -> tuple[np.ndarray, str]:
-    """Read a recording, mono and at 16 kHz.
-
-    Args:
-        path (Path): The file.
-
-    Returns:
-        tuple[np.ndarray, str]: Waveform, float32 ``[1, samples]``, and the
-        digest of the file.
-
-    Raises:
-        OSError: If it cannot be read.
-        ValueError: If it is no whole sound.
-    """
-    data = path.read_bytes()
-    audio, rate = decode_audio(data)
-    audio = resample_audio(convert_channels(audio, 'mono'), rate, SAMPLE_RATE)
-    return audio, hashlib.sha256(data).hexdigest()
-
-
 def cut_clip(clip: Clip, seconds: float) -> np.ndarray:
     """Cut a clip out of its recording.
 
@@ -223,19 +198,26 @@ def cut_clip(clip: Clip, seconds: float) -> np.ndarray:
         OSError: If the recording cannot be read.
         ValueError: If it is no whole sound, or nothing is heard.
     """
-    audio, _ = read_recording(clip.path)
     length = round(seconds * SAMPLE_RATE)
-    if clip.start is None:
-        window, heard = cut_centre(audio, length)
-        window = window[:, :heard]
-    else:
-        first = round(clip.start * SAMPLE_RATE)
-        window = audio[:, first : first + length]
+    with open_sound(str(clip.path)) as sound:
+        whole = resampled_length(sound, SAMPLE_RATE)
+        if clip.start is None:
+            window = read_centre(sound, SAMPLE_RATE, 'mono', length)
+        else:
+            first = round(clip.start * SAMPLE_RATE)
+            window = read_sound(sound, SAMPLE_RATE, 'mono', first, length)
     if not window.shape[1]:
         raise ValueError(
             f'start is {clip.start} s, the recording ends after '
-            f'{audio.shape[1] / SAMPLE_RATE:.2f} s'
+            f'{whole / SAMPLE_RATE:.2f} s'
         )
     if np.abs(window).max() < SILENCE:
         raise ValueError('nothing is heard in the clip')
     return window[0]
+
+
+@functools.lru_cache(maxsize=1)
+def _digest(path: Path) -> str:
+    """Make a digest of a file."""
+    with open(path, 'rb') as file:
+        return hashlib.file_digest(file, 'sha256').hexdigest()

@@ -4,15 +4,17 @@ Nothing appears under the final name before everything is written.
 """
 
 import json
+import logging
 import os
 import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
+from mmengine.logging import print_log
 from tqdm import tqdm
 
 from ..errors import FrameReadError
-from ..index_table import check_present
+from ..index_table import check_present, shorten
 from ..sounding_scenes.files import write_image, write_json, write_sound
 from ..sounding_scenes.folders import (
     DatasetFolderError,
@@ -27,10 +29,12 @@ from ..sounding_scenes.vpo_layout import (
     write_vpo_index,
 )
 from ..transforms import LoadFrameFromFile
+from ..transforms.frame_loading import tell_orientation
+from ..transforms.picture_files import read_orientation
 from .annotations import Picture
 from .ingredients import Ingredients
 from .plan import Plan, Sample
-from .recordings import Clip, cut_clip
+from .recordings import cut_clip
 from .report import count_balance
 from .segmentation import paint
 
@@ -158,7 +162,7 @@ def check_pictures(samples: Iterable[Sample]) -> None:
         'pictures of the annotations',
         'Unpack them there, or name the folder that they lie in.',
     )
-    load, faults = LoadFrameFromFile(), []
+    load, faults, turned = LoadFrameFromFile(), [], []
     bar = tqdm(
         pictures.values(), 'Checking pictures', unit='picture', disable=None
     )
@@ -168,20 +172,31 @@ def check_pictures(samples: Iterable[Sample]) -> None:
         except FrameReadError as error:
             faults.append(str(error))
             continue
+        orientation = read_orientation(picture.path.read_bytes())
+        if orientation != 1:
+            turned.append(f'{picture.path} ({orientation})')
         if shape != (picture.height, picture.width):
             faults.append(
                 f'{picture.path} is {shape[0]} x {shape[1]} (height x width), '
                 f'its entry (id {picture.number}) says {picture.height} x '
-                f'{picture.width}.'
+                f'{picture.width}.{tell_orientation(orientation, "the file")}'
             )
+    if turned:
+        print_log(
+            f'{len(turned)} pictures carry an EXIF orientation, which is '
+            'ignored: masks are painted on the pixels as they are stored. If '
+            'the annotations were drawn on turned pictures, turn the pixels '
+            f'of the files and remove the tag: {shorten(turned)}.',
+            logger='current',
+            level=logging.WARNING,
+        )
     if faults:
         listed = '\n  '.join(faults[:5])
         more = f'\n  and {len(faults) - 5} more' if len(faults) > 5 else ''
         raise FrameReadError(
             f'{len(faults)} of {len(pictures)} pictures cannot be used:\n'
             f'  {listed}{more}\nTake pictures and annotations from the same '
-            'copy; a size with height and width swapped may come of the '
-            "file's EXIF orientation. Or remove their entries."
+            'copy, or remove their entries.'
         )
 
 
@@ -223,11 +238,9 @@ def _write_clips(root: Path, samples: list[Sample], seconds: float) -> None:
     """Write the clips that are heard, mono and at 16 kHz."""
     make_folder(root, root / AUDIO_FOLDER)
     clips = {clip.name: clip for s in samples for _, clip in s.sounds}
-    # Those of one recording follow each other: it is read once.
-    ordered: list[Clip] = sorted(
-        clips.values(), key=lambda clip: (str(clip.path), clip.name)
-    )
-    for clip in tqdm(ordered, 'Cutting clips', unit='clip', disable=None):
+    for clip in tqdm(
+        clips.values(), 'Cutting clips', unit='clip', disable=None
+    ):
         write_sound(
             root / AUDIO_FOLDER / f'{clip.name}.wav', cut_clip(clip, seconds)
         )

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-import mmcv
 import numpy as np
 from mmengine import fileio
 from mmengine.hooks import Hook
@@ -11,6 +10,7 @@ from mmengine.visualization import Visualizer
 from mmseg.registry import HOOKS
 from mmseg.structures import SegDataSample
 
+from mmcpm.datasets.transforms.picture_files import decode_picture
 from mmcpm.utils.paths import sample_file
 
 
@@ -118,7 +118,8 @@ class AVSVisualizationHook(Hook):
     def _read_frame(self, path: str) -> np.ndarray:
         """Read a frame as RGB, uint8, shape (H, W, 3)."""
         content = fileio.get(path, backend_args=self.backend_args)
-        frame = mmcv.imfrombytes(content)
-        if frame is None:
-            raise ValueError(f'{path} cannot be decoded as an image')
+        try:
+            frame = decode_picture(content)
+        except ValueError as error:
+            raise ValueError(f'{path} cannot be decoded: {error}') from error
         return np.ascontiguousarray(frame[..., ::-1])

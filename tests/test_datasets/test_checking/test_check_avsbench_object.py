@@ -89,7 +89,7 @@ def test_every_damage_is_named_and_nothing_else(copy):
     colours[:9] = (0, 0, 128)
     cv2.imwrite(str(root / f'{masks}_1.png'), colours)
     expected.add(('values', f'{masks}_1.png', line))
-    soundfile.write(root / sound, np.zeros((5 * 8000, 6)), 8000)
+    soundfile.write(root / sound, np.full((5 * 8000, 6), 0.1), 8000)
     expected |= {('rate', sound, line), ('channels', sound, line)}
 
     line, frames, masks, sound = first_clip(root, subset, 'val')
@@ -109,7 +109,7 @@ def test_every_damage_is_named_and_nothing_else(copy):
     expected.add(('extra', f'{masks}_6.png', None))
 
     line, frames, masks, sound = first_clip(root, subset, 'test')
-    soundfile.write(root / sound, np.zeros(4 * 16000), 16000)
+    soundfile.write(root / sound, np.full(4 * 16000, 0.1), 16000)
     expected.add(('short', sound, line))
     test_row = table.read_text().splitlines()[line - 1]
     row = {'s4': f'{name},0,bell,holdout', 'ms3': f'{name},holdout'}[subset]

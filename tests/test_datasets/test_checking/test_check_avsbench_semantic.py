@@ -245,7 +245,10 @@ NOTES |= {extra_file, extra_folder}
 
 def found_in(report):
     return {
-        (f.kind, f.file, f.row) for f in report.findings if f.kind != 'names'
+        (f.kind, f.file, f.row)
+        for f in report.findings
+        # The fixture's rows name other classes than its label maps hold.
+        if f.kind not in ('names', 'stray')
     }
 
 
@@ -256,7 +259,7 @@ def apply(damage, root):
 
 def test_a_clean_copy_has_only_the_published_oddities(avss_root):
     report = check_avsbench_semantic(str(avss_root), deep=True, workers=0)
-    assert {f[:3] for f in report.findings} == ODD_NAMES
+    assert {f[:3] for f in report.findings if f.kind != 'stray'} == ODD_NAMES
     assert report.num_faults == 0
 
 
@@ -301,7 +304,7 @@ def test_all_damages_at_once_are_named_and_nothing_else(avss_copy):
     assert found_in(report) == expected
     assert len(expected) == len(DAMAGES) + 1
     text = report.text()
-    assert all(f.file in text for f in report.findings)
+    assert all(f.file in text for f in report.findings if f.is_fault)
 
 
 def test_headers_alone_tell_all_but_the_values(avss_copy):

@@ -112,13 +112,13 @@ def test_every_damage_is_named_and_nothing_else(copy, tmp_path):
     line, picture, mask, sounds = third
     cv2.imwrite(str(root / mask), np.zeros((32, 30), np.uint8))
     expected.add(('size', mask, line))
-    soundfile.write(root / sounds[0], np.zeros(2 * 96000), 96000)
+    soundfile.write(root / sounds[0], np.full(2 * 96000, 0.1), 96000)
     expected |= {('short', sounds[0], line), ('rate', sounds[0], line)}
 
     line, picture, mask, sounds = fourth
     cv2.imwrite(str(root / mask), np.zeros((32, 32, 3), np.uint8))
     expected.add(('colour', mask, line))
-    soundfile.write(root / sounds[0], np.zeros((4 * 16000, 6)), 16000)
+    soundfile.write(root / sounds[0], np.full((4 * 16000, 6), 0.1), 16000)
     expected.add(('channels', sounds[0], line))
 
     line = fifth[0]
@@ -255,7 +255,7 @@ def test_the_reorganised_form(tmp_path):
         label = np.full((8, 8), 21 + number // 2, np.uint8)
         cv2.imwrite(str(folder / 'labels_semantic/0.png'), label)
         for name, channels in (('mono', 1), ('stereo', 2)):
-            sound = np.zeros((48000, channels))
+            sound = np.full((48000, channels), 0.1)
             soundfile.write(folder / f'{name}_audio.wav', sound, 16000)
         rows.append(f'u{number},0.jpg,0.png,dog,train,{kind}')
     (tmp_path / 'vpo_data_clean.csv').write_text('\n'.join(rows) + '\n')

@@ -6,6 +6,8 @@ from hypothesis.extra.numpy import array_shapes, arrays
 from PIL import Image
 
 from mmcpm.datasets import AVSBenchSemanticDataset
+from mmcpm.datasets.avsbench_metadata import sounding_names
+from mmcpm.datasets.checking.clips import ClipFiles
 from mmcpm.datasets.checking.labels import (
     BinaryChecker,
     ClassIdChecker,
@@ -76,7 +78,7 @@ def save(path, array, mode=None):
 def test_class_ids(values, told, tmp_path):
     check = ClassIdChecker(71, PALETTE)
     header, found = check(save(tmp_path / 'a.png', values), True)
-    assert header == (1, 2, 'L')
+    assert header == (1, 2, 'L', 1)
     assert [kind for kind, _ in found] == told
     # Headers do not tell values.
     assert check(str(tmp_path / 'a.png'), False)[1] == []
@@ -87,7 +89,7 @@ def test_class_ids_in_a_palette_file(tmp_path):
     image.putpalette(np.uint8(PALETTE).tobytes())
     image.save(tmp_path / 'a.png')
     check = ClassIdChecker(71, PALETTE)
-    assert check(str(tmp_path / 'a.png'), True) == ((1, 2, 'P'), [])
+    assert check(str(tmp_path / 'a.png'), True) == ((1, 2, 'P', 1), [])
 
 
 @pytest.mark.parametrize(
@@ -123,5 +125,35 @@ def test_a_mask_that_is_damaged_in_its_middle(tmp_path):
     data[200:240] = bytes(40)
     path.write_bytes(data)
     check = ClassIdChecker(71, PALETTE)
-    assert check(str(path), False)[1] == []
-    assert [kind for kind, _ in check(str(path), True)[1]] == ['label']
+    for deep in (False, True):
+        assert [kind for kind, _ in check(str(path), deep)[1]] == ['label']
+
+
+CLASSES = ('background', 'man', 'horse', 'dog')
+
+
+@pytest.mark.parametrize(
+    ('a_obj', 'told'),
+    [
+        ('man_horse', []),
+        ('man_h orse', []),
+        ('man', ['horse on 5 pixels in 2 frame(s), but a_obj names man']),
+        ('off-the-screen_horse', ['man on 1 pixels in 1 frame(s)']),
+        ('background', ['man on 1 pixels', 'horse on 5 pixels']),
+        # Of names that are not known, nothing can be said.
+        ('man_unicorn', []),
+        ('', []),
+    ],
+)
+def test_classes_that_the_row_does_not_name(a_obj, told, tmp_path):
+    save(tmp_path / '0.png', [[0, 2, 2, 255, 1]])
+    save(tmp_path / '1.png', [[2, 2, 2, 0, 0]])
+    names = sounding_names(a_obj)
+    frames = (('0.jpg', '0.png'), ('1.jpg', '1.png'), ('2.jpg', None))
+    clip = ClipFiles('v2/train', 7, frames, (), 10.0, sources=names)
+    check = ClassIdChecker(4, PALETTE, CLASSES)
+    found = check.check_sources(str(tmp_path), clip)
+    assert [
+        f.what.startswith(text) for f, text in zip(found, told, strict=True)
+    ] == [True] * len(told)
+    assert all((f.kind, f.file, f.row) == ('stray', '0.png', 7) for f in found)

@@ -110,6 +110,47 @@ def test_frames_and_labels_are_resized(avss_root, dest):
     assert report.num_faults == 0
 
 
+@pytest.mark.parametrize('orientation', [3, 6])
+def test_turned_pictures_are_resized_as_they_are_stored(
+    orientation, avss_copy, dest
+):
+    frame, exif = avss_copy / 'v1m/m1_0/frames/1.jpg', Image.Exif()
+    exif[0x0112] = orientation
+    pixels = np.zeros((36, 40, 3), np.uint8)
+    pixels[:18, :20] = 200
+    Image.fromarray(pixels).save(frame, exif=exif, quality=95)
+    labels = np.asarray(Image.open(avss_copy / LABEL))
+    Image.fromarray(labels).save(avss_copy / LABEL, exif=exif)
+    report = check_avsbench_semantic(str(avss_copy), workers=0)
+    assert report.num_faults == 0
+    assert {f.file for f in report.findings if f.kind == 'orientation'} == {
+        'v1m/m1_0/frames/1.jpg',
+        LABEL,
+    }
+    prepare(avss_copy, dest, resize=(18, 20))
+    resized = Image.open(dest / 'v1m/m1_0/frames/1.jpg')
+    assert resized.getexif() == {} and resized.size == (20, 18)
+    bright = np.asarray(resized)[..., 0] > 100
+    assert bright[:9, :10].all() and bright.sum() == 90
+    small = Image.open(dest / LABEL)
+    assert small.getexif() == {}
+    assert (np.asarray(small) == labels[1::2, 1::2]).all()
+
+
+def test_sizes_that_an_orientation_swaps(avss_copy):
+    frame, exif = avss_copy / 'v1m/m1_0/frames/1.jpg', Image.Exif()
+    exif[0x0112] = 8
+    width, height = Image.open(frame).size
+    Image.new('RGB', (height, width)).save(frame, exif=exif)
+    (found,) = (
+        f
+        for f in check_avsbench_semantic(str(avss_copy), workers=0).findings
+        if f.is_fault
+    )
+    assert (found.kind, found.file) == ('size', LABEL)
+    assert 'an EXIF orientation (8) is ignored' in found.what
+
+
 def test_colours_are_not_decoded_unasked(avss_copy, dest):
     paint(avss_copy / LABEL)
     report = prepare(avss_copy, dest)
@@ -192,15 +233,15 @@ def test_an_interrupted_run_is_continued(avss_copy, dest, monkeypatch):
     for path in avss_copy.rglob('audio.wav'):
         soundfile.write(path, np.zeros(10 * 8000), 8000)
     prepare(avss_copy, dest / 'whole', resize=(20, 30))
-    write, calls = soundfile.write, []
+    write, calls = preparing._write_sound, []
 
-    def stop(path, *arguments, **options):
+    def stop(origin, subtype, path):
         calls.append(path)
-        write(path, *arguments, **options)
+        write(origin, subtype, path)
         if len(calls) == 6:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(preparing.soundfile, 'write', stop)
+    monkeypatch.setattr(preparing, '_write_sound', stop)
     with pytest.raises(KeyboardInterrupt):
         prepare(avss_copy, dest / 'stopped', resize=(20, 30))
     stopped = dest / 'stopped'

@@ -4,7 +4,7 @@ import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mmcpm.datasets.checking.sounds import check_sound, read_sound_header
+from mmcpm.datasets.checking.sounds import check_sound
 
 
 @pytest.fixture
@@ -14,6 +14,8 @@ def wav(tmp_path):
     def write(seconds, rate=16000, channels=1, name='a.wav'):
         noise = np.random.default_rng(0).uniform(-0.5, 0.5, (1, channels))
         samples = np.repeat(noise, round(seconds * rate), axis=0)
+        # Channels of opposite sign would cancel each other.
+        samples = np.abs(samples)
         soundfile.write(tmp_path / name, samples, rate)
         return str(tmp_path / name)
 
@@ -50,7 +52,7 @@ def test_other_formats(name, wav):
 
 
 @settings(max_examples=40, deadline=None)
-@given(cut=st.integers(1, 160_043))
+@given(cut=st.integers(322, 160_043))
 def test_every_cut_is_noticed_from_the_header(cut, tmp_path_factory):
     path = tmp_path_factory.getbasetemp() / 'cut.wav'
     soundfile.write(path, np.zeros(80000), 16000)
@@ -60,7 +62,11 @@ def test_every_cut_is_noticed_from_the_header(cut, tmp_path_factory):
 
 @pytest.mark.parametrize(
     ('data', 'told'),
-    [(b'', 'empty'), (b'no sound' * 9, 'no sound'), (b'RIFF', 'no sound')],
+    [
+        (b'', 'empty'),
+        (b'no sound' * 9, 'could not be decoded'),
+        (b'RIFF', 'could not be decoded'),
+    ],
 )
 def test_what_is_no_sound(data, told, tmp_path):
     (tmp_path / 'a.wav').write_bytes(data)
@@ -70,8 +76,8 @@ def test_what_is_no_sound(data, told, tmp_path):
 
 
 def test_a_sound_without_samples(wav):
-    with pytest.raises(ValueError, match='no samples'):
-        read_sound_header(wav(0))
+    found = check_sound(wav(0), 5, False)
+    assert found == [('sound', 'it holds no samples')]
 
 
 def test_only_decoding_finds_samples_that_are_no_numbers(tmp_path):
@@ -81,6 +87,51 @@ def test_only_decoding_finds_samples_that_are_no_numbers(tmp_path):
     soundfile.write(path, samples, 16000, subtype='FLOAT')
     assert check_sound(path, 5, False) == []
     assert 'NaN' in check_sound(path, 5, True)[0][1]
+
+
+TONE = np.sin(np.arange(80000) / 5) / 2
+
+
+@pytest.mark.parametrize('deep', [False, True])
+@pytest.mark.parametrize(
+    ('channels', 'found'),
+    [
+        ([TONE, -TONE], [('cancelled', 'the mean is ')]),
+        ([TONE, -0.9 * TONE], [('cancelled', 'the mean is 26 dB quieter')]),
+        # A tenth of both is left: 20 dB.
+        ([TONE, -0.8 * TONE], []),
+        ([TONE, TONE], []),
+        ([TONE, np.roll(TONE, 8)], []),
+        ([TONE], []),
+    ],
+)
+def test_channels_that_cancel_each_other(channels, found, deep, tmp_path):
+    path = str(tmp_path / 'a.wav')
+    soundfile.write(path, np.stack(channels, 1), 16000, subtype='FLOAT')
+    ((kind, told),) = check_sound(path, 5, deep) or [(None, None)]
+    assert (kind, True) == (
+        (found[0][0], told.startswith(found[0][1])) if found else (None, True)
+    )
+
+
+def test_silence_and_silent_channels(tmp_path):
+    path = str(tmp_path / 'a.wav')
+    soundfile.write(path, 0 * TONE, 16000)
+    assert check_sound(path, 5, True) == [('silent', 'nothing is heard')]
+    soundfile.write(path, np.stack([TONE, 0 * TONE], 1), 16000)
+    assert check_sound(path, 5, True) == [
+        ('silent', 'channel 2 of 2 is silent')
+    ]
+    assert check_sound(path, 5, False) == []
+
+
+def test_an_open_length_is_noted(tmp_path):
+    path = tmp_path / 'a.wav'
+    soundfile.write(path, TONE, 16000)
+    data = bytearray(path.read_bytes())
+    data[40:44] = bytes(4)
+    path.write_bytes(data)
+    assert check_sound(str(path), 5, False) == [('open', '5.00 s are there')]
 
 
 def test_no_file(tmp_path):

@@ -6,7 +6,6 @@ from PIL import Image
 
 from mmcpm.datasets.errors import FrameReadError, LabelReadError
 from mmcpm.datasets.transforms import LoadAVSAnnotations, LoadFrameFromFile
-from mmcpm.datasets.transforms.frame_loading import is_cut_jpeg
 
 # Frames
 
@@ -38,17 +37,6 @@ def test_cut_jpeg_is_refused(frame, share):
     message = str(error.value)
     assert message.startswith(f'Cannot read the frame {frame}: ')
     assert "restore it from the dataset's archive" in message
-
-
-def test_end_of_a_jpeg_is_its_marker(frame):
-    content = frame.read_bytes()
-    assert not is_cut_jpeg(content)
-    assert not is_cut_jpeg(content + b'trailing bytes of a camera')
-    assert is_cut_jpeg(content[:-2])
-    # A whole preview within the header does not make up for the picture.
-    preview = content[:2] + b'\xff\xe1' + content + content[2:-2]
-    assert is_cut_jpeg(preview)
-    assert not is_cut_jpeg(b'\x89PNG')
 
 
 @pytest.mark.parametrize(
@@ -157,7 +145,23 @@ def test_frame_and_label_map_have_one_size(tmp_path):
     assert 'its frame frames/0.jpg is 224 x 224' in message
 
 
-@pytest.mark.parametrize('share', [0, 0.1, 0.5])
+def test_swapped_sizes_name_an_orientation(tmp_path):
+    frame = Image.fromarray(np.zeros((2, 3, 3), np.uint8))
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    frame.save(tmp_path / '0.jpg', exif=exif)
+    # Drawn on the frame as viewers show it: upright.
+    path = write(tmp_path, LABEL_MAP.T)
+    info = LoadFrameFromFile()({'img_path': str(tmp_path / '0.jpg')})
+    assert info['ori_shape'] == (2, 3)
+    with pytest.raises(LabelReadError) as error:
+        load(path, **info)
+    message = str(error.value)
+    assert f'{path} is 3 x 2 (height x width), its frame' in message
+    assert 'EXIF orientation 6 of the frame is ignored' in message
+
+
+@pytest.mark.parametrize('share', [0, 0.1, 0.5, 0.99])
 def test_cut_label_file_is_refused(tmp_path, rng, share):
     path = write(tmp_path, rng.integers(0, 71, (40, 40), dtype=np.uint8))
     content = path.read_bytes()

@@ -1,3 +1,4 @@
+import copy
 import io
 import math
 
@@ -7,11 +8,15 @@ import soundfile
 from mmengine.fileio import HTTPBackend
 
 from mmcpm.datasets.errors import AudioReadError
-from mmcpm.datasets.transforms import LoadAudioFromFile, loading
+from mmcpm.datasets.transforms import (
+    CutAudioToFrame,
+    LoadAudioFromFile,
+    loading,
+)
 from mmcpm.datasets.transforms.loading import (
     convert_channels,
-    decode_audio,
-    missing_wav_bytes,
+    open_sound,
+    read_sound,
     resample_audio,
 )
 
@@ -237,18 +242,18 @@ BROKEN[[5, 6]] = np.nan, np.inf
         (b'', r'the file is empty \(0 bytes\)'),
         (b'\x00' * 1000, '1000 bytes arrived and could not be decoded'),
         (b'<html>404</html>', '16 bytes arrived and could not be decoded'),
-        (cut(SOUND, 0.5), r'truncated: 80022 bytes of samples are missing'),
-        (SOUND[:-2], 'truncated: 2 bytes of samples are missing'),
+        (cut(SOUND, 0.5), r'truncated: 2\.50 s of 5\.00 s of sound are miss'),
+        (SOUND[:-330], 'truncated: 0.01 s of 5.00 s of sound are missing'),
         (SOUND[:20], '20 bytes arrived and could not be decoded'),
         (cut(encode(NOISE, 16000, 'FLAC'), 0.5), 'could not be decoded'),
         (
             cut(encode(NOISE, 16000, 'MP3', 'MPEG_LAYER_III'), 0.5),
-            r'truncated: \d+ of \d+ samples could be decoded',
+            r'truncated: 2\.\d\d s of 5\.00 s of sound are missing',
         ),
         (encode(np.zeros(0), 16000), 'it holds no samples'),
         (
             encode(BROKEN, 16000, subtype='FLOAT'),
-            '2 of its 16000 samples are NaN or infinite',
+            '2 of the 16000 samples read are NaN or infinite',
         ),
         (encode(tone(1, 100), 100), 'a sample rate of 100 Hz'),
         (encode(tone(1, 10**6), 10**6), 'a sample rate of 1000000 Hz'),
@@ -268,22 +273,87 @@ def test_missing_file_is_refused_with_its_name(tmp_path):
         LoadAudioFromFile()({'audio_path': str(tmp_path / 'absent.wav')})
 
 
-def test_wav_of_open_length_is_no_truncated_file():
-    # What a program writes that cannot go back to fill in the length.
-    place = SOUND.index(b'data') + 4
-    content = SOUND[:place] + b'\xff\xff\xff\xff' + SOUND[place + 4 :]
-    assert missing_wav_bytes(content) == 0
-    assert decode_audio(content)[0].shape == (1, 80000)
+# Parts
 
 
-def test_chunks_around_the_samples_are_stepped_over():
-    place = SOUND.index(b'data')
-    # An odd chunk is followed by one byte of padding.
-    extra = b'LIST' + (5).to_bytes(4, 'little') + b'data!' + b'\x00'
-    content = SOUND[:place] + extra + SOUND[place:]
-    assert missing_wav_bytes(content) == 0
-    assert missing_wav_bytes(content[:-7]) == 7
-    assert missing_wav_bytes(SOUND[:place]) == 0
+@pytest.mark.parametrize('channels', ['mono', 'stereo'])
+@pytest.mark.parametrize(
+    ('rate', 'target'),
+    [
+        (16000, 16000),
+        (8000, 16000),
+        (22050, 16000),
+        (44100, 16000),
+        (44099, 16000),
+        (48000, 16000),
+        (96000, 22050),
+    ],
+)
+def test_a_part_equals_that_of_the_whole(tmp_path, rate, target, channels):
+    rng = np.random.default_rng(0)
+    number = rate * 3 + 7
+    noise = rng.uniform(-0.5, 0.5, (number, 2)).astype('f4')
+    path = tmp_path / 'a.wav'
+    path.write_bytes(encode(noise, rate, subtype='FLOAT'))
+    whole = resample_audio(
+        convert_channels(np.ascontiguousarray(noise.T), channels), rate, target
+    )
+    total = math.ceil(number * target / rate)
+    assert whole.shape[1] == total
+    places = [(0, 100), (1, 5), (total - 3, 50), (total, 9), (total + 9, 9)]
+    places += [(int(s), 777) for s in rng.integers(0, total, 12)]
+    with open_sound(str(path)) as sound:
+        for start, length in places:
+            part = read_sound(sound, target, channels, start, length)
+            expected = whole[:, start : start + length]
+            assert part.shape == expected.shape
+            np.testing.assert_allclose(part, expected, atol=1e-6)
+        np.testing.assert_array_equal(
+            read_sound(sound, target, channels), whole
+        )
+
+
+@pytest.mark.parametrize('frame_index', [0, 2, 0.5, 1.04, 4.75, 7])
+def test_the_window_of_a_frame_is_all_that_is_decoded(
+    tmp_path, monkeypatch, frame_index
+):
+    rate = 44100
+    noise = np.random.default_rng(0).uniform(-1, 1, 5 * rate).astype('f4')
+    path = tmp_path / 'a.wav'
+    path.write_bytes(encode(noise, rate, subtype='FLOAT'))
+    whole = resample_audio(noise[None], rate, 16000)
+    decoded = []
+    read = loading.SoundFile.read
+
+    def count(self, start, stop):
+        decoded.append(min(stop, self.frames) - start)
+        return read(self, start, stop)
+
+    monkeypatch.setattr(loading.SoundFile, 'read', count)
+    results = LoadAudioFromFile()(
+        {'audio_path': str(path), 'frame_index': frame_index}
+    )
+    results = CutAudioToFrame()(results)
+    first = round(frame_index * 16000)
+    expected = whole[:, first : first + 16000]
+    assert type(results['audio']) is np.ndarray
+    assert results['audio'].shape == (1, 16000)
+    assert results['audio_valid_samples'] == expected.shape[1]
+    np.testing.assert_allclose(
+        results['audio'][:, : expected.shape[1]], expected, atol=1e-6
+    )
+    assert max(decoded) < 1.1 * rate
+
+
+def test_what_is_not_cut_is_the_whole_waveform(tmp_path):
+    samples = tone(440, 16000)
+    (tmp_path / 'a.wav').write_bytes(encode(samples, 16000, subtype='FLOAT'))
+    info = {'audio_path': str(tmp_path / 'a.wav'), 'frame_index': 0}
+    audio = copy.deepcopy(LoadAudioFromFile()(info))['audio']
+    assert audio.shape == (1, 16000) and len(audio) == 1
+    np.testing.assert_array_equal(audio[0], samples)
+    np.testing.assert_array_equal(audio * 2, [2 * samples])
+    assert np.ascontiguousarray(audio).dtype == np.float32
 
 
 def test_representation():

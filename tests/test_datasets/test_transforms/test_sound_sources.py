@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 
 from mmcpm.datasets.errors import SampleReadError
 from mmcpm.datasets.transforms import LoadSoundSources, SwapStereoOnFlip
-from mmcpm.datasets.transforms.sound_sources import cut_centre, mix_sources
+from mmcpm.datasets.transforms.loading import open_sound
+from mmcpm.datasets.transforms.sound_sources import mix_sources, read_centre
 
 RATE = 16000
 
@@ -21,15 +22,20 @@ def write(path, samples, rate=RATE):
     # The figures of VGGSound's ten seconds and of what is too short.
     [(160_000, 56_000, 48_000), (48_001, 0, 48_000), (47_000, 0, 47_000)],
 )
-def test_centre_is_cut_and_short_sounds_keep_their_start(
-    samples, first, valid
+def test_centre_is_read_and_short_sounds_keep_their_start(
+    samples, first, valid, tmp_path
 ):
-    audio = np.arange(1, samples + 1, dtype=np.float32)[None]
-    window, number = cut_centre(audio, 48_000)
-    assert number == valid and window.shape == (1, 48_000)
-    assert window[0, 0] == first + 1
-    assert window[0, valid - 1] == first + valid
-    assert not window[0, valid:].any()
+    ramp = np.arange(1, samples + 1) / 2**18
+    path = write(tmp_path / 'a.wav', ramp)
+    with open_sound(path) as sound:
+        window = read_centre(sound, RATE, 'mono', 48_000)
+    assert window.shape == (1, valid)
+    assert window[0, 0] * 2**18 == first + 1
+    assert window[0, -1] * 2**18 == first + valid
+    results = LoadSoundSources(channels='mono')({'audio_path': path})
+    assert results['audio'].shape == (1, 48_000)
+    assert results['audio_valid_samples'] == valid
+    assert not results['audio'][0, valid:].any()
 
 
 @settings(max_examples=50, deadline=None)

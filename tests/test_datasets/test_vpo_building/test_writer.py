@@ -7,10 +7,12 @@ import cv2
 import numpy as np
 import pytest
 import soundfile
+from PIL import Image
 
 from mmcpm.datasets import VPODataset
 from mmcpm.datasets.errors import DatasetNotFoundError, FrameReadError
 from mmcpm.datasets.sounding_scenes.folders import DatasetFolderError
+from mmcpm.datasets.transforms import LoadFrameFromFile
 from mmcpm.datasets.vpo_building import writer
 from mmcpm.datasets.vpo_building.plan import make_plan
 from mmcpm.datasets.vpo_building.writer import write_vpo
@@ -228,6 +230,27 @@ def test_killed_run_is_cleared_away_by_the_next(
     assert [p.name for p in out.parent.iterdir()] == ['vpo']
 
 
+def test_turned_pictures_are_named_and_kept(
+    ingredients, tmp_path, monkeypatch
+):
+    """Objects lie where the annotations say in the pixels as stored."""
+    path = ingredients.root / 'images/part/1.jpg'
+    stored = np.asarray(Image.open(path))
+    exif, told = Image.Exif(), []
+    exif[0x0112] = 3
+    Image.fromarray(stored).save(path, exif=exif, quality=100)
+    monkeypatch.setattr(
+        writer, 'print_log', lambda text, **_: told.append(text)
+    )
+    build(tmp_path / 'vpo', ingredients.make(subsets=('ms',)))
+    assert len(told) == 1
+    assert '1 pictures carry an EXIF orientation' in told[0]
+    assert 'images/part/1.jpg (3)' in told[0]
+    info = {'img_path': f'{tmp_path}/vpo/VPO-MS/data/000000000001.jpg'}
+    found = LoadFrameFromFile()(info)['img'][..., ::-1].astype(int)
+    assert np.abs(found - stored).max() < 12
+
+
 def test_pictures_can_be_links(ingredients, tmp_path):
     parts = ingredients.make(subsets=('ms',))
     build(tmp_path / 'vpo', parts, link=True)
@@ -263,10 +286,18 @@ def test_bad_pictures_are_named_before_anything_is_written(
     folder, out = ingredients.root / 'images/part', tmp_path / 'out' / 'vpo'
     path = folder / '2.jpg'
     path.write_bytes(path.read_bytes()[:-40])
-    cv2.imwrite(str(folder / '3.jpg'), np.zeros((80, 40, 3), np.uint8))
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.new('RGB', (40, 80)).save(folder / '3.jpg', exif=exif)
     with pytest.raises(FrameReadError) as caught:
         build(out, ingredients.make())
-    for told in ('2 of 24', '2.jpg', 'truncated', '80 x 40', 'EXIF'):
+    for told in (
+        '2 of 24',
+        '2.jpg',
+        'truncated',
+        '80 x 40',
+        'EXIF orientation 6',
+    ):
         assert told in str(caught.value)
     shutil.rmtree(folder)
     with pytest.raises(DatasetNotFoundError, match='24 of 24 pictures'):

@@ -7,6 +7,7 @@ import torch
 from mmengine.visualization import Visualizer
 from mmseg.registry import HOOKS
 from mmseg.structures import SegDataSample
+from PIL import Image
 
 from mmcpm.engine.hooks.visualization_hook import AVSVisualizationHook
 
@@ -124,8 +125,19 @@ def test_files_never_leave_the_folder(recorder, batch, tmp_path):
         hook.after_test_iter(RUNNER, 0, *batch)
 
 
+def test_frame_is_drawn_as_it_is_stored(recorder, batch, tmp_path):
+    exif, pixels = Image.Exif(), np.zeros((4, 6, 3), np.uint8)
+    exif[0x0112] = 6
+    pixels[0, 0] = (9, 8, 7)
+    for output in batch[1]:
+        Image.fromarray(pixels).save(output.img_path, exif=exif)
+    hook = AVSVisualizationHook(draw=True, interval=1)
+    hook.after_test_iter(RUNNER, 0, *batch)
+    assert (recorder.calls[0]['image'] == pixels).all()
+
+
 def test_broken_frame_is_named(recorder, batch, tmp_path):
     (tmp_path / '0.png').write_bytes(b'no image')
     hook = AVSVisualizationHook(draw=True, interval=1)
-    with pytest.raises(ValueError, match=r'0\.png cannot be decoded'):
+    with pytest.raises(ValueError, match=r'0\.png cannot be decoded: 8 bytes'):
         hook.after_test_iter(RUNNER, 0, *batch)
