@@ -110,7 +110,7 @@ from mmseg.structures import SegDataSample
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from mmcpm.compat import leave_launcher, prepare_launcher
-from mmcpm.models.audio.mixing import sounds_of_others
+from mmcpm.models.utils.mixing import sounds_of_others
 
 prepare_launcher('pytorch')
 RANK = dist.get_rank()
@@ -347,7 +347,9 @@ class Ranks:
 
 @pytest.fixture(scope='module')
 def ranks(tmp_path_factory):
-    from mmcpm.datasets.sounding_scenes.writer import write_sounding_scenes
+    from mmcpm.dataset_converters.sounding_scenes.writer import (
+        write_sounding_scenes,
+    )
 
     folder = tmp_path_factory.mktemp('ranks')
     data = folder / 'scenes'

@@ -37,15 +37,15 @@ def test_named_files_exist(path):
 
 def test_table_of_scores_is_that_of_the_files():
     """The numbers are those of the summaries beside the configs."""
-    from mmcpm.utils.quickstart import result_table
+    from mmcpm.analysis_tools.quickstart import result_table
 
     between = README.split('<!-- quickstart-table -->')[1]
     assert between.strip() == result_table(ROOT / 'configs/cpm/results')
 
 
 def test_table_of_the_startup_is_that_of_the_records():
-    from mmcpm.utils.study import read_records
-    from mmcpm.utils.study_table import study_table
+    from mmcpm.analysis_tools.study.runs import read_records
+    from mmcpm.analysis_tools.study.table import study_table
 
     between = README.split('<!-- startup-table -->')[1]
     records = read_records(ROOT / 'configs/cpm/results/gmm_startup.json')
@@ -53,8 +53,8 @@ def test_table_of_the_startup_is_that_of_the_records():
 
 
 def test_table_of_the_study_is_that_of_the_records():
-    from mmcpm.utils.study import read_records
-    from mmcpm.utils.study_table import study_table
+    from mmcpm.analysis_tools.study.runs import read_records
+    from mmcpm.analysis_tools.study.table import study_table
 
     between = README.split('<!-- study-table -->')[1]
     records = read_records(ROOT / 'configs/cpm/results/ablation_scenes.json')
@@ -63,8 +63,8 @@ def test_table_of_the_study_is_that_of_the_records():
 
 
 def test_table_of_stereo_is_that_of_the_records():
-    from mmcpm.utils.study import read_records
-    from mmcpm.utils.study_table import study_table
+    from mmcpm.analysis_tools.study.runs import read_records
+    from mmcpm.analysis_tools.study.table import study_table
 
     between = README.split('<!-- stereo-table -->')[1]
     records = read_records(ROOT / 'configs/cpm/results/stereo_scenes.json')
@@ -73,7 +73,7 @@ def test_table_of_stereo_is_that_of_the_records():
 
 
 def test_table_of_speed_is_that_of_the_files():
-    from mmcpm.benchmark.table import benchmark_table
+    from mmcpm.analysis_tools.benchmark.table import benchmark_table
 
     between = README.split('<!-- benchmark-table -->')[1]
     files = sorted((ROOT / 'configs/cpm/results').glob('benchmark_*.json'))

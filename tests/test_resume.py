@@ -200,7 +200,7 @@ import os
 import runpy
 import sys
 
-import mmcpm.utils.cli
+import mmcpm.apis.train_and_test
 import mmengine.config.config
 import mmengine.runner.runner
 
@@ -301,7 +301,9 @@ class Trainings:
 
 @pytest.fixture(scope='module')
 def trainings(tmp_path_factory):
-    from mmcpm.datasets.sounding_scenes.writer import write_sounding_scenes
+    from mmcpm.dataset_converters.sounding_scenes.writer import (
+        write_sounding_scenes,
+    )
 
     folder = tmp_path_factory.mktemp('trainings')
     data = folder / 'scenes'

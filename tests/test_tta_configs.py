@@ -11,9 +11,11 @@ from mmengine.model import BaseModel
 from mmengine.runner import Runner
 from mmseg.registry import DATASETS, MODELS
 
-from mmcpm.datasets.sounding_scenes.writer import write_sounding_scenes
+from mmcpm.apis import options
+from mmcpm.dataset_converters.sounding_scenes.writer import (
+    write_sounding_scenes,
+)
 from mmcpm.models.segmentors import AVEncoderDecoder
-from mmcpm.utils import options
 
 ROOT = Path(__file__).resolve().parents[1]
 LEAVES = sorted(

@@ -41,7 +41,7 @@ def main(argv: list[str] | None = None) -> None:
         argv (list[str], optional): Arguments; those of the process if None.
     """
     args = build_parser().parse_args(argv)
-    from mmcpm.utils.quickstart import run_quickstart
+    from mmcpm.analysis_tools.quickstart import run_quickstart
 
     run_quickstart(
         repository=Path(__file__).resolve().parents[1],

@@ -100,7 +100,7 @@ def main(argv: list[str] | None = None) -> dict[str, float]:
         dict[str, float]: The scores.
     """
     args = build_parser().parse_args(argv)
-    from mmcpm.utils import cli  # Imports PyTorch: too slow for --help.
+    from mmcpm.apis import train_and_test as cli
 
     return cli.test(args)
 

@@ -78,7 +78,7 @@ def main(argv: list[str] | None = None) -> None:
         argv (list[str], optional): Arguments; those of the process if None.
     """
     args = build_parser().parse_args(argv)
-    from mmcpm.utils import cli  # Imports PyTorch: too slow for --help.
+    from mmcpm.apis import train_and_test as cli
 
     cli.train(args)
 

@@ -1,7 +1,7 @@
 from .avsbench_object import AVSBenchObjectDataset
 from .avsbench_semantic import AVSBenchSemanticDataset
 from .base_avs_dataset import BaseAVSDataset
-from .counterfactual_audio import CounterfactualAudioDataset
+from .dataset_wrappers import CounterfactualAudioDataset
 from .errors import (
     AudioReadError,
     DatasetIndexError,
@@ -11,10 +11,7 @@ from .errors import (
     LabelReadError,
     SampleReadError,
 )
-from .sounding_scenes import (
-    HardSoundingScenesDataset,
-    SoundingScenesDataset,
-)
+from .sounding_scenes import HardSoundingScenesDataset, SoundingScenesDataset
 from .transforms import (
     CutAudioToFrame,
     LoadAudioFromFile,

@@ -8,12 +8,12 @@ import os.path as osp
 
 from mmseg.registry import DATASETS
 
-from .avsbench_metadata import SPLITS, read_text, recording_of
 from .avsbench_semantic import FRAME_SAMPLINGS
 from .base_avs_dataset import BaseAVSDataset
 from .errors import DatasetIndexError
-from .index_table import check_present, check_root
-from .object_metadata import ObjectClip, read_object_metadata
+from .metadata.avsbench_object import ObjectClip, read_object_metadata
+from .metadata.avsbench_semantic import SPLITS, read_text, recording_of
+from .metadata.index_table import check_present, check_root
 
 SUBSETS = ('s4', 'ms3')
 FRAMES_PER_CLIP = 5

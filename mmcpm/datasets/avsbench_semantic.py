@@ -9,7 +9,8 @@ from collections.abc import Sequence
 
 from mmseg.registry import DATASETS
 
-from .avsbench_metadata import (
+from .base_avs_dataset import BaseAVSDataset
+from .metadata.avsbench_semantic import (
     SPLITS,
     Clip,
     check_clip_folders,
@@ -20,7 +21,6 @@ from .avsbench_metadata import (
     read_text,
     recording_of,
 )
-from .base_avs_dataset import BaseAVSDataset
 
 FRAME_SAMPLINGS = ('random', 'all')
 SOURCES = ('ss', 'ms')

@@ -1,8 +1,8 @@
-from .avsbench_jf import AVSBenchJFMetric
-from .avss_legacy import AVSSLegacyMetric
 from .confusion import frame_confusion
-from .coverage import CoverageMetric
-from .dataset_iou_f import (
+from .metrics.avsbench_jf import AVSBenchJFMetric
+from .metrics.avss_legacy import AVSSLegacyMetric
+from .metrics.coverage import CoverageMetric
+from .metrics.dataset_iou_f import (
     DatasetIoUFMetric,
     per_class_scores,
     scores_from_confusion,

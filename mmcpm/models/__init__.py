@@ -1,18 +1,15 @@
-from .audio import AudioFrontend, VGGish
+from .assigners import FiniteHungarianAssigner
+from .audio_frontends import AudioFrontend
+from .backbones import VGGish
 from .classifiers import GMMClassifier
 from .decode_heads import AVMask2FormerHead, CPMHead
-from .layers import (
-    AudioQueryDecoder,
-    ClassPrompts,
-    DeformablePixelDecoder,
-)
+from .layers import AudioQueryDecoder, ClassPrompts, DeformablePixelDecoder
 from .losses import (
     FixedAssignmentMaskLoss,
     PromptContrastiveLoss,
     RatioMaskLoss,
 )
 from .segmentors import AVEncoderDecoder, AVSegTTAModel
-from .task_modules import FiniteHungarianAssigner
 
 __all__ = [
     'AVEncoderDecoder',

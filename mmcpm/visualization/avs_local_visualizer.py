@@ -9,7 +9,8 @@ from mmseg.registry import VISUALIZERS
 from mmseg.structures import SegDataSample
 from mmseg.visualization import SegLocalVisualizer
 
-from ..utils.paths import write_whole
+from mmcpm.utils.io import write_whole
+
 from .drawing import (
     IGNORED,
     PAPER,

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from PIL import Image, ImageDraw, ImageFont
 
-from ..models.audio.frontend import stft_magnitude
+from mmcpm.models.audio_frontends.stft import stft_magnitude
 
 IGNORED = 255
 PAPER = (255, 255, 255)

@@ -10,7 +10,7 @@ import torch
 from mmengine.logging import MessageHub, MMLogger
 from mmengine.runner import Runner
 
-from mmcpm.utils import cli
+from mmcpm.apis import train_and_test as cli
 from mmcpm.visualization import AVSLocalVisualizer
 
 CONFIGS = Path(__file__).resolve().parents[2] / 'configs/_base_'

@@ -13,15 +13,15 @@ from mmengine.dataset import ConcatDataset, RepeatDataset, pseudo_collate
 from torch._utils import ExceptionWrapper
 from torch.utils.data import DataLoader
 
-from mmcpm.datasets import AVSBenchSemanticDataset, BaseAVSDataset
-from mmcpm.datasets.base_avs_dataset import draw_frame, find_missing_files
-from mmcpm.datasets.errors import SampleReadError
-from mmcpm.utils.errors import UsageError
-from mmcpm.utils.preflight import (
+from mmcpm.apis.sanity_checks import (
     check_files,
     kept_random_state,
     name_settings,
 )
+from mmcpm.datasets import AVSBenchSemanticDataset, BaseAVSDataset
+from mmcpm.datasets.base_avs_dataset import draw_frame, find_missing_files
+from mmcpm.datasets.errors import SampleReadError
+from mmcpm.utils.errors import UsageError
 
 PIPELINE = [
     {'type': 'LoadFrameFromFile'},

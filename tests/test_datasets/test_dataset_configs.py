@@ -12,10 +12,12 @@ from mmengine.runner import Runner
 from mmseg.registry import DATASETS
 
 import mmcpm
-from mmcpm.datasets.sounding_scenes.image_scene import make_image
-from mmcpm.datasets.sounding_scenes.presets import PRESETS
-from mmcpm.datasets.sounding_scenes.scene import make_clip
-from mmcpm.datasets.sounding_scenes.writer import write_sounding_scenes
+from mmcpm.dataset_converters.sounding_scenes.image_scene import make_image
+from mmcpm.dataset_converters.sounding_scenes.presets import PRESETS
+from mmcpm.dataset_converters.sounding_scenes.scene import make_clip
+from mmcpm.dataset_converters.sounding_scenes.writer import (
+    write_sounding_scenes,
+)
 
 CONFIGS = Path(mmcpm.__file__).parents[1] / 'configs/_base_/datasets'
 DEMO = PRESETS['demo']

@@ -12,9 +12,11 @@ from mmengine.config import Config
 from mmengine.fileio.backends import BaseStorageBackend
 from mmseg.registry import DATASETS
 
+from mmcpm.apis import options
+from mmcpm.dataset_converters.sounding_scenes.writer import (
+    write_sounding_scenes,
+)
 from mmcpm.datasets.errors import SampleReadError
-from mmcpm.datasets.sounding_scenes.writer import write_sounding_scenes
-from mmcpm.utils import options
 from mmcpm.utils.errors import UsageError
 
 CONFIGS = Path(__file__).resolve().parents[2] / 'configs/_base_/datasets'

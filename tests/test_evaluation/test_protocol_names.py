@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from mmseg.registry import METRICS
 
-from mmcpm.evaluation.frame_metric import size_name
+from mmcpm.evaluation.metrics.frame_metric import size_name
 
 AVSBENCH = dict(type='AVSBenchJFMetric')
 LEGACY = dict(type='AVSSLegacyMetric')

@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 
 import mmcpm
-from mmcpm.datasets.sounding_scenes.writer import write_sounding_scenes
+from mmcpm.dataset_converters.sounding_scenes.writer import (
+    write_sounding_scenes,
+)
 
 TOOL = Path(mmcpm.__file__).parents[1] / 'tools/dataset_converters/avsbench.py'
 

@@ -9,7 +9,9 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmseg.registry import MODELS
 
-from mmcpm.datasets.sounding_scenes.writer import write_sounding_scenes
+from mmcpm.dataset_converters.sounding_scenes.writer import (
+    write_sounding_scenes,
+)
 
 ROOT = Path(__file__).resolve().parents[2]
 FULL = ROOT / 'configs/cpm/cpm_r18_scenes_hard.py'
@@ -93,7 +95,7 @@ def test_spectrograms_have_the_scale_of_the_frontend(
     explain, checkpoint, tmp_path, monkeypatch
 ):
     """The config has 512 points every 320 samples at 16 kHz."""
-    from mmcpm.utils import explain as module
+    from mmcpm.analysis_tools.explain import report as module
 
     scales = []
     draw = module.draw_spectrograms

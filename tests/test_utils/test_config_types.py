@@ -8,12 +8,15 @@ from mmengine.optim import AmpOptimWrapper, OptimWrapper
 from mmengine.registry import WEIGHT_INITIALIZERS
 from mmseg.registry import HOOKS, OPTIM_WRAPPERS
 
+from mmcpm.apis import options
 from mmcpm.compat import revert_sync_bn
 from mmcpm.engine.hooks import AVSVisualizationHook
 from mmcpm.engine.resuming import changed_settings
 from mmcpm.models import VGGish
-from mmcpm.models.pretrained import check_pretrained_weights, pretrained_cfg
-from mmcpm.utils import options
+from mmcpm.models.utils.pretrained import (
+    check_pretrained_weights,
+    pretrained_cfg,
+)
 from mmcpm.utils.config_types import is_type, type_name, type_of
 from mmcpm.utils.errors import UsageError
 

@@ -10,7 +10,7 @@ import torch
 from mmengine.config import Config
 from mmengine.logging import MessageHub, MMLogger
 
-from mmcpm.utils import cli
+from mmcpm.apis import train_and_test as cli
 from mmcpm.visualization import AVSLocalVisualizer
 
 PARTS = """

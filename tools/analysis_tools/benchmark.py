@@ -58,7 +58,7 @@ def main(argv: list[str] | None = None) -> None:
         argv (list[str], optional): Arguments; those of the process if None.
     """
     args = build_parser().parse_args(argv)
-    from mmcpm.benchmark import runs
+    from mmcpm.analysis_tools.benchmark import runs
     from mmcpm.utils import errors
 
     with errors.reported('benchmark.py'):

@@ -64,7 +64,8 @@ def main(argv: list[str] | None = None) -> None:
         argv (list[str], optional): Arguments; those of the process if None.
     """
     args = build_parser().parse_args(argv)
-    from mmcpm.utils import errors, explain
+    from mmcpm.analysis_tools.explain import report as explain
+    from mmcpm.utils import errors
 
     with errors.reported('explain.py'):
         pictures, notes = explain.run(args)

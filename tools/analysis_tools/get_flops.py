@@ -34,7 +34,7 @@ def main(argv: list[str] | None = None) -> None:
         argv (list[str], optional): Arguments; those of the process if None.
     """
     args = build_parser().parse_args(argv)
-    from mmcpm.benchmark import flops
+    from mmcpm.analysis_tools.benchmark import flops
     from mmcpm.utils import errors
 
     with errors.reported('get_flops.py'):

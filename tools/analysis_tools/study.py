@@ -104,9 +104,9 @@ def main(argv: list[str] | None = None) -> None:
         # than all threads for one run after the other.
         share = max(1, len(os.sched_getaffinity(0)) // args.jobs)
         os.environ.setdefault('OMP_NUM_THREADS', str(share))
+    from mmcpm.analysis_tools.study.runs import Study, read_records
+    from mmcpm.analysis_tools.study.table import study_table
     from mmcpm.utils.errors import reported
-    from mmcpm.utils.study import Study, read_records
-    from mmcpm.utils.study_table import study_table
 
     with reported('study.py'):
         if args.configs:
@@ -123,7 +123,7 @@ def main(argv: list[str] | None = None) -> None:
         records = read_records(out)
         print(study_table(records, tuple(args.baseline)))
         if args.plots:
-            from mmcpm.visualization.study_plots import draw_study
+            from mmcpm.analysis_tools.study.plots import draw_study
 
             for file in draw_study(records, Path(args.plots)):
                 print(f'Drew {file}')

@@ -36,7 +36,10 @@ def main(argv: list[str] | None = None) -> None:
         argv (list[str], optional): Arguments; those of the process if None.
     """
     args = build_parser().parse_args(argv)
-    from mmcpm.utils import cli, errors, options, worker_memory
+    from mmcpm.analysis_tools import worker_memory
+    from mmcpm.apis import options
+    from mmcpm.apis import train_and_test as cli
+    from mmcpm.utils import errors
 
     with errors.reported('worker_memory.py'):
         cfg = cli.read_config(args.config)

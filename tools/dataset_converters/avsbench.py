@@ -4,24 +4,24 @@ import argparse
 import sys
 from pathlib import Path
 
-from mmcpm.datasets import AVSBenchSemanticDataset
-from mmcpm.datasets.checking.check_avsbench_object import (
+from mmcpm.dataset_converters.checking.check_avsbench_object import (
     check_avsbench_object,
     prepare_avsbench_object,
 )
-from mmcpm.datasets.checking.check_avsbench_semantic import (
+from mmcpm.dataset_converters.checking.check_avsbench_semantic import (
     check_avsbench_semantic,
     prepare_avsbench_semantic,
 )
-from mmcpm.datasets.checking.command_line import (
+from mmcpm.dataset_converters.checking.command_line import (
     EXIT_CODES,
     add_arguments,
     options_of,
     tell,
 )
-from mmcpm.datasets.checking.report import Report
-from mmcpm.datasets.sounding_scenes.presets import get_preset
-from mmcpm.datasets.sounding_scenes.writer import MARKER, read_marker
+from mmcpm.dataset_converters.checking.report import Report
+from mmcpm.dataset_converters.sounding_scenes.presets import get_preset
+from mmcpm.dataset_converters.sounding_scenes.writer import MARKER, read_marker
+from mmcpm.datasets import AVSBenchSemanticDataset
 from mmcpm.utils.errors import UsageError, reported
 
 

@@ -8,11 +8,11 @@ are. Nothing is written before all input was found to be good.
 import argparse
 from pathlib import Path
 
+from mmcpm.dataset_converters.vpo_builder.ingredients import Ingredients
+from mmcpm.dataset_converters.vpo_builder.plan import make_plan
+from mmcpm.dataset_converters.vpo_builder.report import describe_balance
+from mmcpm.dataset_converters.vpo_builder.writer import write_vpo
 from mmcpm.datasets.vpo import SUBSETS
-from mmcpm.datasets.vpo_building.ingredients import Ingredients
-from mmcpm.datasets.vpo_building.plan import make_plan
-from mmcpm.datasets.vpo_building.report import describe_balance
-from mmcpm.datasets.vpo_building.writer import write_vpo
 from mmcpm.utils.errors import reported
 
 # Pictures are no matter of what the dataset is made of, only of where.

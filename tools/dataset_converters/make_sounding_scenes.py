@@ -2,12 +2,10 @@
 
 import argparse
 
-from mmcpm.datasets.sounding_scenes.ceiling import vision_only_ceiling
-from mmcpm.datasets.sounding_scenes.direction_ceiling import (
-    no_direction_ceiling,
-)
-from mmcpm.datasets.sounding_scenes.presets import PRESETS
-from mmcpm.datasets.sounding_scenes.writer import (
+from mmcpm.analysis_tools.direction_ceiling import no_direction_ceiling
+from mmcpm.analysis_tools.vision_only_ceiling import vision_only_ceiling
+from mmcpm.dataset_converters.sounding_scenes.presets import PRESETS
+from mmcpm.dataset_converters.sounding_scenes.writer import (
     LAYOUTS,
     write_sounding_scenes,
 )

@@ -3,15 +3,15 @@
 import argparse
 import sys
 
-from mmcpm.datasets.checking.check_vpo import check_vpo, prepare_vpo
-from mmcpm.datasets.checking.command_line import (
+from mmcpm.dataset_converters.checking.check_vpo import check_vpo, prepare_vpo
+from mmcpm.dataset_converters.checking.command_line import (
     EXIT_CODES,
     add_arguments,
     options_of,
     tell,
 )
-from mmcpm.datasets.checking.report import Report
-from mmcpm.datasets.checking.vpo_rows import VPOCopy
+from mmcpm.dataset_converters.checking.report import Report
+from mmcpm.dataset_converters.checking.vpo_rows import VPOCopy
 from mmcpm.datasets.vpo import LAYOUTS, SUBSETS
 from mmcpm.utils.errors import reported
 

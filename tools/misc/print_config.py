@@ -31,7 +31,9 @@ def main(argv: list[str] | None = None) -> None:
         argv (list[str], optional): Arguments; those of the process if None.
     """
     args = build_parser().parse_args(argv)
-    from mmcpm.utils import cli, errors, options
+    from mmcpm.apis import options
+    from mmcpm.apis import train_and_test as cli
+    from mmcpm.utils import errors
 
     with errors.reported('print_config.py'):
         cfg = cli.read_config(args.config, is_whole=False)

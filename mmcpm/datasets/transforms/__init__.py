@@ -1,10 +1,10 @@
 from .audio import CutAudioToFrame, RecordSoundingClasses, SwapStereoOnFlip
+from .audio_loading import LoadAudioFromFile
 from .formatting import PackAVSInputs
-from .frame_loading import LoadAVSAnnotations, LoadFrameFromFile
 from .label_values import LoadBinaryAnnotations, LoadTranslatedAnnotations
-from .loading import LoadAudioFromFile
+from .loading import LoadAVSAnnotations, LoadFrameFromFile
 from .offscreen import LoadOffscreenAudio
-from .processing import RandomRescale
+from .rescaling import RandomRescale
 from .resizing import ResizeAsOriginal
 from .sound_sources import LoadSoundSources
 

@@ -9,8 +9,8 @@ import numpy as np
 from mmcv.transforms import BaseTransform
 from mmseg.registry import TRANSFORMS
 
-from .frame_loading import LoadAVSAnnotations
-from .loading import SoundSource
+from .audio_loading import SoundSource
+from .loading import LoadAVSAnnotations
 
 
 def cut_window(

@@ -3,7 +3,7 @@
 import numpy as np
 from mmseg.registry import TRANSFORMS
 
-from .frame_loading import LoadAVSAnnotations
+from .loading import LoadAVSAnnotations
 from .picture_files import open_picture
 
 

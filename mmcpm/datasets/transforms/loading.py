@@ -1,347 +1,218 @@
-"""Reading the sound of a clip: any usual audio file to 16 kHz samples.
+"""Reading a video frame and its label map; refusing what is not whole."""
 
-The CPM paper (ECCV 2024, appendix A) works on 16 kHz audio. Files are opened
-through ``mmengine.fileio``: storage needs a backend with ``get``, as that of
-http has. They are decoded with soundfile; ``torchaudio.load`` needs an extra
-decoder package since 2.9. Of a file on the local disk, only what a sample
-needs is read and decoded.
-"""
-
-import functools
-import io
-import math
+import contextlib
 
 import mmengine.fileio as fileio
 import numpy as np
-import torch
-from mmcv.transforms import BaseTransform
-from mmengine.fileio.backends import LocalBackend
+from mmcv.transforms import LoadImageFromFile
+from mmseg.datasets.transforms import LoadAnnotations
 from mmseg.registry import TRANSFORMS
-from numpy.lib.mixins import NDArrayOperatorsMixin
-from scipy.signal import resample_poly
 
-from ..errors import AudioReadError, why
-from .sound_files import SoundFile
-
-# PyTorch's CPU builds and its newest releases have no torchaudio that can be
-# imported beside them; without one, scipy applies the same filter.
-try:
-    from torchaudio.functional import resample as torchaudio_resample
-except (ImportError, OSError, RuntimeError):
-    torchaudio_resample = None
-
-# torchaudio holds its whole filter bank, (target / g) x (source / g) taps
-# with g the greatest common divisor of the two rates: 70 k for 44.1 kHz, but
-# 706 M for 44,099 Hz. Above this number scipy's polyphase filter is used.
-MAX_FILTER_BANK = 1 << 20
-# The filter: zero crossings on either side, and the highest frequency that
-# passes, relative to what the lower rate can carry. As torchaudio's defaults.
-FILTER_WIDTH = 6
-FILTER_ROLLOFF = 0.99
+from ..errors import FrameReadError, LabelReadError, why
+from .picture_files import decode_picture, read_orientation
 
 
-def open_sound(path: str, backend_args: dict | None = None) -> SoundFile:
-    """Open a sound file.
+def check_label_map(
+    label_map: np.ndarray, num_classes: int, ignore_index: int
+) -> None:
+    """Refuse an array that is no map of class ids.
 
     Args:
-        path (str): Path or address.
-        backend_args (dict, optional): Arguments of the ``mmengine.fileio``
-            backend. Defaults to None.
-
-    Returns:
-        SoundFile: To be closed.
+        label_map (np.ndarray): The decoded label file.
+        num_classes (int): Class ids are 0 to ``num_classes - 1``.
+        ignore_index (int): The one value above them that is accepted.
 
     Raises:
-        OSError: If it cannot be opened.
-        ValueError: If it is no sound, or not all of it; tells why.
+        ValueError: If it is not ``[H, W]``, or if it holds other values. The
+            message tells what arrived.
     """
-    backend = fileio.get_file_backend(
-        path, backend_args=backend_args, enable_singleton=True
-    )
-    if isinstance(backend, LocalBackend):
-        file = open(path, 'rb')  # noqa: SIM115
-    else:
-        file = io.BytesIO(backend.get(path))
-    try:
-        return SoundFile(file)
-    except BaseException:
-        file.close()
-        raise
-
-
-def convert_channels(audio: np.ndarray, channels: str) -> np.ndarray:
-    """Bring a waveform to one or two channels.
-
-    Args:
-        audio (np.ndarray): Waveform, float32 ``[channels, samples]``.
-        channels (str): 'mono': the mean of all channels. 'stereo': left and
-            right; one channel is duplicated.
-
-    Returns:
-        np.ndarray: Waveform, float32 ``[1 or 2, samples]``.
-
-    Raises:
-        ValueError: If more than two channels shall become stereo: which of
-            them are left and right is not known.
-    """
-    if channels == 'mono':
-        return audio.mean(axis=0, keepdims=True, dtype=np.float32)
-    if len(audio) > 2:
+    if label_map.ndim != 2:
         raise ValueError(
-            f'it has {len(audio)} channels where stereo takes one or two'
+            f'it holds an array of shape {label_map.shape}, a colour picture'
         )
-    return np.repeat(audio, 2, axis=0) if len(audio) == 1 else audio
+    if label_map.min() >= 0 and label_map.max() < num_classes:
+        return
+    values = np.unique(label_map)
+    strange = values[
+        (values < 0) | (values >= num_classes) & (values != ignore_index)
+    ]
+    if len(strange):
+        listed = ', '.join(map(str, strange[:5]))
+        more = ', ...' if len(strange) > 5 else ''
+        raise ValueError(f'it holds the values {listed}{more}')
 
 
-@functools.lru_cache(maxsize=4)
-def sinc_filter(up: int, down: int) -> np.ndarray:
-    """Make the low-pass filter of torchaudio's resampling, in one piece.
+def tell_orientation(orientation: int, what: str) -> str:
+    """Put in words what is done about an EXIF orientation.
 
     Args:
-        up (int): The wanted sample rate, divided by what both rates share.
-        down (int): The present sample rate, divided likewise.
+        orientation (int): 1 to 8.
+        what (str): The picture, for example 'the frame'.
 
     Returns:
-        np.ndarray: A sinc in a Hann window, float64 ``[taps]``, at ``up``
-        times the present sample rate.
+        str: Sentences that go on with a message; '' for 1.
     """
-    cutoff = FILTER_ROLLOFF / max(up, down)
-    half = math.ceil(FILTER_WIDTH / cutoff)
-    position = np.arange(-half, half + 1) * cutoff
-    position = position.clip(-FILTER_WIDTH, FILTER_WIDTH)
-    window = np.cos(np.pi * position / (2 * FILTER_WIDTH)) ** 2
-    return cutoff * np.sinc(position) * window
-
-
-def resample_audio(audio: np.ndarray, rate: int, target: int) -> np.ndarray:
-    """Resample a whole waveform, band-limited.
-
-    Args:
-        audio (np.ndarray): Waveform, float32 ``[channels, samples]``.
-        rate (int): Its sample rate in Hz.
-        target (int): The wanted sample rate in Hz.
-
-    Returns:
-        np.ndarray: Waveform, float32
-        ``[channels, ceil(samples * target / rate)]``.
-    """
-    if rate == target:
-        return audio
-    divisor = math.gcd(rate, target)
-    up, down = target // divisor, rate // divisor
-    if torchaudio_resample is not None and up * down <= MAX_FILTER_BANK:
-        return torchaudio_resample(
-            torch.from_numpy(audio), rate, target
-        ).numpy()
-    return resample_poly(
-        audio, up, down, axis=-1, window=sinc_filter(up, down)
-    ).astype(np.float32)
-
-
-def resampled_length(sound: SoundFile, target: int) -> int:
-    """Count the samples that a file has after it was resampled.
-
-    Args:
-        sound (SoundFile): The file.
-        target (int): The wanted sample rate in Hz.
-
-    Returns:
-        int: Samples per channel.
-    """
-    return -(-sound.frames * target // sound.rate)
-
-
-def read_sound(
-    sound: SoundFile,
-    target: int,
-    channels: str,
-    start: int = 0,
-    length: int | None = None,
-) -> np.ndarray:
-    """Read a part of a sound as if the whole of it had been resampled.
-
-    Args:
-        sound (SoundFile): The file.
-        target (int): The wanted sample rate in Hz.
-        channels (str): As of :func:`convert_channels`.
-        start (int): First sample at the wanted rate. Defaults to 0.
-        length (int, optional): Samples at that rate. Defaults to None: all.
-
-    Returns:
-        np.ndarray: Waveform, float32 ``[1 or 2, length]``; shorter where the
-        sound ends.
-
-    Raises:
-        ValueError: If it cannot be decoded, holds no usable samples or has
-            too many channels.
-    """
-    if start < 0:
-        raise ValueError(f'a window cannot start at sample {start}')
-    whole = resampled_length(sound, target)
-    stop = whole if length is None else min(start + length, whole)
-    divisor = math.gcd(sound.rate, target)
-    up, down = target // divisor, sound.rate // divisor
-    # The filter's half in samples of the file, and whole periods of it, in
-    # which the positions of old and new samples repeat.
-    reach = math.ceil(FILTER_WIDTH * max(up, down) / up / FILTER_ROLLOFF) + 1
-    period = max((start * down // up - reach) // down, 0)
-    end = -(-stop * down // up) + reach + down
-    if up == down:
-        period, end = start, stop
-    if stop <= start:
-        period, end = 0, 0
-    part = convert_channels(sound.read(period * down, end), channels)
-    if not part.shape[1]:
-        return part
-    resampled = resample_audio(part, sound.rate, target)
-    first = start - period * up
-    return resampled[:, first : first + max(stop - start, 0)]
-
-
-class SoundSource(NDArrayOperatorsMixin):
-    """The waveform of a clip, of which nothing is decoded before it is used.
-
-    NumPy takes it for the whole waveform, float32 ``[channels, samples]``;
-    :meth:`cut` reads a part.
-
-    Args:
-        path (str): The file.
-        backend_args (dict, optional): Arguments of the ``mmengine.fileio``
-            backend.
-        sample_rate (int): The rate in Hz to resample to.
-        channels (str): 'mono' or 'stereo'.
-    """
-
-    def __init__(
-        self,
-        path: str,
-        backend_args: dict | None,
-        sample_rate: int,
-        channels: str,
-    ) -> None:
-        self._path, self._backend_args = path, backend_args
-        self._form = (sample_rate, channels)
-
-    def cut(self, start: int = 0, length: int | None = None) -> np.ndarray:
-        """Read a part.
-
-        Args:
-            start (int): First sample. Defaults to 0.
-            length (int, optional): Samples. Defaults to None: all.
-
-        Returns:
-            np.ndarray: Waveform, float32 ``[channels, length]``; shorter
-            where the sound ends.
-
-        Raises:
-            AudioReadError: If the file is missing, empty, truncated, not
-                finite or has too many channels.
-        """
-        try:
-            with open_sound(self._path, self._backend_args) as sound:
-                return read_sound(sound, *self._form, start, length)
-        except (OSError, ValueError) as error:
-            raise AudioReadError(
-                f'Cannot read the audio file {self._path}: {why(error)}. '
-                'Expected a whole wav, flac, ogg or mp3 file; restore it from '
-                "the dataset's archive, or extract it from the video again."
-            ) from error
-
-    def __array__(self, dtype=None, copy=None) -> np.ndarray:
-        return np.asarray(self.cut(), dtype)
-
-    def __array_ufunc__(self, ufunc, method, *inputs, **kwargs):
-        arrays = (
-            np.asarray(x) if isinstance(x, SoundSource) else x for x in inputs
-        )
-        return getattr(ufunc, method)(*arrays, **kwargs)
-
-    def __getattr__(self, name: str):
-        # Copies ask for special names before there is a path.
-        if name.startswith('_'):
-            raise AttributeError(name)
-        return getattr(self.cut(), name)
-
-    def __getitem__(self, index):
-        return self.cut()[index]
-
-    def __len__(self) -> int:
-        return 2 if self._form[1] == 'stereo' else 1
+    if orientation == 1:
+        return ''
+    return (
+        f' The EXIF orientation {orientation} of {what} is ignored: pixels '
+        'are used as they are stored. If the other file goes with the turned '
+        'picture, turn the pixels of this one and remove the tag.'
+    )
 
 
 @TRANSFORMS.register_module()
-class LoadAudioFromFile(BaseTransform):
-    """Load the waveform of the whole clip.
+class LoadFrameFromFile(LoadImageFromFile):
+    """Load an image as it is stored, and refuse one that was cut short.
 
-    Where the frame is known, the file is opened when the waveform is used:
-    ``CutAudioToFrame`` decodes the window of the frame only, so that a long
-    recording costs no more than a short one.
-
-    Required Keys:
-
-    - audio_path
-    - frame_index (optional)
-
-    Added Keys:
-
-    - audio (np.ndarray | SoundSource): float32 ``[channels, samples]``.
-    - sample_rate (int): in Hz.
-
-    Args:
-        sample_rate (int): The rate in Hz to resample to. Defaults to 16000.
-        channels (str): 'mono' (mean of all channels) or 'stereo' (one channel
-            is duplicated, more than two are refused). Defaults to 'mono'.
-        backend_args (dict, optional): Arguments of the
-            ``mmengine.fileio`` backend. Defaults to None.
+    As mmcv's ``LoadImageFromFile``, with the same keys and arguments, but an
+    EXIF orientation does not turn the image: label maps are not turned
+    either. An error names the file.
     """
 
-    def __init__(
-        self,
-        *,
-        sample_rate: int = 16000,
-        channels: str = 'mono',
-        backend_args: dict | None = None,
-    ) -> None:
-        if channels not in ('mono', 'stereo'):
-            raise ValueError(
-                f"channels must be 'mono' or 'stereo', got {channels!r}"
-            )
-        if sample_rate <= 0:
-            raise ValueError(
-                f'sample_rate must be a positive number of Hz, '
-                f'got {sample_rate}'
-            )
-        self.sample_rate = sample_rate
-        self.channels = channels
-        self.backend_args = backend_args.copy() if backend_args else None
-
-    def transform(self, results: dict) -> dict:
-        """Load the waveform of ``results['audio_path']``.
+    def transform(self, results: dict) -> dict | None:
+        """Load the image of ``results['img_path']``.
 
         Args:
             results (dict): Result dict of the dataset.
 
         Returns:
-            dict: The same, with ``audio`` and ``sample_rate``.
+            dict, optional: The same, with ``img``, ``img_shape`` and
+            ``ori_shape``; None for a bad file if ``ignore_empty`` is set.
 
         Raises:
-            AudioReadError: If the file is missing, empty, truncated, not
-                finite or has too many channels; where the frame is known,
-                the transform that uses the waveform raises it.
+            FrameReadError: If the file is missing, empty or truncated.
         """
-        source = SoundSource(
-            results['audio_path'],
-            self.backend_args,
-            self.sample_rate,
-            self.channels,
-        )
-        is_cut_later = 'frame_index' in results
-        results['audio'] = source if is_cut_later else source.cut()
-        results['sample_rate'] = self.sample_rate
+        path = results['img_path']
+        try:
+            image = decode_picture(
+                fileio.get(path, backend_args=self.backend_args),
+                self.color_type,
+                self.imdecode_backend,
+            )
+        except (OSError, ValueError) as error:
+            if self.ignore_empty:
+                return None
+            raise FrameReadError(
+                f'Cannot read the frame {path}: {why(error)}. Expected a '
+                "whole image file; restore it from the dataset's archive."
+            ) from error
+        results['img'] = image.astype(np.float32) if self.to_float32 else image
+        results['img_shape'] = results['ori_shape'] = image.shape[:2]
         return results
+
+
+@TRANSFORMS.register_module()
+class LoadAVSAnnotations(LoadAnnotations):
+    """Load a label map of class ids and check what it holds.
+
+    As mmseg's ``LoadAnnotations``, which would wrap values above 255, pass a
+    colour picture on and train on class ids that do not exist.
+
+    Required Keys:
+
+    - seg_map_path
+    - num_label_values (int): How many class ids the label files use.
+    - label_map (dict, optional): From class ids of the files to those of the
+      model, where the dataset uses other classes.
+    - ori_shape (optional): The label map must have this size.
+
+    Added Keys:
+
+    - seg_fields (list)
+    - gt_seg_map (np.ndarray): uint8 ``[H, W]``.
+    - label_shape (tuple[int, int]): Height and width of the file, whatever
+      becomes of the map: metrics ask for it.
+
+    Args:
+        backend_args (dict, optional): Arguments of the
+            ``mmengine.fileio`` backend. Defaults to None.
+    """
+
+    # Label value that is no class.
+    ignore_index = 255
+
+    def __init__(self, *, backend_args: dict | None = None) -> None:
+        super().__init__(backend_args=backend_args)
+
+    def _load_seg_map(self, results: dict) -> None:
+        """Add the label map of ``results['seg_map_path']``.
+
+        Raises:
+            LabelReadError: If the file is missing, truncated, no map of
+                class ids, or of another size than the frame.
+        """
+        path = results['seg_map_path']
+        try:
+            data = fileio.get(path, backend_args=self.backend_args)
+            labels = self._read_labels(data, results)
+        # Pillow tells of a broken PNG file with a SyntaxError.
+        except (OSError, ValueError, SyntaxError) as error:
+            raise LabelReadError(
+                f'Cannot use the label file {path}: {why(error)}. Expected '
+                f'{self._expected(results)}'
+            ) from error
+        # The frame may have been resized already.
+        shape = tuple(results.get('ori_shape', labels.shape))
+        if labels.shape != shape:
+            raise LabelReadError(
+                f'The label file {path} is {labels.shape[0]} x '
+                f'{labels.shape[1]} (height x width), its frame '
+                f'{results.get("img_path")} is {shape[0]} x {shape[1]}. Take '
+                'both from the same copy of the dataset.'
+                + self._turned(results, data, labels.shape, shape)
+            )
+        results['label_shape'] = labels.shape
+        results['gt_seg_map'] = self._rename(labels, results.get('label_map'))
+        results.setdefault('seg_fields', []).append('gt_seg_map')
+
+    def _turned(
+        self, results: dict, data: bytes, size: tuple, frame_size: tuple
+    ) -> str:
+        """Tell of an EXIF orientation where height and width are swapped."""
+        if size != frame_size[::-1]:
+            return ''
+        told = tell_orientation(read_orientation(data), 'the label file')
+        with contextlib.suppress(OSError):
+            frame = fileio.get(
+                results.get('img_path', ''), backend_args=self.backend_args
+            )
+            told += tell_orientation(read_orientation(frame), 'the frame')
+        return told
+
+    def _read_labels(self, data: bytes, results: dict) -> np.ndarray:
+        """Decode a file to class ids, uint8 ``[H, W]``; ValueError if bad."""
+        label_map = self._decode(data)
+        check_label_map(
+            label_map, results['num_label_values'], self.ignore_index
+        )
+        return label_map.astype(np.uint8)
+
+    def _expected(self, results: dict) -> str:
+        """Tell what the file should be."""
+        return (
+            'a whole single-channel image whose values are class ids '
+            f'0..{results["num_label_values"] - 1} (or {self.ignore_index}): '
+            'the files of the folder labels_semantic, not of labels_rgb, and '
+            'the dataset class they belong to.'
+        )
+
+    def _decode(self, data: bytes) -> np.ndarray:
+        """Decode an image as it is stored."""
+        return decode_picture(data, 'unchanged', self.imdecode_backend)
+
+    @staticmethod
+    def _rename(label_map: np.ndarray, renaming: dict | None) -> np.ndarray:
+        """Map class ids of the files to those of the model by a table."""
+        if renaming is None:
+            return label_map
+        table = np.arange(256, dtype=np.uint8)
+        table[list(renaming)] = list(renaming.values())
+        return table[label_map]
 
     def __repr__(self) -> str:
         return (
-            f'{self.__class__.__name__}(sample_rate={self.sample_rate}, '
-            f"channels='{self.channels}', backend_args={self.backend_args})"
+            f'{self.__class__.__name__}('
+            f"imdecode_backend='{self.imdecode_backend}', "
+            f'backend_args={self.backend_args})'
         )

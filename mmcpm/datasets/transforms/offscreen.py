@@ -7,7 +7,7 @@ from mmcv.transforms import BaseTransform
 from mmseg.registry import TRANSFORMS
 
 from ..errors import AudioReadError
-from .loading import open_sound, read_sound, resampled_length
+from .audio_loading import open_sound, read_sound, resampled_length
 
 SUFFIXES = ('.wav', '.flac', '.ogg', '.mp3')
 

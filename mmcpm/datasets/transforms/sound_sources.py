@@ -12,7 +12,7 @@ from mmseg.registry import TRANSFORMS
 
 from ..errors import SampleReadError, why
 from .audio import cut_window
-from .loading import (
+from .audio_loading import (
     LoadAudioFromFile,
     open_sound,
     read_sound,

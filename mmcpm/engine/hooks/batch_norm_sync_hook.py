@@ -12,7 +12,7 @@ from mmseg.registry import HOOKS
 from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from ..snapshots import averaged_models
+from ..buffers import averaged_models
 
 
 def running_statistics(model: nn.Module) -> list[Tensor]:

@@ -13,13 +13,8 @@ from torch import Tensor
 
 from mmcpm.utils.errors import UsageError
 
+from ..buffers import AverageGuard, BufferKeeper, EpochRates, averaged_models
 from ..optim_wrappers.update_guard import Rejection, UpdateGuard
-from ..snapshots import (
-    AverageGuard,
-    BufferKeeper,
-    EpochRates,
-    averaged_models,
-)
 from .sample_report_hook import batch_samples
 
 

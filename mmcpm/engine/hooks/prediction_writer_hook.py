@@ -10,7 +10,7 @@ from mmseg.registry import HOOKS
 from mmseg.structures import SegDataSample
 from PIL import Image
 
-from mmcpm.utils.paths import sample_file, write_whole
+from mmcpm.utils.io import sample_file, write_whole
 
 
 @HOOKS.register_module()

@@ -11,7 +11,7 @@ from mmseg.registry import HOOKS
 from mmseg.structures import SegDataSample
 
 from mmcpm.datasets.transforms.picture_files import decode_picture
-from mmcpm.utils.paths import sample_file
+from mmcpm.utils.io import sample_file
 
 
 @HOOKS.register_module()

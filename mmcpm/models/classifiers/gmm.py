@@ -14,7 +14,7 @@ from mmengine.dist import all_gather, get_world_size
 from mmseg.registry import MODELS
 from torch import Tensor
 
-from ..full_precision import full_precision
+from ..utils.full_precision import full_precision
 from .gaussian_mixture import (
     component_log_prob,
     em_responsibilities,

@@ -15,9 +15,9 @@ from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
 from torch import Tensor
 
-from ..layers.attention import use_lean_attention
 from ..losses.class_weights import class_weights
-from .semantic_merge import MERGES
+from ..ops.attention import use_lean_attention
+from ..utils.semantic_inference import MERGES
 from .set_prediction import PixelTokens, QueryPredictions, SetPrediction
 
 

@@ -14,15 +14,15 @@ from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
 from torch import Tensor
 
-from ..audio.mixing import MixedAudio
 from ..layers.block_mask import block_mask
 from ..layers.class_prompts import pad_classes
-from ..losses.ratio_mask_loss import unexplained_ratio
-from ..transfers import few_numbers
+from ..losses.acp_loss import unexplained_ratio
+from ..losses.matched_masks import prompted_rows
+from ..utils.mixing import MixedAudio
+from ..utils.prompt_stats import prompt_health, prompt_overlap
+from ..utils.transfers import few_numbers
 from .av_mask2former_head import AVMask2FormerHead
 from .combinations import check_combination
-from .mask_rows import prompted_rows
-from .prompt_health import prompt_health, prompt_overlap
 from .set_prediction import (
     FrameTargets,
     PixelTokens,

@@ -18,20 +18,20 @@ from mmengine.structures import InstanceData
 from mmseg.structures import SegDataSample
 from torch import Tensor
 
-from ..losses.mask_points import (
-    class_mask_at_points,
-    classes_present,
-    logits_at_points,
-    uncertain_points,
-)
-from ..transfers import few_numbers
-from .mask_rows import (
+from ..losses.matched_masks import (
     MaskRows,
     collect_rows,
     make_masks,
     matched_rows,
     spread_rows,
 )
+from ..losses.point_sampling import (
+    class_mask_at_points,
+    classes_present,
+    logits_at_points,
+    uncertain_points,
+)
+from ..utils.transfers import few_numbers
 
 
 class PixelTokens(NamedTuple):

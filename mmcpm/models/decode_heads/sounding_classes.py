@@ -5,7 +5,7 @@ from collections.abc import Iterable
 import torch
 from mmseg.structures import SegDataSample
 
-from ..losses.mask_points import classes_present
+from ..losses.point_sampling import classes_present
 
 LABEL_SOURCES = ('full', 'crop')
 

@@ -1,4 +1,4 @@
-from .audio_query_decoder import AudioQueryDecoder
+from .audio_transformer_decoder import AudioQueryDecoder
 from .class_prompts import ClassPrompts
 from .pixel_decoder import DeformablePixelDecoder
 

@@ -12,7 +12,7 @@ from mmengine.model import BaseModule
 from mmseg.registry import MODELS
 from torch import Tensor
 
-from ..transfers import few_numbers
+from ..utils.transfers import few_numbers
 
 SOURCES = ('gmm', 'mean', 'table')
 

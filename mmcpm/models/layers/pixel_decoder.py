@@ -10,8 +10,8 @@ from mmdet.models.layers import MSDeformAttnPixelDecoder
 from mmseg.registry import MODELS
 from torch import Tensor
 
-from .pixel_attention import use_pixel_attention
-from .sampling_table import Sizes
+from ..ops.pixel_attention import use_pixel_attention
+from ..ops.sampling_table import Sizes
 
 # Image sizes whose constants are kept.
 MAX_SIZES = 8

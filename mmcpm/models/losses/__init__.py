@@ -1,6 +1,6 @@
-from .fixed_assignment_mask_loss import FixedAssignmentMaskLoss
-from .prompt_contrastive_loss import PromptContrastiveLoss
-from .ratio_mask_loss import RatioMaskLoss
+from .acp_loss import RatioMaskLoss
+from .pcl_loss import PromptContrastiveLoss
+from .vcp_loss import FixedAssignmentMaskLoss
 
 __all__ = [
     'FixedAssignmentMaskLoss',

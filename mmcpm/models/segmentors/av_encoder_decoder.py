@@ -16,16 +16,16 @@ from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
 from torch import Tensor
 
-from ..audio.mixing import MixedAudio, sounds_of_others
-from ..batch_statistics import (
+from ..losses.acp_loss import ratio_mask
+from ..utils.batch_statistics import (
     frozen_running_statistics,
     has_batch_statistics,
 )
-from ..gradient_shares import gradient_shares
-from ..losses.ratio_mask_loss import ratio_mask
-from ..pretrained import check_pretrained_weights
-from .original_size import restore_original
-from .windows import check_test_cfg, window_starts
+from ..utils.gradient_shares import gradient_shares
+from ..utils.mixing import MixedAudio, sounds_of_others
+from ..utils.original_size import restore_original
+from ..utils.pretrained import check_pretrained_weights
+from ..utils.windows import check_test_cfg, window_starts
 
 
 @MODELS.register_module()

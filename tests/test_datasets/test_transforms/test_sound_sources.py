@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from mmcpm.datasets.errors import SampleReadError
 from mmcpm.datasets.transforms import LoadSoundSources, SwapStereoOnFlip
-from mmcpm.datasets.transforms.loading import open_sound
+from mmcpm.datasets.transforms.audio_loading import open_sound
 from mmcpm.datasets.transforms.sound_sources import mix_sources, read_centre
 
 RATE = 16000

@@ -16,6 +16,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils.data import Dataset
 
 import mmcpm  # noqa: F401
+from mmcpm.engine.buffers import averaged_models
 from mmcpm.engine.hooks.non_finite_guard_hook import (
     NonFiniteError,
     NonFiniteGuardHook,
@@ -23,7 +24,6 @@ from mmcpm.engine.hooks.non_finite_guard_hook import (
     on_host,
     sample_ids,
 )
-from mmcpm.engine.snapshots import averaged_models
 
 NAN = float('nan')
 

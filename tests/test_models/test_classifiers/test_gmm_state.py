@@ -15,7 +15,7 @@ from torch._subclasses.fake_tensor import (
 
 import mmcpm.models.classifiers.gmm as gmm
 import mmcpm.models.classifiers.mixture_state as mixture_state
-from mmcpm.engine.snapshots import BufferKeeper
+from mmcpm.engine.buffers import BufferKeeper
 from mmcpm.models.classifiers import GMMClassifier
 
 

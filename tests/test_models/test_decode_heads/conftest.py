@@ -8,7 +8,7 @@ from mmengine.structures import PixelData
 from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
 
-from mmcpm.models.audio.mixing import MixedAudio
+from mmcpm.models.utils.mixing import MixedAudio
 
 CLASSES = 9
 PARTS = ('classifier', 'prompts', 'loss_vcp', 'loss_acp', 'loss_pcl')

@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 from mmseg.registry import MODELS
 
-from mmcpm.models.decode_heads.semantic_merge import argmax_merge
+from mmcpm.models.utils.semantic_inference import argmax_merge
 
 
 def test_pixels_belong_to_one_query_by_hand():

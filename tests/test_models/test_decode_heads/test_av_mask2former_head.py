@@ -7,7 +7,7 @@ from mmseg.models.decode_heads import Mask2FormerHead
 from mmseg.registry import MODELS
 
 from mmcpm.models.decode_heads.av_mask2former_head import AVMask2FormerHead
-from mmcpm.models.decode_heads.semantic_merge import semantic_merge
+from mmcpm.models.utils.semantic_inference import semantic_merge
 
 
 def features(batch=2, size=64, seed=0):

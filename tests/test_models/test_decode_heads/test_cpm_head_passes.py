@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from mmcpm.models.audio.mixing import MixedAudio
 from mmcpm.models.decode_heads.set_prediction import PixelTokens
 from mmcpm.models.layers.block_mask import block_mask
+from mmcpm.models.utils.mixing import MixedAudio
 
 QUERIES, CLASSES = 20, 9
 CCDM = ('classifier',)

@@ -4,7 +4,7 @@ import pytest
 import torch
 from mmseg.registry import MODELS
 
-from mmcpm.models.decode_heads.semantic_merge import semantic_merge
+from mmcpm.models.utils.semantic_inference import semantic_merge
 
 
 @pytest.fixture

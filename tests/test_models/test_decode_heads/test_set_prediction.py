@@ -11,7 +11,7 @@ from mmengine.structures import PixelData
 from mmseg.models.decode_heads import Mask2FormerHead
 from mmseg.registry import MODELS, TASK_UTILS
 
-from mmcpm.models.layers.attention import LeanAttention
+from mmcpm.models.ops.attention import LeanAttention
 
 FRAMES = {
     'as many classes': [(0, 1, 3), (0, 2, 5)],

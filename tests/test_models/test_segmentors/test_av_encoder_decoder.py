@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from mmengine.config import ConfigDict
 from mmseg.registry import MODELS
 
-from mmcpm.models.segmentors.windows import window_starts
+from mmcpm.models.utils.windows import window_starts
 
 
 def run(model, batch, mode):

@@ -7,7 +7,7 @@ import torch
 import torch.nn as nn
 from mmseg.registry import MODELS
 
-from mmcpm.models.audio import mixing
+from mmcpm.models.utils import mixing
 
 CLASSES = 9
 

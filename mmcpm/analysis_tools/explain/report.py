@@ -1,0 +1,176 @@
+"""Lets a checkpoint show what it has learnt, in three pictures.
+
+What is in them comes from :mod:`.model_questions`; they are drawn in
+:mod:`mmcpm.visualization`.
+"""
+
+import io
+from argparse import Namespace
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from matplotlib.figure import Figure
+from mmengine.config import Config
+from mmengine.device import get_device
+from mmengine.registry import init_default_scope
+from mmengine.runner import load_checkpoint
+from mmseg.registry import DATASETS, MODELS
+
+from mmcpm.apis import options
+from mmcpm.apis.train_and_test import read_config, require
+from mmcpm.compat import revert_sync_bn
+from mmcpm.models.decode_heads.av_mask2former_head import AVMask2FormerHead
+from mmcpm.models.segmentors import AVEncoderDecoder
+from mmcpm.utils.checkpoints import check_weights_fit, read_checkpoint
+from mmcpm.utils.errors import UsageError
+from mmcpm.utils.io import ensure_writable, write_whole
+
+from .collect import look_at_queries, mixture_points, recover_sounds
+from .mixture_figure import draw_mixtures
+from .query_figure import draw_queries
+from .sounding_frames import draw_frames, frames_by_name
+from .spectrogram_figure import draw_spectrograms
+
+PROMPTS_PER_CLASS = 20
+
+
+class Explanation(NamedTuple):
+    """What was drawn, and what was not."""
+
+    pictures: list[Path]
+    # Why pictures or frames of them were left out.
+    notes: list[str]
+
+
+def run(args: Namespace) -> Explanation:
+    """Draw what tools/analysis_tools/explain.py was asked for.
+
+    Args:
+        args (Namespace): The parsed arguments.
+
+    Returns:
+        Explanation: The files, and notes on what was left out.
+
+    Raises:
+        UsageError: If the configuration, the checkpoint or the frames cannot
+            be used.
+    """
+    cfg = read_config(args.config)
+    options.apply_cfg_options(cfg, args.cfg_options)
+    require(cfg, ('model', 'test_dataloader'))
+    if args.data_root is not None:
+        options.apply_data_root(cfg, args.data_root)
+    options.check_classes(cfg, ('test_dataloader',))
+    if args.num_frames < 1:
+        raise UsageError(
+            f'--num-frames must be at least 1, but is {args.num_frames}'
+        )
+    ensure_writable(args.out, '--out')
+    init_default_scope(cfg.get('default_scope') or 'mmseg')
+    model = load_model(cfg, args.checkpoint)
+    dataset = DATASETS.build(cfg.test_dataloader.dataset)
+    if not len(dataset):
+        raise UsageError('the test split has no frames')
+    if args.frames:
+        frames = frames_by_name(dataset, args.frames)
+    else:
+        frames = draw_frames(dataset, args.num_frames, args.seed)
+    return explain(model, frames, dataset.metainfo, Path(args.out), args.seed)
+
+
+def load_model(cfg: Config, checkpoint: str) -> AVEncoderDecoder:
+    """Build a model, in evaluation mode, with the weights of a checkpoint.
+
+    Args:
+        cfg (Config): With ``model``.
+        checkpoint (str): File or address.
+
+    Returns:
+        AVEncoderDecoder: On the device that there is.
+
+    Raises:
+        UsageError: If the model has no audio-first head, or if the
+            checkpoint is none or of another model.
+    """
+    weights = read_checkpoint(checkpoint)
+    if not torch.cuda.is_available():
+        revert_sync_bn(cfg.model)
+    model = MODELS.build(cfg.model)
+    head = getattr(model, 'decode_head', None)
+    if not (
+        isinstance(model, AVEncoderDecoder)
+        and isinstance(head, AVMask2FormerHead)
+    ):
+        raise UsageError(
+            'the model must be an AVEncoderDecoder with an audio-first head '
+            f'(AVMask2FormerHead, CPMHead), but config {cfg.filename} has '
+            f'{type(model).__name__} with {type(head).__name__}'
+        )
+    check_weights_fit(model, weights, checkpoint)
+    load_checkpoint(model, checkpoint, map_location='cpu', logger='silent')
+    return model.to(get_device()).eval()
+
+
+def explain(
+    model: AVEncoderDecoder,
+    frames: Sequence[dict],
+    metainfo: dict,
+    folder: Path,
+    seed: int = 0,
+) -> Explanation:
+    """Draw all that a model has to show.
+
+    Args:
+        model (AVEncoderDecoder): In evaluation mode.
+        frames (Sequence[dict]): Packed samples, ``inputs`` and
+            ``data_samples`` each.
+        metainfo (dict): ``classes`` and ``palette`` of the dataset.
+        folder (Path): Receives ``spectrograms.png``, ``mixtures.png`` and
+            ``queries.png``.
+        seed (int): Of partners and prompts.
+
+    Returns:
+        Explanation: The files, and notes on what was left out.
+    """
+    classes, palette = metainfo['classes'], metainfo['palette']
+    head, frontend = model.decode_head, model.audio_frontend
+    figures: dict[str, Figure] = {}
+    notes = []
+
+    recovered, left_out = recover_sounds(model, frames, classes, seed)
+    notes += [f'spectrograms.png: {note}' for note in left_out]
+    if recovered:
+        figures['spectrograms'] = draw_spectrograms(
+            recovered,
+            seconds_per_frame=frontend.hop_length / frontend.sample_rate,
+            hertz_per_bin=frontend.sample_rate / frontend.n_fft,
+            first_bin=int(frontend.drop == 'dc'),
+        )
+    mixtures = getattr(head, 'mixtures', None)
+    if mixtures is None:
+        notes.append(
+            'mixtures.png: left out, the head has no mixtures (its '
+            'classifier is linear)'
+        )
+    elif not mixtures.count.any():
+        notes.append(
+            'mixtures.png: left out, the memory bank of the checkpoint is '
+            'empty'
+        )
+    else:
+        prompts = getattr(head, 'prompts', None)
+        noise = getattr(prompts, 'source', 'gmm') != 'mean'
+        points = mixture_points(mixtures, PROMPTS_PER_CLASS, seed, noise)
+        figures['mixtures'] = draw_mixtures(points, classes, palette)
+    queries = look_at_queries(model, frames, classes)
+    figures['queries'] = draw_queries(queries, classes, palette)
+
+    pictures = []
+    for name, figure in figures.items():
+        content = io.BytesIO()
+        figure.savefig(content, format='png', dpi=130)
+        pictures.append(Path(folder, f'{name}.png'))
+        write_whole(pictures[-1], content.getvalue())
+    return Explanation(pictures, notes)

@@ -1,0 +1,177 @@
+"""What would end an evaluation at its first batch, known before a training.
+
+An evaluation comes after a whole epoch; what upstream asserts there would
+throw that epoch away.
+"""
+
+import copy
+import os.path as osp
+from typing import Any
+
+import torch
+import torch.nn as nn
+from mmengine.dist import get_world_size, is_main_process
+from mmengine.model import MMDistributedDataParallel, is_model_wrapper
+from mmengine.runner import Runner, ValLoop
+from mmengine.runner.amp import autocast
+from mmseg.models import SegDataPreProcessor
+from PIL import Image
+
+from mmcpm.utils.errors import UsageError
+
+ORIENTATION = 0x0112  # The tag of EXIF.
+
+
+def check_padding(model: nn.Module) -> None:
+    """Refuse paddings that cannot be meant, of training or evaluation.
+
+    Args:
+        model (nn.Module): Not wrapped.
+
+    Raises:
+        UsageError: If not exactly one of size and size_divisor is set.
+    """
+    preprocessor = getattr(model, 'data_preprocessor', None)
+    if not isinstance(preprocessor, SegDataPreProcessor):
+        return
+    settings = {
+        'data_preprocessor': {
+            'size': preprocessor.size,
+            'size_divisor': preprocessor.size_divisor,
+        }
+    }
+    if preprocessor.test_cfg:
+        settings['data_preprocessor.test_cfg'] = preprocessor.test_cfg
+    for name, values in settings.items():
+        size, divisor = values.get('size'), values.get('size_divisor')
+        if (size is None) == (divisor is None):
+            raise UsageError(
+                f'model.{name} needs one of size and size_divisor, to pad '
+                f'the frames of a batch to one size, but has size={size} '
+                f'and size_divisor={divisor}. Set the other to None'
+            )
+
+
+def check_batches(loop: Any, model: nn.Module) -> None:
+    """Refuse evaluation batches of frames that differ in size.
+
+    Args:
+        loop (ValLoop or TestLoop): The evaluation.
+        model (nn.Module): Not wrapped.
+
+    Raises:
+        UsageError: Names two frames and their sizes.
+    """
+    batch_size = getattr(loop.dataloader, 'batch_size', None) or 1
+    dataset = loop.dataloader.dataset
+    if (
+        batch_size == 1
+        or not hasattr(dataset, 'get_data_info')
+        or not isinstance(
+            getattr(model, 'data_preprocessor', None), SegDataPreProcessor
+        )
+    ):
+        return
+    kinds = [
+        stored_size(dataset.get_data_info(i).get('img_path'))
+        for i in range(len(dataset))
+    ]
+    read: dict[Any, tuple] = {}
+    for indices in batches(loop, batch_size):
+        # One frame of each stored size tells what the pipeline makes of it.
+        different = {kinds[i]: i for i in reversed(indices)}
+        if len(different) == 1:
+            continue
+        for kind, index in different.items():
+            if kind not in read:
+                read[kind] = input_size(dataset[index])
+        first, *others = sorted(different, key=different.get)
+        for kind in others:
+            if read[kind] != read[first]:
+                name = 'val' if isinstance(loop, ValLoop) else 'test'
+                one, other = (
+                    dataset.get_data_info(different[k]).get('sample_id')
+                    for k in (first, kind)
+                )
+                raise UsageError(
+                    f'{name}_dataloader.batch_size={batch_size} puts {one} '
+                    f'of {read[first]} and {other} of {read[kind]} pixels '
+                    '(height, width, after the pipeline) into one batch, '
+                    'but the frames of an evaluation batch must have one '
+                    f'size. Set {name}_dataloader.batch_size=1, or let the '
+                    'pipeline resize to one size (Resize with '
+                    'keep_ratio=False)'
+                )
+
+
+def batches(loop: Any, batch_size: int) -> list[list[int]]:
+    """List the batches of an evaluation, of all ranks."""
+    length = len(loop.dataloader.dataset)
+    if getattr(loop.dataloader.sampler, 'shuffle', False):
+        return [list(range(length))]  # Any two may come together.
+    world_size = get_world_size()
+    ranks = [range(rank, length, world_size) for rank in range(world_size)]
+    return [
+        list(part[start : start + batch_size])
+        for part in ranks
+        for start in range(0, len(part), batch_size)
+    ]
+
+
+def stored_size(path: str | None) -> tuple | None:
+    """Read size and orientation from the header of a picture.
+
+    Args:
+        path (str, optional): On the local disk.
+
+    Returns:
+        tuple, optional: What pictures of one size have in common; None if
+        that cannot be read, which is not reported here.
+    """
+    if path is None or not osp.isfile(path):
+        return None
+    try:
+        with Image.open(path) as image:
+            return image.size, image.getexif().get(ORIENTATION)
+    except (OSError, SyntaxError, ValueError):
+        return None
+
+
+def input_size(sample: dict) -> tuple:
+    """Height and width of a packed sample, of all views if there are."""
+    inputs = sample['inputs']
+    if isinstance(inputs, list | tuple):
+        return tuple(tuple(view.shape[-2:]) for view in inputs)
+    return tuple(inputs.shape[-2:])
+
+
+def rehearse_validation(runner: Runner) -> None:
+    """Predict and count one validation batch, without a trace.
+
+    Args:
+        runner (Runner): Of a training, its weights loaded. Errors of its
+            validation are raised as they are.
+    """
+    model, loop = runner.model, runner.val_loop
+    if loop is None or not is_main_process():
+        return
+    # Other wrappers may wait for the other ranks.
+    if is_model_wrapper(model) and not isinstance(
+        model, MMDistributedDataParallel
+    ):
+        return
+    dataset = loop.dataloader.dataset
+    number = getattr(loop.dataloader, 'batch_size', None) or 1
+    samples = [dataset[i] for i in range(min(number, len(dataset)))]
+    was_training = model.training
+    model.eval()
+    try:
+        with torch.no_grad(), autocast(enabled=loop.fp16):
+            batch = loop.dataloader.collate_fn(samples)
+            outputs = model.val_step(batch)
+        # Not the metrics themselves: they would count the frames.
+        copy.deepcopy(loop.evaluator).process(
+            data_samples=outputs, data_batch=batch
+        )
+    finally:
+        model.train(was_training)

@@ -1,0 +1,305 @@
+"""What tools/train.py and tools/test.py do with their arguments.
+
+The tools only parse; :mod:`.options` applies each option, and what can be
+known to be wrong is refused here before a run starts.
+"""
+
+import json
+import os
+import os.path as osp
+from argparse import Namespace
+from collections.abc import Iterable, Mapping
+
+from mmengine.config import Config
+from mmengine.dist import is_main_process
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+from mmseg.datasets import BaseSegDataset
+from mmseg.registry import RUNNERS
+
+from mmcpm import compat
+from mmcpm.engine.hooks.epoch_seed_hook import nested_datasets
+from mmcpm.evaluation.metrics.frame_metric import FrameMetric
+from mmcpm.models.utils.pretrained import (
+    check_pretrained_weights,
+    forget_pretrained_weights,
+)
+from mmcpm.utils.checkpoints import check_weights_fit, read_checkpoint, unwrap
+from mmcpm.utils.errors import RUN_ERRORS, SET_UP_ERRORS, UsageError, reported
+from mmcpm.utils.io import ensure_writable
+
+from . import options
+from . import sanity_checks as preflight
+from .evaluation_checks import rehearse_validation
+from .nested_settings import check_wrappers
+from .unused_settings import check_files
+
+
+def train(args: Namespace) -> None:
+    """Train as told by the arguments of tools/train.py.
+
+    Args:
+        args (Namespace): The parsed arguments.
+
+    Raises:
+        SystemExit: With code 2 and a message, if something is wrong.
+    """
+    with reported('train.py'):
+        cfg = load_config(args)
+        require(
+            cfg, ('model', 'train_dataloader', 'train_cfg', 'optim_wrapper')
+        )
+        if args.amp:
+            options.apply_amp(cfg)
+        if args.auto_scale_lr or (cfg.get('auto_scale_lr') or {}).get(
+            'enable'
+        ):
+            options.apply_auto_scale_lr(cfg)
+        options.apply_resume(cfg, args.resume)
+        dataloaders = ('train_dataloader', 'val_dataloader')
+        preflight.check_numbers(cfg, dataloaders)
+        check_wrappers(cfg, dataloaders)
+        options.check_classes(cfg, dataloaders)
+        ensure_writable(cfg.work_dir, '--work-dir')
+        start = cfg.get('load_from')
+        checkpoint = read_checkpoint(start, cfg.resume) if start else None
+        runner = build_runner(cfg)
+        options.scale_lr_for_accumulation(runner)
+        if cfg.resume:
+            forget_pretrained_weights(unwrap(runner.model))
+        else:
+            check_pretrained_weights(unwrap(runner.model))
+        if start:
+            check_weights_fit(
+                runner.model, checkpoint, start, partly=not cfg.resume
+            )
+            checkpoint = None  # Frees it: the Runner reads the file itself.
+        # Builds the datasets, so that their faults show now.
+        preflight.check_run(runner, (runner.train_loop, runner.val_loop))
+        progress = Progress()
+        runner.register_hook(progress)
+    with reported(
+        'train.py',
+        progress.expected_errors,
+        '--resume continues from the last whole checkpoint',
+    ):
+        runner.train()
+        compat.leave_launcher()
+
+
+def test(args: Namespace) -> dict[str, float]:
+    """Test as told by the arguments of tools/test.py.
+
+    Args:
+        args (Namespace): The parsed arguments.
+
+    Returns:
+        dict[str, float]: The scores.
+
+    Raises:
+        SystemExit: With code 2 and a message, if something is wrong.
+    """
+    with reported('test.py'):
+        decided = dict.fromkeys(
+            ('load_from', 'resume'), 'the checkpoint argument'
+        )
+        cfg = load_config(args, decided)
+        require(cfg, ('model', 'test_dataloader', 'test_evaluator'))
+        cfg.load_from, cfg.resume = args.checkpoint, False
+        preflight.check_numbers(cfg, ('test_dataloader',))
+        check_wrappers(cfg, ('test_dataloader',), args.tta)
+        options.check_classes(cfg, ('test_dataloader',))
+        if args.tta:
+            options.apply_tta(cfg)
+        if args.sound != 'true':
+            options.apply_sound(cfg, args.sound)
+        if args.scores is not None:
+            ensure_writable(osp.dirname(osp.abspath(args.scores)), '--scores')
+        if args.out is not None:
+            options.apply_out(cfg, args.out)
+        if args.show or args.show_dir is not None:
+            options.apply_show(cfg, args.show, args.show_dir, args.wait_time)
+        ensure_writable(cfg.work_dir, '--work-dir')
+        checkpoint = read_checkpoint(args.checkpoint)
+        runner = build_runner(cfg)
+        check_weights_fit(runner.model, checkpoint, args.checkpoint)
+        checkpoint = None  # Frees it: the Runner reads the file itself.
+        preflight.check_run(runner, (runner.test_loop,))
+        progress = Progress()
+        runner.register_hook(progress)
+    with reported('test.py', progress.expected_errors):
+        metrics = runner.test()
+        if departures := unusual_options(args):
+            runner.logger.warning(
+                f'These are scores with {" and ".join(departures)}.'
+            )
+        if args.scores is not None and is_main_process():
+            write_scores(args, metrics, runner)
+        compat.leave_launcher()
+        return metrics
+
+
+class Progress(Hook):
+    """Knows whether a run has got going.
+
+    What fails before its first iteration is done, fails because of how the
+    run was set up.
+    """
+
+    # Looks at the validation when all else is prepared.
+    priority = 'LOWEST'
+
+    def __init__(self) -> None:
+        self.has_begun = False
+
+    def before_train(self, runner: Runner) -> None:
+        """Let the validation fail now, not after an epoch.
+
+        Args:
+            runner (Runner): Of the training.
+        """
+        with preflight.kept_random_state():
+            rehearse_validation(runner)
+
+    def _after_iter(self, *args, **kwargs) -> None:
+        """Note that an iteration is done."""
+        self.has_begun = True
+
+    def expected_errors(self) -> tuple:
+        """Return the errors that are reported as one message."""
+        return RUN_ERRORS if self.has_begun else SET_UP_ERRORS
+
+
+def load_config(
+    args: Namespace, decided: Mapping[str, str] | None = None
+) -> Config:
+    """Read the configuration and apply what both tools have in common.
+
+    Args:
+        args (Namespace): With ``config``, ``cfg_options``, ``launcher``,
+            ``local_rank``, ``work_dir``, ``seed`` and ``data_root``.
+        decided (Mapping[str, str], optional): Further settings that the tool
+            sets itself, and by what argument.
+
+    Returns:
+        Config: The configuration; ``work_dir`` is always set.
+
+    Raises:
+        UsageError: If the file or an option cannot be used.
+    """
+    cfg = read_config(args.config)
+    options.apply_cfg_options(
+        cfg, args.cfg_options, {'launcher': '--launcher', **(decided or {})}
+    )
+    if cfg.get('default_scope') is None:
+        cfg.default_scope = 'mmseg'
+    cfg.launcher = args.launcher
+    os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
+    if args.work_dir is not None:
+        cfg.work_dir = args.work_dir
+    elif cfg.get('work_dir') is None:
+        name = osp.splitext(osp.basename(args.config))[0]
+        cfg.work_dir = osp.join('work_dirs', name)
+    if args.seed is not None:
+        cfg.randomness = {**cfg.get('randomness', {}), 'seed': args.seed}
+    if args.data_root is not None:
+        options.apply_data_root(cfg, args.data_root)
+    return cfg
+
+
+def read_config(path: str, is_whole: bool = True) -> Config:
+    """Read a configuration file.
+
+    Args:
+        path (str): Of the file.
+        is_whole (bool): Whether it is to describe a run; a base has settings
+            that only its children read.
+
+    Returns:
+        Config: The configuration.
+
+    Raises:
+        UsageError: If it cannot be read, or sets what nothing reads.
+    """
+    if not osp.isfile(path):
+        raise UsageError(f'config not found: {osp.abspath(path)}')
+    try:
+        cfg = Config.fromfile(path)
+    except Exception as error:
+        raise UsageError(
+            f'config {path} cannot be read: {type(error).__name__}: {error}'
+        ) from error
+    if is_whole:
+        check_files(cfg)
+    return cfg
+
+
+def unusual_options(args: Namespace) -> list[str]:
+    """List the options under which a test is no plain test."""
+    options = [f'--sound {args.sound}'] if args.sound != 'true' else []
+    return [*options, '--tta'] if args.tta else options
+
+
+def write_scores(
+    args: Namespace, metrics: dict[str, float], runner: Runner
+) -> None:
+    """Save the scores of a test, and what was tested how, as JSON.
+
+    Args:
+        args (Namespace): Of tools/test.py.
+        metrics (dict[str, float]): The scores.
+        runner (Runner): Of the test.
+    """
+    loop = runner.test_loop
+    content = {
+        'config': args.config,
+        'checkpoint': args.checkpoint,
+        'cfg_options': args.cfg_options,
+        'sound': args.sound,
+        'tta': args.tta,
+        'data': [
+            {
+                'type': type(part).__name__,
+                'data_root': part.data_root,
+                'split': getattr(part, 'split', None),
+                'subset': getattr(part, 'subset', None),
+            }
+            for part in nested_datasets(loop.dataloader.dataset)
+            if isinstance(part, BaseSegDataset)
+        ],
+        'protocols': {
+            metric.prefix: metric.describe()
+            for metric in loop.evaluator.metrics
+            if isinstance(metric, FrameMetric)
+        },
+        'metrics': metrics,
+    }
+    with open(args.scores, 'w', encoding='utf-8') as file:
+        json.dump(content, file, indent=1)
+
+
+def require(cfg: Config, keys: Iterable[str]) -> None:
+    """Refuse a configuration whose main parts are missing or no dicts."""
+    missing = [key for key in keys if cfg.get(key) is None]
+    if missing:
+        raise UsageError(
+            f'config {cfg.filename} does not set {", ".join(missing)}. Give '
+            'a complete one, such as those in configs/cpm, not a _base_ file'
+        )
+    parts = {key: cfg[key] for key in keys if not key.endswith('evaluator')}
+    for key in [key for key in parts if key.endswith('_dataloader')]:
+        parts[f'{key}.dataset'] = dict(cfg[key]).get('dataset')
+    for key, value in parts.items():
+        if not isinstance(value, dict):
+            raise UsageError(
+                f'{key} must be a dict of settings, but is {value!r} (config '
+                f'{cfg.filename}, with the --cfg-options)'
+            )
+
+
+def build_runner(cfg: Config) -> Runner:
+    """Build the Runner, on one process or as one of several ranks."""
+    compat.prepare_launcher(cfg.launcher, cfg)
+    if 'runner_type' in cfg:
+        return RUNNERS.build(cfg)
+    return Runner.from_cfg(cfg)

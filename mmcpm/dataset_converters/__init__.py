@@ -1,0 +1,1 @@
+"""Programs that write, check and prepare data sets."""

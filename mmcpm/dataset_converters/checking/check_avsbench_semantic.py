@@ -1,0 +1,279 @@
+"""Checking a copy of AVSBench-Semantic."""
+
+import functools
+import os.path as osp
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+
+from mmcpm.datasets.avsbench_semantic import AVSBenchSemanticDataset
+from mmcpm.datasets.errors import DatasetIndexError
+from mmcpm.datasets.metadata.avsbench_semantic import (
+    Clip,
+    check_data_root,
+    check_label_index,
+    read_metadata,
+    read_text,
+)
+
+from ..common.destination import Options
+from ..sounding_scenes.writer import MARKER
+from .clips import ClipFiles, check_clips, find_extra
+from .index_file import (
+    IndexFile,
+    find_repetitions,
+    parse_rows,
+    read_index_file,
+)
+from .labels import ClassIdChecker
+from .preparing import prepare
+from .report import Finding, Report
+from .totals import count_groups
+
+METADATA, LABEL_INDEX = 'metadata.csv', 'label2idx.json'
+FRAMES_PER_CLIP = AVSBenchSemanticDataset.FRAMES_PER_CLIP
+# Clips and label maps by subset and split, from the published metadata.
+PUBLISHED = {
+    'v1s/train': (3452, 3452),
+    'v1s/val': (740, 3700),
+    'v1s/test': (740, 3700),
+    'v1m/train': (296, 1480),
+    'v1m/val': (64, 320),
+    'v1m/test': (64, 320),
+    'v2/train': (4750, 47500),
+    'v2/val': (500, 5000),
+    'v2/test': (750, 7500),
+}
+# The labels as colours; what others make of the clips (COMBO: processed_*,
+# audio.pkl); the truth of sounding scenes.
+KNOWN = (
+    'labels_rgb',
+    'processed_frames',
+    'processed_labels_semantic',
+    'audio.pkl',
+    'visible',
+    'scene.json',
+)
+
+
+def read_semantic_clips(
+    root: str,
+) -> tuple[IndexFile, list[tuple[int, Clip]]]:
+    """Read ``metadata.csv`` to its end.
+
+    Args:
+        root (str): The data root.
+
+    Returns:
+        tuple[IndexFile, list[tuple[int, Clip]]]: The file with what is wrong
+        with it, and line and record of every usable row.
+    """
+    index = read_index_file(root, METADATA, delimiters=',')
+    return index, parse_rows(
+        index,
+        lambda text, path: read_metadata(text, path, tuple(FRAMES_PER_CLIP)),
+    )
+
+
+@functools.cache
+def _paths_without_root() -> AVSBenchSemanticDataset:
+    """Make the dataset class that knows where files lie, without a root."""
+    return AVSBenchSemanticDataset(data_root='', lazy_init=True)
+
+
+def semantic_files(line: int, clip: Clip) -> ClipFiles:
+    """List the files of a clip.
+
+    Args:
+        line (int): Its line in the metadata.
+        clip (Clip): The clip.
+
+    Returns:
+        ClipFiles: Its files.
+    """
+    number = FRAMES_PER_CLIP[clip.subset]
+    infos = [
+        _paths_without_root().frame_info(clip._asdict(), i)
+        for i in range(number)
+    ]
+    labelled = 1 if (clip.subset, clip.split) == ('v1s', 'train') else number
+    frames = tuple(
+        (info['img_path'], info['seg_map_path'] if i < labelled else None)
+        for i, info in enumerate(infos)
+    )
+    group = f'{clip.subset}/{clip.split}'
+    sounds = (infos[0]['audio_path'],)
+    return ClipFiles(group, line, frames, sounds, number, sources=clip.names)
+
+
+def list_semantic_clips(
+    rows: Sequence[tuple[int, Clip]],
+) -> list[ClipFiles]:
+    """List the files of every clip, once for each subset and split.
+
+    Args:
+        rows (Sequence[tuple[int, Clip]]): Line and record.
+
+    Returns:
+        list[ClipFiles]: In the order of the rows.
+    """
+    first = {}
+    for line, clip in rows:
+        first.setdefault((clip.uid, clip.subset, clip.split), (line, clip))
+    return [semantic_files(line, clip) for line, clip in first.values()]
+
+
+def check_avsbench_semantic(
+    root: str,
+    *,
+    classes: Sequence[str] | None = None,
+    palette: Sequence[Sequence[int]] | None = None,
+    deep: bool = False,
+    workers: int | None = None,
+) -> Report:
+    """Check a copy of AVSBench-Semantic without touching it.
+
+    Args:
+        root (str): The data root.
+        classes (Sequence[str], optional): Its classes. Defaults to None:
+            those of AVSBench-Semantic.
+        palette (Sequence[Sequence[int]], optional): Their colours. Defaults
+            to None: those of AVSBench-Semantic.
+        deep (bool): Whether to decode frames, label maps and sounds; else
+            their headers are read. Defaults to False.
+        workers (int, optional): Processes; 0 works in this one. Defaults to
+            the number of usable processors.
+
+    Returns:
+        Report: What was found.
+
+    Raises:
+        DatasetNotFoundError: If the folder or its metadata is missing.
+    """
+    metainfo = AVSBenchSemanticDataset.METAINFO
+    is_published = classes is None
+    classes, palette = (
+        classes or metainfo['classes'],
+        palette or metainfo['palette'],
+    )
+    report = Report(f'AVSBench-Semantic in {root}')
+    check_data_root(root, [osp.join(root, METADATA)])
+    report.add(_check_label_index(root, classes))
+    index, rows = read_semantic_clips(root)
+    report.add(index.findings)
+    report.add(
+        find_repetitions(
+            METADATA, [(line, clip.uid, clip.split) for line, clip in rows]
+        )
+    )
+    report.add(_check_videos(index))
+    report.add(_check_names(index, classes))
+    clips = list_semantic_clips(rows)
+    results = check_clips(
+        root,
+        clips,
+        ClassIdChecker(len(classes), palette, classes),
+        deep=deep,
+        workers=workers,
+    )
+    for _, findings in results:
+        report.add(findings)
+    report.counts = count_groups(
+        clips,
+        [present for present, _ in results],
+        PUBLISHED if is_published else {},
+    )
+    report.add(
+        find_extra(
+            root,
+            FRAMES_PER_CLIP,
+            [path for clip in clips for path in clip.paths],
+            {*KNOWN, *index.bad_cells}.__contains__,
+        )
+    )
+    return report
+
+
+def prepare_avsbench_semantic(
+    root: str,
+    folder: str,
+    options: Options,
+    *,
+    num_classes: int = 71,
+    **kwargs,
+) -> Report:
+    """Write a prepared copy of AVSBench-Semantic.
+
+    Args:
+        root (str): The data root.
+        folder (str): The folder to write.
+        options (Options): How.
+        num_classes (int): Class ids are below it. Defaults to 71.
+        kwargs: ``leave_out`` and ``workers`` of :func:`prepare`.
+
+    Returns:
+        Report: The clips that could not be prepared.
+    """
+    check_data_root(root, [osp.join(root, METADATA)])
+    index, rows = read_semantic_clips(root)
+    labels = ClassIdChecker(num_classes, options.palette or ())
+    clips = list_semantic_clips(rows)
+    return prepare(
+        *(root, folder, 'avss', [index], clips, labels, options),
+        others=[LABEL_INDEX, MARKER],
+        **kwargs,
+    )
+
+
+def _check_label_index(root: str, classes: Sequence[str]) -> list[Finding]:
+    """Check ``label2idx.json``."""
+    path = osp.join(root, LABEL_INDEX)
+    try:
+        check_label_index(
+            read_text(path, None), LABEL_INDEX, classes, 'the dataset class'
+        )
+    except FileNotFoundError:
+        return [Finding('missing', LABEL_INDEX, 'no such file')]
+    except DatasetIndexError as error:
+        return [Finding('index', LABEL_INDEX, str(error))]
+    return []
+
+
+def _column(index: IndexFile, name: str) -> list[str]:
+    """Take a column of the metadata; empty if it has no such column."""
+    if name not in index.header:
+        return []
+    place = index.header.index(name)
+    return [row.cells[place] for row in index.rows]
+
+
+def _check_videos(index: IndexFile) -> list[Finding]:
+    """Look for videos that lend different clips to several splits."""
+    uids = defaultdict(set)
+    splits = defaultdict(set)
+    for vid, uid, split in zip(
+        _column(index, 'vid'),
+        _column(index, 'uid'),
+        _column(index, 'split'),
+        strict=False,
+    ):
+        uids[vid].add(uid)
+        splits[vid].add(split)
+    return [
+        Finding('videos', METADATA, f'{vid} in {", ".join(sorted(found))}')
+        for vid, found in splits.items()
+        if len(found) > 1 and len(uids[vid]) > 1
+    ]
+
+
+def _check_names(index: IndexFile, classes: Sequence[str]) -> list[Finding]:
+    """Look for names of sounding objects that are no classes."""
+    numbers = Counter(
+        name
+        for sources in _column(index, 'a_obj')
+        for name in sources.split('_')
+        if name not in classes[1:]
+    )
+    return [
+        Finding('names', METADATA, f'{name!r} in {number} row(s)')
+        for name, number in numbers.items()
+    ]

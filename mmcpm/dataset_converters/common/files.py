@@ -1,0 +1,50 @@
+"""Pictures, sounds and JSON files; always through ``Path``, never silently."""
+
+import json
+from io import BytesIO
+from pathlib import Path
+
+import cv2
+import numpy as np
+import soundfile
+
+from ..sounding_scenes.voices import SAMPLE_RATE
+
+JPEG_QUALITY = 95
+
+
+def write_image(path: Path, image: np.ndarray) -> None:
+    """Write a picture; unlike ``cv2.imwrite``, never silently.
+
+    Args:
+        path (Path): A .jpg or .png file.
+        image (np.ndarray): RGB picture or index map, uint8.
+    """
+    if image.ndim == 3:
+        image = image[..., ::-1]
+    quality = [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]
+    options = quality if path.suffix == '.jpg' else []
+    path.write_bytes(cv2.imencode(path.suffix, image, options)[1].tobytes())
+
+
+def write_sound(path: Path, waveform: np.ndarray) -> None:
+    """Write a WAV file of 16 bits.
+
+    Args:
+        path (Path): The file.
+        waveform (np.ndarray): Mono waveform in [-1, 1] at 16 kHz, float32,
+            shape (S,).
+    """
+    wav = BytesIO()
+    soundfile.write(wav, waveform, SAMPLE_RATE, subtype='PCM_16', format='WAV')
+    path.write_bytes(wav.getvalue())
+
+
+def write_json(path: Path, content: dict) -> None:
+    """Write a JSON file.
+
+    Args:
+        path (Path): The file.
+        content (dict): Plain types.
+    """
+    path.write_text(json.dumps(content, indent=1) + '\n')

@@ -1,0 +1,328 @@
+"""Write sounding scenes to disk in the layout of a dataset.
+
+The layout of AVSBench-Semantic is here, the others are in
+:mod:`.object_layout` and :mod:`.vpo_layout`. Beside the files of that layout,
+a clip holds ``visible/<t>.png`` (the class
+of every visible object, sounding or not) and ``scene.json`` (the truth).
+Nothing appears under the final name before everything is written.
+"""
+
+import csv
+import dataclasses
+import json
+import multiprocessing.connection
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
+
+import cv2
+import numpy as np
+from tqdm import tqdm
+
+from mmcpm.datasets.metadata.avsbench_semantic import SPLITS
+
+from ..common.files import write_image, write_json, write_sound
+from ..common.folders import (
+    DatasetFolderError,
+    explain_os_error,
+    remove_remains,
+    replace_folder,
+)
+from ..common.object_layout import write_object_clip, write_object_index
+from ..common.vpo_layout import VPO_LAYOUTS, make_vpo_image, write_vpo_index
+from .presets import (
+    GENERATOR_VERSION,
+    Preset,
+    count_labelled_frames,
+    get_preset,
+)
+from .scene import Clip, make_clip
+
+MARKER = 'sounding_scenes.json'
+LAYOUTS = ('avss', 's4', 'ms3', *VPO_LAYOUTS)
+METADATA_HEADER = ('vid', 'uid', 's_min', 's_sec', 'a_obj', 'split', 'label')
+MIN_SIZE = 32
+
+
+def write_sounding_scenes(
+    out_dir: str | Path,
+    preset: str = 'demo',
+    *,
+    layout: str = 'avss',
+    seed: int = 0,
+    size: int = 96,
+    clips: tuple[int, int, int] | None = None,
+    workers: int | None = None,
+    overwrite: bool = False,
+) -> tuple[dict, bool]:
+    """Write a dataset, or find that it is already there.
+
+    Args:
+        out_dir (str | Path): Root of the dataset.
+        preset (str): Key of :data:`PRESETS`.
+        layout (str): One of :data:`LAYOUTS`: the dataset whose files they
+            shall look like. In those of VPO a clip is an image, and the
+            images for training and validation are one split.
+        seed (int): Seed; the same seed gives the same files.
+        size (int): Height and width of the frames, pixels.
+        clips (tuple[int, int, int], optional): Clips for training,
+            validation and test. Defaults to the preset's numbers.
+        workers (int, optional): Processes; 0 works in this one. Defaults to
+            the number of usable processors, 8 at most.
+        overwrite (bool): Whether to replace a dataset that this function
+            wrote earlier.
+
+    Returns:
+        tuple[dict, bool]: What the marker file says, and whether the
+        dataset was written now (or else was there).
+
+    Raises:
+        DatasetFolderError: If ``out_dir`` holds something else or cannot be
+            written.
+        ValueError: If an argument is out of range.
+    """
+    world = get_preset(preset)
+    counts = dict(zip(SPLITS, clips or world.clips, strict=True))
+    if min(counts.values()) < 0 or not any(counts.values()):
+        raise ValueError(
+            'clips must be three numbers of clips (train, val, '
+            f'test), none negative and one positive: {clips}'
+        )
+    if size < MIN_SIZE or seed < 0:
+        raise ValueError(
+            f'size must be at least {MIN_SIZE} pixels and seed '
+            f'at least 0, got size={size} and seed={seed}.'
+        )
+    if layout not in LAYOUTS:
+        raise ValueError(
+            f'layout must be one of {LAYOUTS}, but got {layout!r}.'
+        )
+    wanted = {
+        'preset': preset,
+        'seed': seed,
+        'size': size,
+        'clips': counts,
+        'version': GENERATOR_VERSION,
+    }
+    if layout != 'avss':
+        wanted['layout'] = layout
+    # A linked data folder: write where the link points, keep the link.
+    root = Path(os.path.realpath(out_dir))
+    with explain_os_error(root):
+        if root.parent.is_dir():
+            remove_remains(root)
+        found = _find_finished(root, wanted, overwrite)
+        if found is not None:
+            return found, False
+        with replace_folder(root) as folder:
+            written = _write(folder, world, wanted, workers)
+    return written, True
+
+
+def read_marker(data_root: str | Path) -> dict:
+    """Read what a written dataset says about itself.
+
+    Args:
+        data_root (str | Path): Root of a dataset of sounding scenes.
+
+    Returns:
+        dict: ``preset``, ``seed``, ``size``, ``clips`` (by split),
+        ``version``, ``labelled_frames`` (by split), ``files`` and, unless it
+        is 'avss', ``layout``.
+
+    Raises:
+        DatasetFolderError: If there is no marker file.
+    """
+    path = Path(data_root) / MARKER
+    if not path.is_file():
+        raise DatasetFolderError(
+            f'{data_root} is no finished dataset of sounding scenes: it has '
+            f'no {MARKER}. Write one with '
+            f'tools/dataset_converters/make_sounding_scenes.py {data_root}'
+        )
+    return json.loads(path.read_text())
+
+
+def _find_finished(root: Path, wanted: dict, overwrite: bool) -> dict | None:
+    """Find the wanted dataset under ``root``.
+
+    Returns:
+        dict | None: Its marker, or None if it is to be written.
+    """
+    if root.is_dir() and not any(root.iterdir()) or not root.exists():
+        return None
+    if not (root / MARKER).is_file():
+        raise DatasetFolderError(
+            f'{root} exists and was not written by this program (it has no '
+            f'{MARKER}), so it is left alone. Choose another folder.'
+        )
+    if overwrite:
+        return None
+    marker = read_marker(root)
+    # Markers of the first layout do not name it.
+    found = {'layout': 'avss', **marker}
+    differing = [
+        f'{key} {found.get(key)} (wanted: {value})'
+        for key, value in {'layout': 'avss', **wanted}.items()
+        if found.get(key) != value
+    ]
+    if differing:
+        raise DatasetFolderError(
+            f'{root} holds other sounding scenes: {", ".join(differing)}. '
+            'Choose another folder, or replace them with --overwrite.'
+        )
+    present = sum(len(names) for _, _, names in os.walk(root))
+    if present < marker['files']:
+        raise DatasetFolderError(
+            f'{root} has lost files: {present} of {marker["files"]} are '
+            'left. Write them again with --overwrite.'
+        )
+    return marker
+
+
+def _write(
+    folder: Path, preset: Preset, wanted: dict, workers: int | None
+) -> dict:
+    """Write all clips and, last, the marker."""
+    layout = wanted.get('layout', 'avss')
+    tasks = [
+        (folder, layout, preset, split, index, wanted['seed'], wanted['size'])
+        for split, count in wanted['clips'].items()
+        for index in range(count)
+    ]
+    rows, labelled = [], dict.fromkeys(SPLITS, 0)
+    bar = tqdm(
+        _map(tasks, workers),
+        'Making scenes',
+        len(tasks),
+        unit='clip',
+        mininterval=0.5,
+    )
+    for task, (of_clip, labels) in zip(tasks, bar, strict=True):
+        rows += of_clip
+        labelled[task[3]] += labels
+    if layout == 'avss':
+        write_index(folder, preset, rows)
+    elif layout in VPO_LAYOUTS:
+        write_vpo_index(folder, layout, rows)
+    else:
+        write_object_index(folder, layout, rows)
+    # In place of the marker, the folder still holds the file that calls it
+    # unfinished.
+    files = sum(len(names) for _, _, names in os.walk(folder))
+    marker = {**wanted, 'labelled_frames': labelled, 'files': files}
+    write_json(folder / MARKER, marker)
+    return marker
+
+
+def _map(tasks: list[tuple], workers: int | None) -> Iterator[tuple]:
+    """Write the clips of ``tasks``, in order, in several processes."""
+    if workers is None:
+        workers = min(_count_processors(), 8)
+    if workers < 2:
+        yield from map(_make_and_write, tasks)
+        return
+    with ProcessPoolExecutor(workers, initializer=_start_worker) as pool:
+        try:
+            yield from pool.map(_make_and_write, tasks, chunksize=4)
+        except BrokenProcessPool as error:
+            raise DatasetFolderError(
+                'A process that makes scenes was killed, most often because '
+                'the memory is full. Try again with --workers 0.'
+            ) from error
+
+
+def _count_processors() -> int:
+    """Count the processors that this process may use."""
+    if hasattr(os, 'sched_getaffinity'):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _start_worker() -> None:
+    """Leave Ctrl-C to the parent, follow its end, use one processor."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    cv2.setNumThreads(0)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """End this process with its parent, which a pool does not if killed."""
+    multiprocessing.connection.wait(
+        [multiprocessing.parent_process().sentinel]
+    )
+    os._exit(1)
+
+
+def _make_and_write(task: tuple) -> tuple[list[tuple], int]:
+    """Make and write one clip; a pool runs this."""
+    folder, layout, preset, split, index, seed, size = task
+    place = dict(seed=seed, size=size)
+    if layout in VPO_LAYOUTS:
+        return make_vpo_image(folder, layout, preset, split, index, **place)
+    if layout == 'avss':
+        row, labels = write_clip(
+            folder, make_clip(preset, split, index, **place)
+        )
+        return [row], labels
+    # S4 and MS3 are what became the subsets v1s and v1m.
+    subset = {'s4': 'v1s', 'ms3': 'v1m'}[layout]
+    preset = dataclasses.replace(preset, subset_cycle=(subset,))
+    clip = make_clip(preset, split, index, **place)
+    return write_object_clip(folder, layout, clip)
+
+
+def write_index(folder: Path, preset: Preset, rows: list[tuple]) -> None:
+    """Write the index files of AVSBench-Semantic.
+
+    Args:
+        folder (Path): Root of the dataset.
+        preset (Preset): The world.
+        rows (list[tuple]): Of ``metadata.csv``.
+    """
+    with open(folder / 'metadata.csv', 'w', newline='') as file:
+        writer = csv.writer(file, lineterminator='\n')
+        writer.writerows([METADATA_HEADER, *rows])
+    write_json(
+        folder / 'label2idx.json',
+        {
+            name: index
+            for index, name in enumerate(preset.class_names, start=1)
+        },
+    )
+
+
+def write_clip(root: Path, clip: Clip) -> tuple[tuple, int]:
+    """Write the files of one clip.
+
+    Args:
+        root (Path): Root of the dataset.
+        clip (Clip): The clip.
+
+    Returns:
+        tuple[tuple, int]: Its row of ``metadata.csv`` and its number of
+        labelled frames.
+    """
+    folder = root / clip.subset / clip.uid
+    parts = ('frames', 'labels_semantic', 'labels_rgb', 'visible')
+    # Not the root: a killed run's last process must not bring it back.
+    folder.parent.mkdir(exist_ok=True)
+    folder.mkdir()
+    for part in parts:
+        (folder / part).mkdir()
+    labels = clip.labels[: count_labelled_frames(clip.subset, clip.split)]
+    palette = np.array(clip.preset.palette, np.uint8)
+    for t, frame in enumerate(clip.world.frames):
+        write_image(folder / 'frames' / f'{t}.jpg', frame)
+        write_image(folder / 'visible' / f'{t}.png', clip.world.visible[t])
+    for t, label in enumerate(labels):
+        write_image(folder / 'labels_semantic' / f'{t}.png', label)
+        write_image(folder / 'labels_rgb' / f'{t}.png', palette[label])
+    write_sound(folder / 'audio.wav', clip.waveform)
+    write_json(folder / 'scene.json', clip.truth())
+    row = (clip.vid, clip.uid, 0, 0, clip.a_obj, clip.split, clip.subset)
+    return row, len(labels)

@@ -1,0 +1,194 @@
+"""Index files that are tables, and the folders they speak of.
+
+What AVSBench-Object and VPO share. Pure functions: file contents in, rows or
+one clear error out.
+"""
+
+import csv
+import io
+import os
+import os.path as osp
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from ..base_avs_dataset import find_missing_files
+from ..errors import DatasetIndexError, DatasetNotFoundError
+
+DELIMITERS = {',': 'commas', ';': 'semicolons', '\t': 'tabs'}
+ROOT_HINT = (
+    'Set it with --data-root DIR (tools/train.py, tools/test.py) or '
+    'data_root in the config.'
+)
+
+
+class Row(NamedTuple):
+    """One row of a table.
+
+    Attributes:
+        line (int): Its line in the file, from 1.
+        cells (list[str]): Its values, without surrounding spaces.
+    """
+
+    line: int
+    cells: list[str]
+
+
+def read_table(text: str, path: str) -> list[Row]:
+    """Parse a table separated by commas, semicolons or tabs.
+
+    Spreadsheet programs of many countries save with semicolons; whichever
+    separates the first row into most cells is taken.
+
+    Args:
+        text (str): Contents of the file.
+        path (str): Its path, for messages.
+
+    Returns:
+        list[Row]: All rows, that of the column names included; those without
+        any value are left out.
+
+    Raises:
+        DatasetIndexError: If the file is empty or no table, or if a row has
+            fewer or more cells than the first.
+    """
+    first = text.lstrip().partition('\n')[0]
+    delimiter = max(DELIMITERS, key=first.count)
+    reader = csv.reader(io.StringIO(text, newline=''), delimiter=delimiter)
+    try:
+        rows = [
+            Row(reader.line_num, cells)
+            for record in reader
+            if any(cells := [cell.strip() for cell in record])
+        ]
+    except csv.Error as error:
+        raise DatasetIndexError(
+            f'{path}, after line {reader.line_num}: {error}. Expected a '
+            "comma-separated file; restore it from the dataset's archive."
+        ) from error
+    if not rows:
+        raise DatasetIndexError(
+            f'{path} is empty ({len(text)} characters, no row). Restore it '
+            "from the dataset's archive."
+        )
+    width = len(rows[0].cells)
+    for row in rows:
+        if len(row.cells) != width:
+            raise DatasetIndexError(
+                f'{path}, line {row.line}: {len(row.cells)} cells, separated '
+                f'by {DELIMITERS[delimiter]}, where the first row has '
+                f"{width}. Restore the file from the dataset's archive."
+            )
+    return rows
+
+
+def find_columns(
+    header: Sequence[str], wanted: Sequence[str], path: str, remedy: str
+) -> list[int]:
+    """Find columns by name.
+
+    Args:
+        header (Sequence[str]): The first row.
+        wanted (Sequence[str]): Names of columns that must be there.
+        path (str): Path of the table, for messages.
+        remedy (str): What to do if one is not.
+
+    Returns:
+        list[int]: Their positions.
+
+    Raises:
+        DatasetIndexError: Names the missing columns and those found.
+    """
+    if missing := [name for name in wanted if name not in header]:
+        raise DatasetIndexError(
+            f'{path}: column {", ".join(missing)} is missing; the first row '
+            f'names {", ".join(header)}. {remedy}'
+        )
+    return [header.index(name) for name in wanted]
+
+
+def check_name(name: str, column: str, place: str) -> None:
+    """Refuse a value that cannot be a part of a path.
+
+    Args:
+        name (str): The value.
+        column (str): Its column, for messages.
+        place (str): File and line, for messages.
+
+    Raises:
+        DatasetIndexError: If it is empty or leads to another folder.
+    """
+    if name in ('', '.', '..') or '/' in name or '\\' in name:
+        raise DatasetIndexError(
+            f'{place}: {column} {name!r} cannot be the name of a file or '
+            "folder. Restore the table from the dataset's archive."
+        )
+
+
+def check_root(data_root: str, files: Iterable[str], layout: str) -> None:
+    """Look for the data root and its index files on the local disk.
+
+    Args:
+        data_root (str): Folder of the dataset.
+        files (Iterable[str]): Names of files that must lie in it.
+        layout (str): What the folder holds, for messages.
+
+    Raises:
+        DatasetNotFoundError: Names the absolute path, what is expected there
+            and how to set another one.
+    """
+    absolute = osp.abspath(data_root)
+    if not osp.isdir(absolute):
+        relative = (
+            ''
+            if osp.isabs(data_root)
+            else f' (data_root={data_root!r} under the current directory)'
+        )
+        raise DatasetNotFoundError(
+            f'No data root at {absolute}{relative}. Expected the folder that '
+            f'holds {layout}. {ROOT_HINT}'
+        )
+    for file in files:
+        if osp.isfile(osp.join(absolute, file)):
+            continue
+        inside = sorted(os.listdir(absolute))
+        near = [osp.dirname(absolute)]
+        near += [osp.join(absolute, name) for name in inside]
+        meant = next((n for n in near if osp.isfile(osp.join(n, file))), None)
+        raise DatasetNotFoundError(
+            f'No file {osp.join(absolute, file)}. Expected a data root that '
+            f'holds {layout}; it holds {shorten(inside)}.'
+            f'{f" Did you mean {meant}?" if meant else ""} {ROOT_HINT}'
+        )
+
+
+def check_present(paths: Iterable[str], kind: str, remedy: str) -> None:
+    """Look for files or folders, listing each folder above them once.
+
+    Args:
+        paths (Iterable[str]): On the local disk.
+        kind (str): What they are, in the plural.
+        remedy (str): What to do if one is missing.
+
+    Raises:
+        DatasetNotFoundError: Counts the missing ones and names the first.
+    """
+    paths = set(paths)
+    if missing := find_missing_files(paths):
+        raise DatasetNotFoundError(
+            f'{len(missing)} of {len(paths)} {kind} are missing: '
+            f'{shorten(missing)}. {remedy}'
+        )
+
+
+def shorten(names: Sequence[str], limit: int = 5) -> str:
+    """Join up to five names for a message.
+
+    Args:
+        names (Sequence[str]): The names.
+        limit (int): How many are told.
+
+    Returns:
+        str: Separated by commas; 'nothing' if there is none.
+    """
+    listed = ', '.join(names[:limit]) or 'nothing'
+    return listed + (', ...' if len(names) > limit else '')

@@ -1,0 +1,129 @@
+"""Whether the queries know what sounds before they look (CPM, Figure 3)."""
+
+import logging
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+from mmengine.dist import all_gather_object
+from mmengine.evaluator import BaseMetric
+from mmengine.logging import print_log
+from mmseg.registry import METRICS
+
+from ..confusion import IGNORE_INDEX
+
+# When the queries name classes -> where the prediction holds them.
+STAGES = {'td_a': 'heard_classes', 'final': 'named_classes'}
+
+
+def set_coverage(heard: set[int], labelled: set[int]) -> float:
+    """Intersection over union of two sets of classes.
+
+    Args:
+        heard (set[int]): Classes that the queries name.
+        labelled (set[int]): Classes that are labelled.
+
+    Returns:
+        float: 0..1; 1 if both are empty.
+    """
+    union = heard | labelled
+    return len(heard & labelled) / len(union) if union else 1.0
+
+
+@METRICS.register_module()
+class CoverageMetric(BaseMetric):
+    """Classification coverage of the queries, before and after they look.
+
+    For each frame the foreground classes that any query names are compared
+    with the labelled ones: after it has heard (``td_a``), and at the end
+    (``final``). What only the second finds was seen, not heard.
+
+    Args:
+        **kwargs: Of mmengine's BaseMetric.
+    """
+
+    default_prefix = 'coverage'
+
+    def __init__(self, **kwargs) -> None:
+        super().__init__(**kwargs)
+        self.explained = False
+
+    def score_names(self, groups: Iterable[str] = ()) -> list[str]:
+        """Name the scores, before anything is scored.
+
+        Args:
+            groups (Iterable[str]): Not used.
+
+        Returns:
+            list[str]: Keys of what :meth:`evaluate` will give.
+        """
+        return [f'{self.prefix}/{stage}' for stage in STAGES]
+
+    def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
+        """Score the frames of a batch.
+
+        Args:
+            data_batch (dict): Not used.
+            data_samples (Sequence[dict]): With ``sample_id``,
+                ``heard_classes``, ``named_classes`` (``[N]`` class ids, the
+                last id being "no object") and ``gt_sem_seg``.
+        """
+        num_classes = len(self.dataset_meta['classes'])
+        for sample in data_samples:
+            missing = [f for f in STAGES.values() if f not in sample]
+            if missing:
+                self._explain(missing)
+                continue
+            labelled = set(sample['gt_sem_seg']['data'].unique().tolist())
+            scores = [
+                set_coverage(
+                    set(sample[field].flatten().tolist()) - {0, num_classes},
+                    labelled - {0, IGNORE_INDEX},
+                )
+                for field in STAGES.values()
+            ]
+            self.results.append((sample['sample_id'], scores))
+
+    def _explain(self, missing: list[str]) -> None:
+        """Say once why there is no coverage: no reason to end a run."""
+        if not self.explained:
+            print_log(
+                f'The predictions have no {" and no ".join(missing)}: there '
+                'is no coverage of queries. CoverageMetric scores audio-first '
+                'models only.',
+                logger='current',
+                level=logging.WARNING,
+            )
+        self.explained = True
+
+    def evaluate(self, size: int) -> dict[str, float]:
+        """Average over the different frames of all ranks.
+
+        Args:
+            size (int): Number of frames of the dataset; not used, since
+                frames are told by name.
+
+        Returns:
+            dict[str, float]: ``coverage/td_a`` and ``coverage/final`` in
+            0..1, higher is better; empty for models without queries.
+        """
+        frames = dict(
+            frame for part in all_gather_object(self.results) for frame in part
+        )
+        self.results = []
+        metrics = self.compute_metrics(list(frames.items()))
+        return {f'{self.prefix}/{key}': metrics[key] for key in metrics}
+
+    def compute_metrics(self, results: list) -> dict[str, float]:
+        """Average the scores.
+
+        Args:
+            results (list[tuple[str, list[float]]]): Names, and scores by
+                stage.
+
+        Returns:
+            dict[str, float]: By stage; empty if no frame was scored.
+        """
+        if not results:
+            return {}
+        means = np.mean([scores for _, scores in results], axis=0)
+        return dict(zip(STAGES, means.tolist(), strict=True))

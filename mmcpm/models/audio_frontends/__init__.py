@@ -1,0 +1,3 @@
+from .stft import AudioFrontend
+
+__all__ = ['AudioFrontend']

@@ -1,0 +1,3 @@
+from .vggish import VGGish
+
+__all__ = ['VGGish']

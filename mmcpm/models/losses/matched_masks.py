@@ -1,0 +1,139 @@
+"""Which masks are compared with which class, for all predictions at once.
+
+Only few of all masks that the queries could make have a target: those of
+matched queries, and of prompts. They are the rows of one flat batch, so that
+one call makes, samples and scores them, whatever layer and image they are of.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..utils.transfers import many_numbers
+
+
+class MaskRows(NamedTuple):
+    """Masks with a target, image after image."""
+
+    # Prediction, image, query and class of every row, [R] int64 each.
+    layer: Tensor
+    image: Tensor
+    query: Tensor
+    label: Tensor
+    # Rows of each image.
+    counts: list[int]
+
+
+def matched_rows(
+    matches: list[list[tuple[np.ndarray, np.ndarray]]],
+    classes: list[list[int]],
+) -> np.ndarray:
+    """List matched queries.
+
+    Args:
+        matches (list[list[tuple[np.ndarray, np.ndarray]]]): Of
+            FiniteHungarianAssigner.match: per prediction and image.
+        classes (list[list[int]]): Classes of the targets of each image.
+
+    Returns:
+        np.ndarray: Prediction, image, query and class, ``[R, 4]`` int64.
+    """
+    rows = [
+        (layer, image, query, classes[image][target])
+        for layer, images in enumerate(matches)
+        for image, (queries, targets) in enumerate(images)
+        for query, target in zip(queries, targets, strict=True)
+    ]
+    return np.array(rows, dtype=np.int64).reshape(-1, 4)
+
+
+def prompted_rows(
+    prompts: list[list[int]],
+    classes: list[list[int]],
+    num_layers: int,
+    first: int,
+) -> np.ndarray:
+    """List prompts whose class is there to be found.
+
+    Args:
+        prompts (list[list[int]]): Prompted classes of each image.
+        classes (list[list[int]]): Classes in its label map.
+        num_layers (int): Predictions.
+        first (int): Index of the first prompt among the queries.
+
+    Returns:
+        np.ndarray: Prediction, image, query and class, ``[R, 4]`` int64.
+    """
+    rows = [
+        (layer, image, first + slot, label)
+        for layer in range(num_layers)
+        for image, labels in enumerate(prompts)
+        for slot, label in enumerate(labels)
+        if label in classes[image]
+    ]
+    return np.array(rows, dtype=np.int64).reshape(-1, 4)
+
+
+def collect_rows(
+    parts: list[np.ndarray], num_images: int, device: torch.device
+) -> MaskRows:
+    """Sort rows by image and move them, in one copy.
+
+    Args:
+        parts (list[np.ndarray]): Of :func:`matched_rows` and
+            :func:`prompted_rows`.
+        num_images (int): Images of the batch.
+        device (torch.device): Of the result.
+
+    Returns:
+        MaskRows: All of them.
+    """
+    rows = np.concatenate(parts)
+    rows = rows[np.argsort(rows[:, 1], kind='stable')]
+    counts = np.bincount(rows[:, 1], minlength=num_images).tolist()
+    columns = many_numbers(rows.T.copy(), device)
+    return MaskRows(*columns.unbind(0), counts)
+
+
+def make_masks(
+    mask_embedding: Tensor, mask_feature: Tensor, rows: MaskRows
+) -> Tensor:
+    """Make the masks of the rows, and no other.
+
+    Args:
+        mask_embedding (Tensor): ``[L, B, T, C]``.
+        mask_feature (Tensor): ``[B, C, h, w]``.
+        rows (MaskRows): R rows.
+
+    Returns:
+        Tensor: Logits ``[R, h, w]``.
+    """
+    chosen = mask_embedding[rows.layer, rows.image, rows.query]  # [R, C]
+    masks = [
+        embedding @ feature
+        for embedding, feature in zip(
+            chosen.split(rows.counts),
+            mask_feature.flatten(2).unbind(0),
+            strict=True,
+        )
+    ]
+    return torch.cat(masks).unflatten(1, mask_feature.shape[-2:])
+
+
+def spread_rows(
+    values: Tensor, rows: MaskRows, size: tuple[int, int, int]
+) -> Tensor:
+    """Bring values of rows to their places.
+
+    Args:
+        values (Tensor): ``[R]``.
+        rows (MaskRows): R different rows.
+        size (tuple[int, int, int]): L predictions, B images, T queries.
+
+    Returns:
+        Tensor: ``[L, B, T]``, 0 elsewhere.
+    """
+    place = (rows.layer, rows.image, rows.query)
+    return values.new_zeros(size).index_put(place, values)

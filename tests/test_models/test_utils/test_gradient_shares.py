@@ -1,0 +1,109 @@
+import pytest
+import torch
+import torch.nn as nn
+from mmseg.registry import MODELS
+
+from mmcpm.models.segmentors import av_encoder_decoder
+from mmcpm.models.utils.gradient_shares import gradient_shares, group_losses
+
+
+def test_terms_are_grouped_over_predictions():
+    one = torch.tensor(1.0)
+    losses = {
+        'decode.loss_cls': one,
+        'decode.d0.loss_cls': 2 * one,
+        'decode.loss_vcp_cls': 4 * one,
+        'decode.loss_vcp_mask': 8 * one,
+        'decode.loss_pcl': 16 * one,
+        'aux.loss_kl': 32 * one,
+        'decode.gmm_ready': 64 * one,
+    }
+    assert {k: float(v) for k, v in group_losses(losses).items()} == {
+        'cls': 3,
+        'vcp': 12,
+        'pcl': 16,
+        'other': 32,
+    }
+
+
+def test_shares_by_hand():
+    weight = nn.Parameter(torch.tensor([3.0, 4.0]))
+    other = nn.Parameter(torch.tensor(1.0))
+    losses = {
+        'loss_acp': 0.5 * weight.square().sum(),  # Gradient (3, 4), norm 5.
+        'd0.loss_mask': weight.sum() * 0 + 15 * weight[0],  # Norm 15.
+        'loss_dice': other.square(),  # Does not reach the weight.
+        'loss_pcl': torch.tensor(2.0),  # No graph.
+    }
+    shares = gradient_shares(losses, [weight])
+    assert {k: float(v) for k, v in shares.items()} == pytest.approx(
+        {'acp': 0.25, 'mask': 0.75, 'dice': 0.0, 'pcl': 0.0}
+    )
+    assert weight.grad is None
+    sum(losses.values()).backward()  # The graph is still there.
+    assert weight.grad.tolist() == [18.0, 4.0]
+
+
+def test_no_gradient_at_all():
+    weight = nn.Parameter(torch.ones(2))
+    assert gradient_shares({'loss_acp': weight.sum() * 0}, [weight]) == {
+        'acp': 0
+    }
+    assert gradient_shares({'accuracy': torch.ones(())}, [weight]) == {}
+
+
+def test_frozen_parameters_have_no_shares():
+    weight = nn.Parameter(torch.ones(2), requires_grad=False)
+    other = nn.Parameter(torch.ones(()))
+    assert gradient_shares({'loss_acp': other * 2}, [weight]) == {}
+    assert gradient_shares({'loss_acp': other * 2}, []) == {}
+
+
+def test_shares_that_cannot_be_computed_end_nothing(
+    cpm_cfg, make_batch, monkeypatch
+):
+    """Parts may be checkpointed or compiled so that autograd refuses."""
+
+    def refuse(*args):
+        calls.append(args)
+        raise RuntimeError('Checkpointing is not compatible with .grad()')
+
+    calls, lines = [], []
+    monkeypatch.setattr(av_encoder_decoder, 'gradient_shares', refuse)
+    monkeypatch.setattr(
+        av_encoder_decoder, 'print_log', lambda text, **_: lines.append(text)
+    )
+    torch.manual_seed(0)
+    model = MODELS.build(cpm_cfg)
+    model.watch_gradients = True
+    data = model.data_preprocessor(make_batch(), True)
+    losses = model(**data, mode='loss')
+    for _ in range(2):
+        total, logged = model.parse_losses(losses)
+    assert total.isfinite() and 'decode.loss_acp' in logged
+    assert len(calls) == len(lines) == 1 and 'Checkpointing' in lines[0]
+
+
+@pytest.mark.parametrize('watch', [True, False])
+def test_model_logs_the_shares(cpm_cfg, make_batch, watch):
+    """And they change neither the losses nor what is learnt."""
+    torch.manual_seed(0)
+    cpm_model = MODELS.build(cpm_cfg)
+    data = cpm_model.data_preprocessor(make_batch(), True)
+    losses = cpm_model(**data, mode='loss')
+    cpm_model.watch_gradients = watch
+    total, logged = cpm_model.parse_losses(losses)
+    torch.testing.assert_close(
+        total, sum(v for k, v in losses.items() if 'loss' in k)
+    )
+    shares = {k: float(v) for k, v in logged.items() if 'gradient' in k}
+    if watch:
+        assert set(shares) == {
+            f'gradient_{k}'
+            for k in ('cls', 'mask', 'dice', 'vcp', 'acp', 'pcl')
+        }
+        assert sum(shares.values()) == pytest.approx(1.0)
+        assert shares['gradient_cls'] > 0
+    else:
+        assert shares == {}
+    assert all(p.grad is None for p in cpm_model.parameters())

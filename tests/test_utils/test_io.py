@@ -1,0 +1,95 @@
+import os
+import stat
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mmcpm.utils.errors import UsageError
+from mmcpm.utils.io import ensure_writable, sample_file, write_whole
+
+
+@pytest.mark.parametrize(
+    'sample_id',
+    ['__GOGlHL23s_4000_9000/0', '-apT0tfo6U_16000_26000/9', 'a.b/..c', 'clip'],
+)
+def test_sample_file_keeps_the_id(sample_id):
+    assert sample_file('out', sample_id, '.png') == Path(
+        'out', f'{sample_id}.png'
+    )
+
+
+@pytest.mark.parametrize(
+    'sample_id',
+    [
+        '../clip/0',
+        'clip/../../x',
+        '/etc/passwd',
+        'clip/',
+        'a//b',
+        '',
+        '.',
+        'clip/.',
+        'a\\..\\b',
+        'a\0b',
+    ],
+)
+def test_sample_file_refuses_to_leave_the_folder(sample_id):
+    with pytest.raises(ValueError, match='cannot name a file'):
+        sample_file('out', sample_id, '.png')
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.lists(
+        st.sampled_from(['.', '..', '', 'a', '-b', '_', 'c..']),
+        min_size=1,
+        max_size=5,
+    ).map('/'.join)
+)
+def test_accepted_ids_stay_inside(sample_id):
+    try:
+        path = sample_file('/base/out', sample_id, '.png')
+    except ValueError:
+        return
+    assert os.path.normpath(path) == str(path)
+    assert str(path).startswith('/base/out/')
+
+
+def test_write_whole_makes_folders_and_ordinary_files(tmp_path):
+    path = tmp_path / 'a' / 'b' / 'c.png'
+    write_whole(path, b'one')
+    write_whole(path, b'two')
+    assert path.read_bytes() == b'two'
+    assert list(path.parent.iterdir()) == [path]
+    plain = tmp_path / 'plain'
+    plain.touch()
+    assert stat.S_IMODE(path.stat().st_mode) == stat.S_IMODE(
+        plain.stat().st_mode
+    )
+
+
+def test_write_whole_leaves_the_old_file_if_it_fails(tmp_path, monkeypatch):
+    path = tmp_path / 'a.png'
+    write_whole(path, b'old')
+
+    def full(*args):
+        raise OSError(28, 'No space left on device')
+
+    monkeypatch.setattr('os.replace', full)
+    with pytest.raises(OSError, match='No space'):
+        write_whole(path, b'new')
+    assert path.read_bytes() == b'old'
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_ensure_writable_makes_the_folder(tmp_path):
+    ensure_writable(tmp_path / 'a' / 'b', '--out')
+    assert list((tmp_path / 'a' / 'b').iterdir()) == []
+
+
+def test_ensure_writable_names_folder_and_option(tmp_path):
+    (tmp_path / 'file').touch()
+    with pytest.raises(UsageError, match=r'file/x.*Not a directory.*--out'):
+        ensure_writable(tmp_path / 'file' / 'x', '--out')
