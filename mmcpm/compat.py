@@ -65,6 +65,10 @@ class PlaceholderExtension(types.ModuleType):
         return missing_operator
 
 
+# Whether mmcv's compiled operators are present; set by :func:`apply`.
+HAS_COMPILED_OPERATORS = False
+
+
 def ensure_mmcv_operators() -> bool:
     """Make every mmdet and mmseg model importable without compiled operators.
 
@@ -393,10 +397,11 @@ def apply() -> bool:
     Returns:
         bool: True if mmcv's compiled operators are present.
     """
+    global HAS_COMPILED_OPERATORS
     check_versions()
     hide_broken_torchvision()
-    compiled = ensure_mmcv_operators()
+    HAS_COMPILED_OPERATORS = ensure_mmcv_operators()
     allow_runner_checkpoints()
     average_no_states()
     let_configs_be_inherited()
-    return compiled
+    return HAS_COMPILED_OPERATORS

@@ -128,7 +128,10 @@ def test_modules_form_no_circle(imports):
 
 
 def test_every_module_is_imported(imports):
-    used = set().union(*imports.values())
+    # mmengine asks for the registries by their address; the second is run
+    # as a file, where the package cannot be imported.
+    used = {'mmcpm.registry', 'mmcpm.utils.collect_env'}
+    used = used.union(*imports.values())
     for folder in ('tools', 'configs'):
         for path in (ROOT / folder).rglob('*.py'):
             used |= imported_by(path, 'x', read_modules(ROOT / 'mmcpm'))

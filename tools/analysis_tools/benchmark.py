@@ -14,7 +14,13 @@ def build_parser() -> argparse.ArgumentParser:
         description='Time a configuration, in turns with a peer: median, '
         'quartiles, peak memory and parts'
     )
-    parser.add_argument('config', help='config file')
+    parser.add_argument('config', nargs='?', help='config file')
+    parser.add_argument(
+        '--table',
+        nargs='+',
+        metavar='FILE',
+        help='only print the table of results that --out has saved',
+    )
     parser.add_argument(
         '--task', choices=('train', 'infer', 'data'), default='train'
     )
@@ -58,11 +64,14 @@ def main(argv: list[str] | None = None) -> None:
         argv (list[str], optional): Arguments; those of the process if None.
     """
     args = build_parser().parse_args(argv)
-    from mmcpm.analysis_tools.benchmark import runs
+    from mmcpm.analysis_tools.benchmark import runs, table
     from mmcpm.utils import errors
 
     with errors.reported('benchmark.py'):
-        print(runs.describe(runs.run(args)))
+        if args.table:
+            print(table.benchmark_table(args.table))
+        else:
+            print(runs.describe(runs.run(args)))
 
 
 if __name__ == '__main__':

@@ -19,7 +19,7 @@ from mmcpm.utils.errors import UsageError
 
 from .parts import PartTimer
 from .peers import stock_pipeline
-from .steps import interleave, summarise
+from .steps import compare, interleave, summarise
 
 
 def seed_everything(seed: int) -> None:
@@ -115,8 +115,6 @@ def measure_data(args: Namespace, cfg: Config, peer: Config | None) -> dict:
         report[f'{prefix}samples_per_second'] = per_second
         report[f'{prefix}parts'] = time_transforms(reader, args.batch)
     if len(readers) == 2:
-        from .runs import compare
-
         report.update(compare(*seconds))
     return report
 

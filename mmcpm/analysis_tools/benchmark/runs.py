@@ -17,7 +17,7 @@ from mmcpm.utils.errors import UsageError
 from .batches import random_batch, real_batch
 from .data import measure_data
 from .memory import CPU_METHOD, CUDA_METHOD, peak_memory
-from .steps import Subject, interleave, summarise
+from .steps import Subject, compare, interleave, summarise
 
 STOCK = 'stock'
 
@@ -75,6 +75,8 @@ def run(args: Namespace) -> dict:
 
 def check(args: Namespace) -> None:
     """Refuse numbers and devices that cannot be used."""
+    if args.config is None:
+        raise UsageError('name a config file, or --table FILE...')
     for name in ('batch', 'repeats'):
         if getattr(args, name) < 1:
             raise UsageError(
@@ -154,16 +156,6 @@ def measure_model(args: Namespace, cfg: Config, peer: Config | None) -> dict:
     if len(subjects) == 2:
         report.update(compare(*seconds))
     return report
-
-
-def compare(ours: list[float], theirs: list[float]) -> dict[str, float]:
-    """Ratio of the medians, and the median of the ratios of each turn."""
-    return {
-        'ratio': statistics.median(ours) / statistics.median(theirs),
-        'ratio_of_turns': statistics.median(
-            mine / other for mine, other in zip(ours, theirs, strict=True)
-        ),
-    }
 
 
 def describe(report: dict) -> str:

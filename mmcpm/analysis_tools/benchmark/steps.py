@@ -189,3 +189,13 @@ def summarise(seconds: list[float], prefix: str = '') -> dict[str, float]:
         f'{prefix}quartiles_s': [low, high],
         f'{prefix}min_s': min(seconds),
     }
+
+
+def compare(ours: list[float], theirs: list[float]) -> dict[str, float]:
+    """Ratio of the medians, and the median of the ratios of each turn."""
+    return {
+        'ratio': statistics.median(ours) / statistics.median(theirs),
+        'ratio_of_turns': statistics.median(
+            mine / other for mine, other in zip(ours, theirs, strict=True)
+        ),
+    }

@@ -17,7 +17,8 @@ from mmcpm.datasets.metadata.index_table import check_root
 
 from ..common.destination import Options
 from ..sounding_scenes.writer import MARKER
-from .clips import ClipFiles, check_clips, find_extra
+from .clip_files import ClipFiles
+from .clips import check_clips, find_extra
 from .index_file import (
     IndexFile,
     find_repetitions,

@@ -8,7 +8,8 @@ from mmcpm.datasets.vpo import COCO_IDS, VPODataset
 
 from ..common.destination import Options
 from ..sounding_scenes.writer import MARKER
-from .clips import ClipFiles, check_clips, find_extra
+from .clip_files import ClipFiles
+from .clips import check_clips, find_extra
 from .labels import TranslatedChecker
 from .preparing import prepare
 from .report import Report

@@ -1,15 +1,15 @@
-"""The files that a row of an index file asks for, and how they are checked."""
+"""Checks of the files that rows of an index file ask for."""
 
 import functools
 import os
 import os.path as osp
 from collections.abc import Callable, Iterable, Sequence
-from typing import NamedTuple
 
 from mmcpm.datasets.errors import FrameReadError, why
 from mmcpm.datasets.transforms import LoadFrameFromFile
 
 from ..common.parallel import map_clips
+from .clip_files import ClipFiles
 from .images import Header, read_header
 from .labels import LabelChecker
 from .report import Finding
@@ -17,36 +17,6 @@ from .sounds import check_sound
 
 # What programs that show folders leave behind.
 LEFTOVERS = ('.DS_Store', 'Thumbs.db', 'desktop.ini')
-
-
-class ClipFiles(NamedTuple):
-    """The files of a clip; paths are relative to the data root.
-
-    Attributes:
-        group (str): Subset and split, under which it is counted.
-        row (int): Its line in the index file.
-        frames (tuple): Path of every frame, and of its label map or None.
-        sounds (tuple[str, ...]): Its sound files.
-        seconds (float): How long they should be.
-        at_least (bool): Whether they may be longer.
-        more_rows (tuple[int, ...]): Further lines that speak of it.
-        sources (tuple[str, ...]): Names of what sounds, by the index file.
-    """
-
-    group: str
-    row: int
-    frames: tuple[tuple[str, str | None], ...]
-    sounds: tuple[str, ...]
-    seconds: float
-    at_least: bool = False
-    more_rows: tuple[int, ...] = ()
-    sources: tuple[str, ...] = ()
-
-    @property
-    def paths(self) -> list[str]:
-        """list[str]: All its files."""
-        pairs = [path for pair in self.frames for path in pair if path]
-        return [*pairs, *self.sounds]
 
 
 def check_clips(

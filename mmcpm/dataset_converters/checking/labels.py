@@ -6,7 +6,6 @@ What is decoded is decoded by the transforms that load it in training.
 import os.path as osp
 from collections import defaultdict
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -18,11 +17,9 @@ from mmcpm.datasets.transforms import (
 )
 from mmcpm.datasets.transforms.picture_files import open_picture
 
+from .clip_files import ClipFiles
 from .images import Header, read_header
 from .report import Finding
-
-if TYPE_CHECKING:
-    from .clips import ClipFiles
 
 # Names in the index file that are no class of their own.
 NO_CLASSES = ('', 'background', 'off-the-screen')
@@ -136,7 +133,7 @@ class LabelChecker:
             return [('colour', f'pixels of mode {header.mode}')]
         return self.load(path) if deep else []
 
-    def check_sources(self, root: str, clip: 'ClipFiles') -> list[Finding]:
+    def check_sources(self, root: str, clip: ClipFiles) -> list[Finding]:
         """Compare the label maps of a clip with what its row says.
 
         Args:
@@ -206,7 +203,7 @@ class ClassIdChecker(LabelChecker):
             found.append(('unknown colour', tell_colours(unknown)))
         return found
 
-    def check_sources(self, root: str, clip: 'ClipFiles') -> list[Finding]:
+    def check_sources(self, root: str, clip: ClipFiles) -> list[Finding]:
         """Look for labels of classes that the row of a clip does not name.
 
         Args:

@@ -28,7 +28,8 @@ from mmcpm.utils.errors import UsageError
 
 from ..common.destination import Destination, Options, write_whole
 from ..common.parallel import map_clips
-from .clips import ClipFiles, check_clip
+from .clip_files import ClipFiles
+from .clips import check_clip
 from .images import read_header
 from .index_file import IndexFile, as_text
 from .labels import (

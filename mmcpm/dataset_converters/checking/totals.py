@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from .clips import ClipFiles
+from .clip_files import ClipFiles
 from .report import Count
 
 

@@ -12,7 +12,7 @@ from mmcpm.datasets.metadata.vpo import read_reorganised_index, read_vpo_index
 from mmcpm.datasets.vpo import REORGANISED_INDEX, VPODataset
 from mmcpm.utils.errors import UsageError
 
-from .clips import ClipFiles
+from .clip_files import ClipFiles
 from .index_file import (
     IndexFile,
     as_text,

@@ -13,6 +13,8 @@ from mmcv.ops.multi_scale_deform_attn import (
 from mmengine.logging import print_log
 from torch import Tensor
 
+from mmcpm import compat
+
 from ..utils.transfers import few_numbers
 from .deformable_attention import deformable_attention
 from .sampling_table import Sizes
@@ -29,10 +31,8 @@ def available_backends() -> dict[str, str]:
         dict[str, str]: Names of :data:`BACKENDS` but 'auto'; '' or the
         reason why it is not there, and the remedy.
     """
-    import mmcpm
-
     reasons = dict.fromkeys(BACKENDS[1:], '')
-    if not mmcpm.HAS_COMPILED_OPERATORS:
+    if not compat.HAS_COMPILED_OPERATORS:
         reasons['mmcv'] = (
             'the installed mmcv has no compiled operators: install a full '
             "mmcv for your PyTorch, pip install 'mmcv>=2.1.0,<2.2.0'"

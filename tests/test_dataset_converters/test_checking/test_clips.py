@@ -1,10 +1,7 @@
 import pytest
 
-from mmcpm.dataset_converters.checking.clips import (
-    ClipFiles,
-    find_extra,
-    find_gap,
-)
+from mmcpm.dataset_converters.checking.clip_files import ClipFiles
+from mmcpm.dataset_converters.checking.clips import find_extra, find_gap
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 from PIL import Image
 
-from mmcpm.dataset_converters.checking.clips import ClipFiles
+from mmcpm.dataset_converters.checking.clip_files import ClipFiles
 from mmcpm.dataset_converters.checking.labels import (
     BinaryChecker,
     ClassIdChecker,

@@ -1,4 +1,4 @@
-from mmcpm.dataset_converters.checking.clips import ClipFiles
+from mmcpm.dataset_converters.checking.clip_files import ClipFiles
 from mmcpm.dataset_converters.checking.totals import count_groups
 
 

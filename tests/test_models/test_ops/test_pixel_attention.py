@@ -119,7 +119,7 @@ def test_unknown_backend():
 
 @pytest.mark.parametrize('backend', ['mmcv', 'deformops'])
 def test_missing_backend_names_the_remedy(monkeypatch, backend):
-    monkeypatch.setattr(mmcpm, 'HAS_COMPILED_OPERATORS', False)
+    monkeypatch.setattr(mmcpm.compat, 'HAS_COMPILED_OPERATORS', False)
     monkeypatch.setattr(
         pixel_attention.importlib.util, 'find_spec', lambda name: None
     )
@@ -139,7 +139,7 @@ def test_automatic_choice_is_logged_once(
     monkeypatch, compiled, deformops, expected
 ):
     lines = []
-    monkeypatch.setattr(mmcpm, 'HAS_COMPILED_OPERATORS', compiled)
+    monkeypatch.setattr(mmcpm.compat, 'HAS_COMPILED_OPERATORS', compiled)
     monkeypatch.setattr(
         pixel_attention.importlib.util,
         'find_spec',
