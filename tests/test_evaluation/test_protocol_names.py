@@ -10,6 +10,8 @@ AVSBENCH = dict(type='AVSBenchJFMetric')
 LEGACY = dict(type='AVSSLegacyMetric')
 DATASET = dict(type='DatasetIoUFMetric')
 
+pytestmark = pytest.mark.usefixtures('mmseg_scope')
+
 
 def build(metric):
     metric = METRICS.build(metric)

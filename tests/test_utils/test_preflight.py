@@ -168,6 +168,7 @@ def labelled(size, **metainfo):
     return view
 
 
+@pytest.mark.usefixtures('mmseg_scope')
 @pytest.mark.parametrize('wrapped', [False, True])
 def test_frames_of_another_size_are_refused_before_the_start(wrapped):
     metrics = [METRICS.build(dict(type='AVSBenchJFMetric'))]
@@ -183,6 +184,7 @@ def test_frames_of_another_size_are_refused_before_the_start(wrapped):
         )
 
 
+@pytest.mark.usefixtures('mmseg_scope')
 def test_one_view_has_to_show_the_frame():
     metrics = [METRICS.build(dict(type='DatasetIoUFMetric'))]
     views = [labelled((9, 12), label_shape=(12, 16)) for _ in range(2)]
@@ -192,6 +194,7 @@ def test_one_view_has_to_show_the_frame():
     preflight.check_protocols(metrics, Frames([]), {'data_samples': views})
 
 
+@pytest.mark.usefixtures('mmseg_scope')
 def test_parts_of_videos_are_refused_before_the_start():
     metrics = [METRICS.build(dict(type='AVSBenchJFMetric'))]
     data = SimpleNamespace(
