@@ -210,6 +210,9 @@ class SoundSource(NDArrayOperatorsMixin):
             backend.
         sample_rate (int): The rate in Hz to resample to.
         channels (str): 'mono' or 'stereo'.
+
+    Raises:
+        AudioReadError: If the file is missing, empty or truncated.
     """
 
     def __init__(
@@ -221,6 +224,26 @@ class SoundSource(NDArrayOperatorsMixin):
     ) -> None:
         self._path, self._backend_args = path, backend_args
         self._form = (sample_rate, channels)
+        self._sound = self._open()
+
+    def _open(self) -> SoundFile:
+        """Open the file."""
+        try:
+            return open_sound(self._path, self._backend_args)
+        except (OSError, ValueError) as error:
+            raise self._error(error) from error
+
+    def _error(self, error: Exception) -> AudioReadError:
+        """Describe why the file cannot be read."""
+        return AudioReadError(
+            f'Cannot read the audio file {self._path}: {why(error)}. Expected '
+            'a whole wav, flac, ogg or mp3 file; restore it from the '
+            "dataset's archive, or extract it from the video again."
+        )
+
+    def __getstate__(self) -> dict:
+        # A copy opens the file anew.
+        return {**self.__dict__, '_sound': None}
 
     def cut(self, start: int = 0, length: int | None = None) -> np.ndarray:
         """Read a part.
@@ -234,18 +257,14 @@ class SoundSource(NDArrayOperatorsMixin):
             where the sound ends.
 
         Raises:
-            AudioReadError: If the file is missing, empty, truncated, not
-                finite or has too many channels.
+            AudioReadError: If it is not finite or has too many channels.
         """
+        sound, self._sound = self._sound or self._open(), None
         try:
-            with open_sound(self._path, self._backend_args) as sound:
+            with sound:
                 return read_sound(sound, *self._form, start, length)
         except (OSError, ValueError) as error:
-            raise AudioReadError(
-                f'Cannot read the audio file {self._path}: {why(error)}. '
-                'Expected a whole wav, flac, ogg or mp3 file; restore it from '
-                "the dataset's archive, or extract it from the video again."
-            ) from error
+            raise self._error(error) from error
 
     def __array__(self, dtype=None, copy=None) -> np.ndarray:
         return np.asarray(self.cut(), dtype)
@@ -273,9 +292,9 @@ class SoundSource(NDArrayOperatorsMixin):
 class LoadAudioFromFile(BaseTransform):
     """Load the waveform of the whole clip.
 
-    Where the frame is known, the file is opened when the waveform is used:
-    ``CutAudioToFrame`` decodes the window of the frame only, so that a long
-    recording costs no more than a short one.
+    Where the frame is known, the file is opened and checked, but decoded
+    when the waveform is used: ``CutAudioToFrame`` decodes the window of the
+    frame only, so that a long recording costs no more than a short one.
 
     Required Keys:
 
@@ -325,9 +344,9 @@ class LoadAudioFromFile(BaseTransform):
             dict: The same, with ``audio`` and ``sample_rate``.
 
         Raises:
-            AudioReadError: If the file is missing, empty, truncated, not
-                finite or has too many channels; where the frame is known,
-                the transform that uses the waveform raises it.
+            AudioReadError: If the file is missing, empty or truncated; where
+                the frame is not known, also if it is not finite or has too
+                many channels.
         """
         source = SoundSource(
             results['audio_path'],

@@ -80,15 +80,7 @@ class MP3Frames:
         self.rate, self.channels = first.rate, first.channels
         self.per_frame, self.side = first.samples, first.side
         announced, self.delay, padding = self._read_tag(data, first)
-        places, place, cut = [], 0, False
-        while (head := MP3Head(data[place : place + 4])).size:
-            if head.kind != first.kind:
-                break
-            if place + head.size > len(data):
-                cut = True
-                break
-            places.append(place)
-            place += head.size
+        places, place, cut = self._walk(data, first)
         self.places = start + np.array([*places, place])
         # The first frame may hold the tag in place of samples.
         self.first = int(announced is not None)
@@ -103,6 +95,37 @@ class MP3Frames:
                 self.missing_samples = total - self.samples
         elif cut and not announced:
             self.missing_samples = self.per_frame
+
+    @staticmethod
+    def _walk(data: bytes, first: MP3Head) -> tuple[list[int], int, bool]:
+        """Find all frames; where they end, and whether within a frame."""
+        version, heads = data[1] | 1, []
+        for byte in range(256):
+            heads.append(MP3Head(bytes([255, data[1], byte, data[3]])))
+        # Of each value of the third byte. There may be a million frames.
+        sizes = [
+            head.size if head.size and head.kind == first.kind else 0
+            for head in heads
+        ]
+        places, place, end, cut = [], 0, 0, False
+
+        def size_at(place: int) -> int:
+            """Read the size of a frame; 0 if there is none."""
+            if place + 4 > len(data) or data[place] != 255:
+                return 0
+            same = data[place + 1] | 1 == version
+            return sizes[data[place + 2]] if same else 0
+
+        while place >= 0:
+            while (size := size_at(place)) and place + size <= len(data):
+                places.append(place)
+                place = end = place + size
+            cut = size > 0
+            # Players pass over what is between frames: another tag, damage.
+            while (place := data.find(b'\xff', place + 1)) >= 0:
+                if (size := size_at(place)) and size_at(place + size):
+                    break
+        return places, end, cut
 
     @staticmethod
     def _read_tag(data: bytes, head: MP3Head) -> tuple[int | None, int, int]:

@@ -312,6 +312,20 @@ def test_mp3_of_any_bit_rate_needs_no_count(name):
         read(bare[: len(bare) // 2 + 41])
 
 
+def test_mp3_goes_on_behind_what_is_no_frame():
+    data, whole, _ = content('mp3', 9)
+    bare = without_tag(data)
+    other = SoundFile(io.BytesIO(bare))
+    middle = int(other._mp3.places[200])
+    junk = b'junk' * 50
+    sound = SoundFile(io.BytesIO(bare[:middle] + junk + bare[middle:]))
+    assert sound.frames == other.frames
+    last = sound.frames - 50_000
+    np.testing.assert_allclose(
+        sound.read(last, last + 9000), other.read(last, last + 9000), atol=1e-6
+    )
+
+
 # Samples that would spoil a training
 
 
