@@ -18,6 +18,7 @@ from mmengine.model import (
     MomentumAnnealingEMA,
     StochasticWeightAverage,
 )
+from mmengine.registry import DefaultScope
 from mmengine.runner import Runner
 from packaging.version import Version
 
@@ -193,27 +194,29 @@ def runner_checkpoint(tmp_path_factory):
     """A checkpoint with message hub, optimizer and scheduler."""
     work_dir = tmp_path_factory.mktemp('toy_run')
     data = [dict(inputs=torch.randn(2)) for _ in range(4)]
-    runner = Runner(
-        model=Toy(),
-        work_dir=str(work_dir),
-        train_dataloader=dict(
-            batch_size=2,
-            dataset=data,
-            sampler=dict(type='DefaultSampler', shuffle=True),
-            collate_fn=dict(type='pseudo_collate'),
-        ),
-        train_cfg=dict(by_epoch=True, max_epochs=1),
-        optim_wrapper=dict(optimizer=dict(type='Adam', lr=0.1)),
-        param_scheduler=dict(type='PolyLR', end=4, by_epoch=False),
-        default_hooks=dict(
-            logger=dict(type='LoggerHook', interval=1),
-            checkpoint=dict(type='CheckpointHook', interval=1),
-        ),
-        experiment_name='toy_run_for_checkpoints',
-        default_scope='mmengine',
-    )
-    runner.message_hub.update_info('best', np.float64(0.5))
-    runner.train()
+    # Its scope is not to stay behind for the tests after it.
+    with DefaultScope.overwrite_default_scope('mmengine'):
+        runner = Runner(
+            model=Toy(),
+            work_dir=str(work_dir),
+            train_dataloader=dict(
+                batch_size=2,
+                dataset=data,
+                sampler=dict(type='DefaultSampler', shuffle=True),
+                collate_fn=dict(type='pseudo_collate'),
+            ),
+            train_cfg=dict(by_epoch=True, max_epochs=1),
+            optim_wrapper=dict(optimizer=dict(type='Adam', lr=0.1)),
+            param_scheduler=dict(type='PolyLR', end=4, by_epoch=False),
+            default_hooks=dict(
+                logger=dict(type='LoggerHook', interval=1),
+                checkpoint=dict(type='CheckpointHook', interval=1),
+            ),
+            experiment_name='toy_run_for_checkpoints',
+            default_scope='mmengine',
+        )
+        runner.message_hub.update_info('best', np.float64(0.5))
+        runner.train()
     return os.path.join(work_dir, 'epoch_1.pth')
 
 

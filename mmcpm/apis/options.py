@@ -147,22 +147,47 @@ def apply_data_root(cfg: Config, data_root: str) -> None:
 
 
 def apply_amp(cfg: Config) -> None:
-    """Train with automatic mixed precision on this machine's device."""
-    wrapper = cfg.optim_wrapper
-    present = (AmpOptimWrapper, CPUAmpOptimWrapper)
-    if is_type(wrapper, present, OPTIM_WRAPPERS):
-        return
-    kind = type_of({'type': 'OptimWrapper', **wrapper}, OPTIM_WRAPPERS)
-    if kind is not OptimWrapper:
-        raise UsageError(
-            '--amp replaces an optim_wrapper of type OptimWrapper, but the '
-            f'configuration has {type_name(wrapper, OPTIM_WRAPPERS)}'
-        )
-    if torch.cuda.is_available():
-        wrapper.type = 'mmengine.AmpOptimWrapper'
-        wrapper.setdefault('loss_scale', 'dynamic')
-    else:
-        wrapper.type = 'mmseg.CPUAmpOptimWrapper'
+    """Train with automatic mixed precision on this machine's device.
+
+    Args:
+        cfg (Config): Changed in place: every optimizer's wrapper.
+
+    Raises:
+        UsageError: If one of them is of a type of its own.
+    """
+    for wrapper in optim_wrappers(cfg.optim_wrapper):
+        present = (AmpOptimWrapper, CPUAmpOptimWrapper)
+        if is_type(wrapper, present, OPTIM_WRAPPERS):
+            continue
+        kind = type_of({'type': 'OptimWrapper', **wrapper}, OPTIM_WRAPPERS)
+        if kind is not OptimWrapper:
+            raise UsageError(
+                '--amp replaces an optim_wrapper of type OptimWrapper, but '
+                f'the configuration has {type_name(wrapper, OPTIM_WRAPPERS)}'
+            )
+        if torch.cuda.is_available():
+            wrapper.type = 'mmengine.AmpOptimWrapper'
+            wrapper.setdefault('loss_scale', 'dynamic')
+        else:
+            wrapper.type = 'mmseg.CPUAmpOptimWrapper'
+
+
+def optim_wrappers(settings: ConfigDict) -> list[ConfigDict]:
+    """List the wrappers of a training's optimizers.
+
+    Args:
+        settings (ConfigDict): ``optim_wrapper``; its ``constructor`` may
+            make several wrappers of it.
+
+    Returns:
+        list[ConfigDict]: Settings of each; those given, if it is one.
+    """
+    parts = [
+        part
+        for part in settings.values()
+        if isinstance(part, dict) and 'optimizer' in part
+    ]
+    return [settings] if 'optimizer' in settings or not parts else parts
 
 
 def apply_auto_scale_lr(cfg: Config) -> None:
@@ -197,12 +222,9 @@ def accumulated_batches(wrapper: dict) -> int:
     Raises:
         UsageError: If several optimizers differ in it.
     """
-    parts = [
-        part
-        for part in (wrapper, *wrapper.values())
-        if isinstance(part, dict) and 'optimizer' in part
-    ]
-    counts = {part.get('accumulative_counts', 1) for part in parts} or {1}
+    counts = {
+        part.get('accumulative_counts', 1) for part in optim_wrappers(wrapper)
+    }
     if len(counts) > 1:
         raise UsageError(
             '--auto-scale-lr scales the rates of all optimizers alike, but '

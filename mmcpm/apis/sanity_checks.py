@@ -388,7 +388,10 @@ def check_protocols(metrics: Iterable, dataset: Dataset, sample: dict) -> None:
         UsageError: Tells which size or which frames are missing.
     """
     parts = [d for d in nested_datasets(dataset) if hasattr(d, 'sample_ids')]
-    names = sorted({name for part in parts for name in part.sample_ids()})
+    # Wrappers may show the same frames several times.
+    different = {tuple(part.sample_ids()): part for part in parts}
+    names = sorted({name for ids in different for name in ids})
+    left_out = sum(d.split_length - len(d) for d in different.values())
     views = sample.get('data_samples') or []
     views = views if isinstance(views, list | tuple) else [views]
     for metric in metrics:
@@ -402,7 +405,7 @@ def check_protocols(metrics: Iterable, dataset: Dataset, sample: dict) -> None:
         if faults and all(faults):
             raise UsageError(faults[0])
         if names:
-            metric.split_frames = sum(part.split_length for part in parts)
+            metric.split_frames = len(names) + left_out
             try:
                 metric.check_names(names)
             except ValueError as error:

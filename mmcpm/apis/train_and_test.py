@@ -9,6 +9,7 @@ import os
 import os.path as osp
 from argparse import Namespace
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 from mmengine.config import Config
 from mmengine.dist import is_main_process
@@ -188,9 +189,14 @@ def load_config(
         UsageError: If the file or an option cannot be used.
     """
     cfg = read_config(args.config)
-    options.apply_cfg_options(
-        cfg, args.cfg_options, {'launcher': '--launcher', **(decided or {})}
-    )
+    decided = {
+        'launcher': '--launcher',
+        '_base_': 'the config file',
+        **(decided or {}),
+    }
+    if args.seed is not None:
+        decided['randomness.seed'] = '--seed'
+    options.apply_cfg_options(cfg, args.cfg_options, decided)
     if cfg.get('default_scope') is None:
         cfg.default_scope = 'mmseg'
     cfg.launcher = args.launcher
@@ -274,8 +280,16 @@ def write_scores(
         },
         'metrics': metrics,
     }
+    # Metrics of other programs give numbers of NumPy and PyTorch. A file that
+    # is there is lost only to one that is whole.
+    text = json.dumps(content, indent=1, default=plain_numbers)
     with open(args.scores, 'w', encoding='utf-8') as file:
-        json.dump(content, file, indent=1)
+        file.write(text)
+
+
+def plain_numbers(value: Any) -> Any:
+    """Turn a number or array of NumPy or PyTorch into Python's own."""
+    return value.tolist() if hasattr(value, 'tolist') else str(value)
 
 
 def require(cfg: Config, keys: Iterable[str]) -> None:

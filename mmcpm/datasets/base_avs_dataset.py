@@ -303,9 +303,13 @@ class BaseAVSDataset(BaseSegDataset):
             Any: What the pipeline gives.
 
         Raises:
+            IndexError: If there is no such sample, which ends a loop over
+                the dataset.
             SampleReadError: If a file cannot be read and ``skip_unreadable``
                 does not allow for (another) one.
         """
+        if not -len(self) <= idx < len(self):
+            raise IndexError(f'sample {idx} of a dataset of {len(self)}')
         skipped = []
         for step in range(len(self)):
             data_info = self.get_data_info((idx + step) % len(self))

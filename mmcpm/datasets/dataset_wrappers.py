@@ -17,8 +17,6 @@ from mmengine.dataset import (
 from mmengine.structures import BaseDataElement
 from mmseg.registry import DATASETS
 
-from .base_avs_dataset import labelled_classes
-
 SOUNDS = ('silence', 'swapped')
 
 
@@ -61,7 +59,7 @@ def draw_partners(
     return partners
 
 
-def source_of(dataset, idx: int) -> BaseDataset:
+def source_of(dataset, idx: int) -> tuple[BaseDataset, int]:
     """Find the dataset that reads a sample, inside any wrappers.
 
     Args:
@@ -69,7 +67,7 @@ def source_of(dataset, idx: int) -> BaseDataset:
         idx (int): Index of the sample in it.
 
     Returns:
-        BaseDataset: The innermost one.
+        tuple[BaseDataset, int]: The innermost one, and the index in it.
     """
     if isinstance(dataset, ConcatDataset):
         number = bisect.bisect_right(dataset.cumulative_sizes, idx)
@@ -77,7 +75,7 @@ def source_of(dataset, idx: int) -> BaseDataset:
         return source_of(dataset.datasets[number], idx - before)
     inner = getattr(dataset, 'dataset', None)
     if inner is None:
-        return dataset
+        return dataset, idx
     if isinstance(dataset, RepeatDataset):
         idx %= len(inner)
     elif isinstance(dataset, ClassBalancedDataset):
@@ -133,9 +131,11 @@ class CounterfactualAudioDataset:
     def _sounds(self, index: int, info: dict) -> frozenset:
         """Tell what sounds in a sample; nothing if nothing is labelled.
 
-        Of two classes in all ("sounding" or not) the label does not tell.
+        Where a visit draws one of several frames, all of them count. Of two
+        classes in all ("sounding" or not) the label does not tell.
         """
-        classes = labelled_classes(source_of(self.dataset, index), info)
+        source, inner = source_of(self.dataset, index)
+        classes = frozenset(source.get_cat_ids(inner))
         if classes and len(self.metainfo['classes']) == 2:
             return frozenset(info.get('sound_sources', ())) or classes
         return classes

@@ -161,6 +161,9 @@ class Frames:
     def sample_ids(self):
         return self.names
 
+    def __len__(self):
+        return len(self.names)
+
 
 def labelled(size, **metainfo):
     view = sample(sample_id='v/0', **metainfo)['data_samples']
@@ -182,6 +185,16 @@ def test_frames_of_another_size_are_refused_before_the_start(wrapped):
         preflight.check_protocols(
             metrics, data, {'data_samples': labelled((96, 96))}
         )
+
+
+@pytest.mark.usefixtures('mmseg_scope')
+def test_frames_that_come_twice_are_counted_once():
+    metrics = [METRICS.build(dict(type='DatasetIoUFMetric'))]
+    one, other = Frames(['a/0', 'a/1'], 9), Frames(['b/0'], 1)
+    repeated = SimpleNamespace(dataset=Frames(['a/0', 'a/1'], 9))
+    data = SimpleNamespace(datasets=[one, repeated, other])
+    preflight.check_protocols(metrics, data, {})
+    assert metrics[0].split_frames == 9 + 1
 
 
 @pytest.mark.usefixtures('mmseg_scope')

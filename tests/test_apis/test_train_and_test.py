@@ -2,6 +2,7 @@ import json
 import os
 from argparse import Namespace
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -238,6 +239,43 @@ def test_options_override_nested_settings(config):
     assert cfg.train_dataloader.batch_size == 5
     assert cfg.val_evaluator[0].prefix == 'mine'
     assert cfg.custom_hooks == [1, (2, 3)]
+
+
+@pytest.mark.parametrize(
+    ('option', 'reason'),
+    [
+        ('randomness.seed=2', '--seed'),
+        ('launcher=mpi', '--launcher'),
+        ('_base_=other.py', 'the config file'),
+    ],
+)
+def test_options_that_another_argument_decides(config, option, reason):
+    args = args_to_train(config, seed=1, cfg_options=[option])
+    with pytest.raises(UsageError, match=f'has no effect: {reason} decides'):
+        cli.load_config(args)
+
+
+def test_scores_of_any_metric_can_be_written(tmp_path):
+    scores = {
+        'one': np.float32(0.5),
+        'each': np.array([1, 2]),
+        'two': torch.tensor(0.25),
+        'none': None,
+    }
+    evaluator = SimpleNamespace(metrics=[])
+    loader = SimpleNamespace(dataset=[])
+    runner = SimpleNamespace(
+        test_loop=SimpleNamespace(evaluator=evaluator, dataloader=loader)
+    )
+    path = tmp_path / 'scores.json'
+    args = args_to_test('c.py', 'c.pth', scores=str(path))
+    cli.write_scores(args, scores, runner)
+    assert json.loads(path.read_text())['metrics'] == {
+        'one': 0.5,
+        'each': [1, 2],
+        'two': 0.25,
+        'none': None,
+    }
 
 
 @pytest.mark.parametrize('option', ['a', 'a=[1,(2]'])

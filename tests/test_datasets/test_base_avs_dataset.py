@@ -1,6 +1,6 @@
 import pickle
 from collections import Counter, defaultdict
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 
 import cv2
@@ -233,7 +233,10 @@ def test_sample_file_and_remedy_are_named(
         file.unlink()
     else:
         file.write_bytes(content[: len(content) // 2 * (fault == 'cut')])
-    data = dataset(avss_copy, split='val', pipeline=[{'type': transform}])
+    # The sound is read where it is cut.
+    steps = [{'type': transform}, {'type': 'CutAudioToFrame'}]
+    steps = steps[: 1 + (kind == 'audio file')]
+    data = dataset(avss_copy, split='val', pipeline=steps)
     with pytest.raises(SampleReadError) as error:
         data[0]
     message = str(error.value)
@@ -470,6 +473,17 @@ def test_classes_of_all_frames_of_a_clip(avss_copy):
 def test_classes_need_labels(avss_root):
     with pytest.raises(ValueError, match='it needs LoadAVSAnnotations'):
         dataset(avss_root, pipeline=PIPELINE[:1]).get_cat_ids(0)
+
+
+@pytest.mark.parametrize('test_mode', [False, True])
+def test_a_loop_over_the_samples_ends(avss_root, test_mode):
+    data = dataset(avss_root, subset='v1m', test_mode=test_mode)
+    names = [sample_id(s) for s in islice(data, 2 * len(data))]
+    assert len(names) == len(data) == len(set(names))
+    for index in (len(data), -len(data) - 1):
+        with pytest.raises(IndexError, match=f'{index} of a dataset of'):
+            data[index]
+    assert sample_id(data[-1]).startswith(names[-1].partition('/')[0])
 
 
 def test_hint_names_the_setting_within_a_wrapper(avss_copy):

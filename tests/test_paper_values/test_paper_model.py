@@ -55,6 +55,9 @@ def test_audio_backbone(model, paper):
         2: 'torchvision://resnet18',
     }
     assert backbone.init_cfg['checkpoint'] == weights[paper.channels]
+    # A plain pyramid of 128, 256 and 512 channels: 1 x 1, then 3 x 3.
+    numbers = (128 + 256 + 512) * 256 + 3 * 256 + 3 * (9 * 256**2 + 256)
+    assert sum(p.numel() for p in model.audio_neck.parameters()) == numbers
     norms = [m for m in backbone.modules() if isinstance(m, nn.SyncBatchNorm)]
     assert len(norms) == (0 if paper.channels == 1 else 20)
 
@@ -108,6 +111,8 @@ def test_decoders(head):
         head.pixel_decoder.postional_encoding,
     ):
         assert (encoding.num_feats, encoding.normalize) == (128, True)
+    assert list(head.pixel_decoder.strides) == [4, 8, 16, 32]
+    assert not head.align_corners
     groups = {
         m.num_groups for m in head.modules() if isinstance(m, nn.GroupNorm)
     }
@@ -125,11 +130,12 @@ def test_losses_and_costs_of_a_prediction_that_knows_nothing(head, paper):
     logits, wanted = torch.zeros(1, 4), torch.ones(1, 4)
     surprise = math.log(paper.classes + 1)
     # Weights 2, 5 and 5; "no object" counts a tenth (Mask2Former).
-    for label, weight in ((0, 2.0), (paper.classes, 0.2)):
-        loss = head.loss_cls(
-            scores, torch.tensor([label]), reduction_override='none'
-        )
-        assert loss.item() == pytest.approx(weight * surprise)
+    labels = torch.arange(paper.classes + 1)
+    loss = head.loss_cls(
+        scores.expand(len(labels), -1), labels, reduction_override='none'
+    )
+    weights = torch.tensor([2.0] * paper.classes + [0.2])
+    torch.testing.assert_close(loss, weights * surprise)
     mask = head.loss_mask(logits[0], wanted[0], reduction_override='none')
     torch.testing.assert_close(mask, torch.full((4,), 5 * math.log(2)))
     # Dice of probabilities p and targets t: 1 - (2 pt + 1) / (p + t + 1).

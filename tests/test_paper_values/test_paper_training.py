@@ -86,6 +86,22 @@ def test_optimizer(config, model):
     assert len(found) == 0
 
 
+def test_nothing_else_decides_on_the_weights(config):
+    # The rate is that of 16 frames, however many GPUs.
+    assert not config.auto_scale_lr.enable
+    assert config.auto_scale_lr.base_batch_size == BATCH
+    assert 'load_from' not in config or config.load_from is None
+    # No hook averages, freezes or exchanges any: these only look.
+    assert {hook.type for hook in config.custom_hooks} == {
+        'EpochSeedHook',
+        'StabilityScoreHook',
+        'GradientShareHook',
+        'IdleLossHook',
+        'NonFiniteGuardHook',
+        'SampleReportHook',
+    }
+
+
 def test_gradients_are_clipped(config):
     layer = nn.Linear(10, 10)
     wrapper = build_optim_wrapper(layer, config.optim_wrapper)

@@ -130,6 +130,26 @@ def test_flops_of_the_stock_model(capsys):
     assert 'audio' not in printed.replace(BASE, '')
 
 
+def test_flops_of_a_model_of_pixels(tmp_path, capsys):
+    """One convolution of 8 to 5 channels, at 64 x 64 / 4 x 4 pixels."""
+    path = tmp_path / 'fcn.py'
+    path.write_text("""
+model = dict(
+    type='EncoderDecoder',
+    data_preprocessor=dict(type='SegDataPreProcessor'),
+    backbone=dict(type='ResNet', depth=18, base_channels=8, stem_channels=8),
+    decode_head=dict(
+        type='FCNHead', in_channels=8, in_index=0, channels=8, num_convs=0,
+        concat_input=False, num_classes=5))
+""")
+    out = tmp_path / 'flops.json'
+    load_tool('get_flops').main(
+        [str(path), '--size', '64', '64', '--out', str(out)]
+    )
+    head = json.loads(out.read_text())['parts']['decode_head.conv_seg']
+    assert head['multiply_adds'] == 8 * 5 * 16 * 16
+
+
 def test_flops(tmp_path, capsys):
     out = tmp_path / 'flops.json'
     load_tool('get_flops').main(

@@ -92,6 +92,23 @@ def test_amp_without_a_type(monkeypatch):
     assert cfg.optim_wrapper.type == 'mmseg.CPUAmpOptimWrapper'
 
 
+@pytest.mark.parametrize('kind', WRAPPERS)
+def test_amp_of_several_optimizers(kind, monkeypatch):
+    monkeypatch.setattr(torch.cuda, 'is_available', lambda: False)
+    one, other = ({'type': kind, 'optimizer': {'lr': r}} for r in (0.1, 0.2))
+    cfg = Config(
+        {'optim_wrapper': {'constructor': 'X', 'one': one, 'other': other}}
+    )
+    for _ in range(2):
+        options.apply_amp(cfg)
+        assert 'type' not in cfg.optim_wrapper
+        for part in (cfg.optim_wrapper.one, cfg.optim_wrapper.other):
+            assert part.type == 'mmseg.CPUAmpOptimWrapper'
+    cfg.optim_wrapper.other.type = 'ApexOptimWrapper'
+    with pytest.raises(UsageError, match='--amp .* has ApexOptimWrapper'):
+        options.apply_amp(cfg)
+
+
 def test_amp_of_pure_python_can_be_written(pure, tmp_path, monkeypatch):
     monkeypatch.setattr(torch.cuda, 'is_available', lambda: False)
     options.apply_amp(pure)

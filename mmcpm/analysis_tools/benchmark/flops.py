@@ -12,6 +12,7 @@ import torch
 import torch.nn as nn
 from mmengine.analysis import FlopAnalyzer
 from mmengine.registry import init_default_scope
+from mmseg.models.decode_heads import Mask2FormerHead
 from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
 
@@ -47,11 +48,13 @@ class _Forward(nn.Module):
         self.model = model
 
     def forward(self, inputs: torch.Tensor):
-        if isinstance(self.model, AVEncoderDecoder):
+        head = self.model.decode_head
+        if isinstance(self.model, AVEncoderDecoder) or not isinstance(
+            head, Mask2FormerHead
+        ):
             return self.model(inputs, mode='tensor')
         # mmseg's does not hand on what its Mask2Former head asks for.
-        features = self.model.extract_feat(inputs)
-        return self.model.decode_head(features, [SegDataSample()])
+        return head(self.model.extract_feat(inputs), [SegDataSample()])
 
 
 def run(args: Namespace) -> dict:

@@ -118,7 +118,10 @@ class IdleLossHook(Hook):
         device = next(runner.model.parameters()).device
         missing = torch.full((), -1, dtype=torch.int64, device=device)
         names = (*TERMS, READY)
-        counts = torch.stack([self._idle.get(n, missing) for n in names])
+        # NonFiniteGuardHook has brought those that are there to the host.
+        counts = torch.stack(
+            [self._idle.get(name, missing).to(device) for name in names]
+        )
         # The latest sample of any rank; every rank takes part.
         all_reduce(counts, 'min')
         return dict(zip(names, counts.tolist(), strict=True))

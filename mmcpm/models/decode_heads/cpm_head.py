@@ -227,13 +227,10 @@ class CPMHead(SoundingClasses, AVMask2FormerHead):
             # A class that the crop has lost has nothing to be found: its
             # prompt has no row.
             seen = valid & (classes[0, :, first:] == labels)
-            class_weight = pixels.mask_feature.new_tensor(
-                self.class_weight, dtype=torch.float32
-            )
             named = self.loss_vcp(
                 *(part[:, :, first:] for part in terms),
                 seen,
-                class_weight[labels.clamp(min=0)],
+                self.weight_of_class[labels.clamp(min=0)],
             )
             prompt_losses.update(
                 {f'loss_vcp_{name}': value for name, value in named.items()}

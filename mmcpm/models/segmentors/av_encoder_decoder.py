@@ -44,6 +44,9 @@ class AVEncoderDecoder(EncoderDecoder):
         **kwargs: Of mmseg's EncoderDecoder (``backbone``, ``decode_head``,
             ``neck``, ``train_cfg``, ``test_cfg``, ``data_preprocessor``,
             ``init_cfg``).
+
+    Raises:
+        ValueError: If the decode head is one of images alone.
     """
 
     def __init__(
@@ -55,6 +58,13 @@ class AVEncoderDecoder(EncoderDecoder):
         **kwargs,
     ) -> None:
         super().__init__(**kwargs)
+        if not hasattr(self.decode_head, 'listen'):
+            raise ValueError(
+                'AVEncoderDecoder needs a decode head that listens (methods '
+                'listen, loss and predict as those of AVMask2FormerHead), but '
+                f'got {type(self.decode_head).__name__}. Models of images '
+                "alone are EncoderDecoder's"
+            )
         self.test_cfg = self.test_cfg or {}
         check_test_cfg(self.test_cfg)
         self.audio_frontend = MODELS.build(audio_frontend)

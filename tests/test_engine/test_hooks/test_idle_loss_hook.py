@@ -102,6 +102,23 @@ def test_a_loss_that_teaches_on_another_rank_is_not_idle(monkeypatch):
     assert [text[:3] for _, _, text in said] == ['VCP', 'PCL']
 
 
+def test_terms_on_the_host_of_a_model_that_is_not(monkeypatch):
+    """NonFiniteGuardHook brings them there; without PCL one is missing."""
+    devices = []
+
+    def stack(tensors):
+        devices.extend(tensor.device.type for tensor in tensors)
+        raise InterruptedError
+
+    outputs = {k: v for k, v in step(()).items() if 'pcl' not in k}
+    runner = Recorder()
+    runner.model.to('meta')
+    monkeypatch.setattr(torch, 'stack', stack)
+    with pytest.raises(InterruptedError):
+        train(IdleLossHook(patience=1), [outputs], runner)
+    assert devices == ['meta'] * 4
+
+
 @pytest.mark.parametrize(
     'outputs',
     [None, {}, {'loss': torch.ones(())}, {'loss_ce': torch.zeros(())}],

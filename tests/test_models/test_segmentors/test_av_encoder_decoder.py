@@ -191,3 +191,11 @@ def test_local_pretrained_weights_are_used(tiny_cfg, tmp_path):
     torch.testing.assert_close(
         model.audio_backbone.features[0].weight, donor.features[0].weight
     )
+
+
+def test_a_head_that_does_not_listen_is_refused(tiny_cfg):
+    tiny_cfg.decode_head = dict(
+        type='FCNHead', in_channels=64, channels=8, num_classes=3
+    )
+    with pytest.raises(ValueError, match='listens.*got FCNHead'):
+        MODELS.build(tiny_cfg)

@@ -6,6 +6,7 @@ import torch
 import torch.nn as nn
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
+from mmseg.models.backbones import ResNet
 from mmseg.registry import MODELS
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.nn.modules import batchnorm
@@ -37,6 +38,21 @@ def network(kind=nn.BatchNorm2d, momentum=0.1):
     return model
 
 
+def encoder(with_cp):
+    """A residual network, in training."""
+    torch.manual_seed(0)
+    model = ResNet(
+        depth=18,
+        in_channels=1,
+        base_channels=4,
+        stem_channels=4,
+        with_cp=with_cp,
+        norm_cfg=dict(type='BN'),
+    )
+    model.train()
+    return model
+
+
 def remembered(model):
     """The buffers themselves, and copies of their values."""
     buffers = dict(model.named_buffers())
@@ -63,7 +79,9 @@ def test_outputs_are_the_same_and_nothing_is_remembered(kind, momentum):
     with frozen_running_statistics(model):
         assert torch.equal(model(images), expected)
         assert torch.equal(model(images), expected)
-        assert_untouched(model, before)
+        with frozen_running_statistics(model):
+            assert torch.equal(model(images), expected)
+        assert torch.equal(model(images), expected)
     assert_untouched(model, before)
     assert [m.momentum for m in (model[1], model[3][1])] == [momentum, 0.1]
     # Afterwards it learns as if nothing had been.
@@ -111,6 +129,42 @@ def test_evaluation_uses_running_statistics_as_ever(kind):
     expected = model(images)
     with frozen_running_statistics(model):
         assert torch.equal(model(images), expected)
+
+
+def test_norms_of_single_samples_remember_as_well():
+    norm = nn.InstanceNorm2d(4, track_running_stats=True, affine=True)
+    assert has_batch_statistics(norm)
+    images = torch.randn(3, 4, 8, 8)
+    expected = norm(images)
+    before = remembered(norm)
+    with frozen_running_statistics(norm):
+        assert torch.equal(norm(images), expected)
+    assert_untouched(norm, before)
+    norm.eval()
+    assert not has_batch_statistics(norm)
+    expected = norm(images)
+    with frozen_running_statistics(norm):
+        assert torch.equal(norm(images), expected)
+    assert not has_batch_statistics(nn.InstanceNorm2d(4))
+
+
+def test_a_backward_pass_that_computes_again_leaves_no_trace():
+    """Activation checkpointing, of the sounds and of their mixtures."""
+    sounds, mixtures = torch.randn(2, 2, 1, 64, 64)
+    grads = []
+    for with_cp in (True, False):
+        model, twin = encoder(with_cp), encoder(with_cp)
+        twin(sounds)[-1].sum().backward()
+        total = model(sounds)[-1].sum()
+        with frozen_running_statistics(model):
+            total = total + model(mixtures)[-1].sum()
+        total.backward()
+        assert all(block.with_cp == with_cp for block in model.layer1)
+        for one, other in zip(model.buffers(), twin.buffers(), strict=True):
+            assert torch.equal(one, other)
+        grads.append([p.grad for p in model.parameters()])
+    for one, other in zip(*grads, strict=True):
+        assert torch.allclose(one, other, atol=1e-6)
 
 
 def test_several_ranks_share_moments_and_remember_none(monkeypatch):
