@@ -8,7 +8,7 @@ import json
 import os
 import os.path as osp
 from argparse import Namespace
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 from mmengine.config import Config
 from mmengine.dist import is_main_process
@@ -29,9 +29,10 @@ from mmcpm.utils.errors import RUN_ERRORS, SET_UP_ERRORS, UsageError, reported
 from mmcpm.utils.io import ensure_writable
 
 from . import options
-from . import sanity_checks as preflight
+from .config_checks import check_classes, check_numbers, require
 from .evaluation_checks import rehearse_validation
 from .nested_settings import check_wrappers
+from .sanity_checks import check_run, kept_random_state
 from .unused_settings import check_files
 
 
@@ -57,9 +58,9 @@ def train(args: Namespace) -> None:
             options.apply_auto_scale_lr(cfg)
         options.apply_resume(cfg, args.resume)
         dataloaders = ('train_dataloader', 'val_dataloader')
-        preflight.check_numbers(cfg, dataloaders)
+        check_numbers(cfg, dataloaders)
         check_wrappers(cfg, dataloaders)
-        options.check_classes(cfg, dataloaders)
+        check_classes(cfg, dataloaders)
         ensure_writable(cfg.work_dir, '--work-dir')
         start = cfg.get('load_from')
         checkpoint = read_checkpoint(start, cfg.resume) if start else None
@@ -75,7 +76,7 @@ def train(args: Namespace) -> None:
             )
             checkpoint = None  # Frees it: the Runner reads the file itself.
         # Builds the datasets, so that their faults show now.
-        preflight.check_run(runner, (runner.train_loop, runner.val_loop))
+        check_run(runner, (runner.train_loop, runner.val_loop))
         progress = Progress()
         runner.register_hook(progress)
     with reported(
@@ -106,9 +107,9 @@ def test(args: Namespace) -> dict[str, float]:
         cfg = load_config(args, decided)
         require(cfg, ('model', 'test_dataloader', 'test_evaluator'))
         cfg.load_from, cfg.resume = args.checkpoint, False
-        preflight.check_numbers(cfg, ('test_dataloader',))
+        check_numbers(cfg, ('test_dataloader',))
         check_wrappers(cfg, ('test_dataloader',), args.tta)
-        options.check_classes(cfg, ('test_dataloader',))
+        check_classes(cfg, ('test_dataloader',))
         if args.tta:
             options.apply_tta(cfg)
         if args.sound != 'true':
@@ -124,7 +125,7 @@ def test(args: Namespace) -> dict[str, float]:
         runner = build_runner(cfg)
         check_weights_fit(runner.model, checkpoint, args.checkpoint)
         checkpoint = None  # Frees it: the Runner reads the file itself.
-        preflight.check_run(runner, (runner.test_loop,))
+        check_run(runner, (runner.test_loop,))
         progress = Progress()
         runner.register_hook(progress)
     with reported('test.py', progress.expected_errors):
@@ -158,7 +159,7 @@ class Progress(Hook):
         Args:
             runner (Runner): Of the training.
         """
-        with preflight.kept_random_state():
+        with kept_random_state():
             rehearse_validation(runner)
 
     def _after_iter(self, *args, **kwargs) -> None:
@@ -276,25 +277,6 @@ def write_scores(
     }
     with open(args.scores, 'w', encoding='utf-8') as file:
         json.dump(content, file, indent=1)
-
-
-def require(cfg: Config, keys: Iterable[str]) -> None:
-    """Refuse a configuration whose main parts are missing or no dicts."""
-    missing = [key for key in keys if cfg.get(key) is None]
-    if missing:
-        raise UsageError(
-            f'config {cfg.filename} does not set {", ".join(missing)}. Give '
-            'a complete one, such as those in configs/cpm, not a _base_ file'
-        )
-    parts = {key: cfg[key] for key in keys if not key.endswith('evaluator')}
-    for key in [key for key in parts if key.endswith('_dataloader')]:
-        parts[f'{key}.dataset'] = dict(cfg[key]).get('dataset')
-    for key, value in parts.items():
-        if not isinstance(value, dict):
-            raise UsageError(
-                f'{key} must be a dict of settings, but is {value!r} (config '
-                f'{cfg.filename}, with the --cfg-options)'
-            )
 
 
 def build_runner(cfg: Config) -> Runner:

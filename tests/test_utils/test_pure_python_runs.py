@@ -10,7 +10,7 @@ import torch
 from mmengine.config import Config
 from mmengine.logging import MessageHub, MMLogger
 
-from mmcpm.apis import train_and_test as cli
+from mmcpm.apis import train_and_test
 from mmcpm.visualization import AVSLocalVisualizer
 
 PARTS = """
@@ -158,12 +158,12 @@ def outcomes(tmp_path_factory, avss_root):
 def run(name, data_root):
     """Train with all options, resume, and test with all options."""
     where = {'config': f'{name}.py', 'data_root': str(data_root)}
-    call(cli.train, TRAIN, work_dir=name, **where)
+    call(train_and_test.train, TRAIN, work_dir=name, **where)
     # The copy that the run has left, further.
     where['config'] = f'{name}/{name}.py'
     options = ['train_cfg.max_epochs=2']
     call(
-        cli.train,
+        train_and_test.train,
         TRAIN,
         work_dir=name,
         resume='auto',
@@ -178,7 +178,7 @@ def run(name, data_root):
     scores = {}
     for sound in ('silence', 'swapped'):
         call(
-            cli.test,
+            train_and_test.test,
             TEST,
             checkpoint=weights,
             sound=sound,

@@ -64,11 +64,11 @@ def main(argv: list[str] | None = None) -> None:
         argv (list[str], optional): Arguments; those of the process if None.
     """
     args = build_parser().parse_args(argv)
-    from mmcpm.analysis_tools.explain import report as explain
+    from mmcpm.analysis_tools.explain import report
     from mmcpm.utils import errors
 
     with errors.reported('explain.py'):
-        pictures, notes = explain.run(args)
+        pictures, notes = report.run(args)
         for line in (*notes, *map(str, pictures)):
             print(line)
 

@@ -37,12 +37,11 @@ def main(argv: list[str] | None = None) -> None:
     """
     args = build_parser().parse_args(argv)
     from mmcpm.analysis_tools import worker_memory
-    from mmcpm.apis import options
-    from mmcpm.apis import train_and_test as cli
+    from mmcpm.apis import options, train_and_test
     from mmcpm.utils import errors
 
     with errors.reported('worker_memory.py'):
-        cfg = cli.read_config(args.config)
+        cfg = train_and_test.read_config(args.config)
         if args.data_root is not None:
             options.apply_data_root(cfg, args.data_root)
         samples = worker_memory.watch_memory(

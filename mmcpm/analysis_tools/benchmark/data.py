@@ -1,12 +1,9 @@
 """Throughput of decoding and augmentation on one core."""
 
 import copy
-import random
 from argparse import Namespace
 from collections.abc import Callable
 
-import numpy as np
-import torch
 from mmcv.transforms import Compose
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
@@ -14,19 +11,13 @@ from mmseg.datasets.transforms import RandomCrop
 from mmseg.registry import DATASETS, TRANSFORMS
 
 from mmcpm.apis.nested_settings import innermost_datasets
+from mmcpm.engine.hooks.epoch_seed_hook import seed_everything
 from mmcpm.utils.config_types import is_type
 from mmcpm.utils.errors import UsageError
 
 from .parts import PartTimer
 from .peers import stock_pipeline
 from .steps import compare, interleave, summarise
-
-
-def seed_everything(seed: int) -> None:
-    """Let both pipelines draw the same scales, crops and flips."""
-    random.seed(seed)
-    np.random.seed(seed)
-    torch.manual_seed(seed)
 
 
 def build_reader(

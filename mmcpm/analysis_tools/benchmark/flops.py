@@ -15,7 +15,8 @@ from mmengine.registry import init_default_scope
 from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
 
-from mmcpm.apis.train_and_test import read_config, require
+from mmcpm.apis.config_checks import require
+from mmcpm.apis.train_and_test import read_config
 from mmcpm.models.segmentors import AVEncoderDecoder
 from mmcpm.utils.config_types import type_name
 

@@ -10,7 +10,8 @@ import torch
 from mmengine.config import Config
 
 from mmcpm.apis import options
-from mmcpm.apis.train_and_test import read_config, require
+from mmcpm.apis.config_checks import require
+from mmcpm.apis.train_and_test import read_config
 from mmcpm.utils.checkpoints import read_checkpoint
 from mmcpm.utils.errors import UsageError
 

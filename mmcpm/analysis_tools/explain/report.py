@@ -19,7 +19,8 @@ from mmengine.runner import load_checkpoint
 from mmseg.registry import DATASETS, MODELS
 
 from mmcpm.apis import options
-from mmcpm.apis.train_and_test import read_config, require
+from mmcpm.apis.config_checks import check_classes, require
+from mmcpm.apis.train_and_test import read_config
 from mmcpm.compat import revert_sync_bn
 from mmcpm.models.decode_heads.av_mask2former_head import AVMask2FormerHead
 from mmcpm.models.segmentors import AVEncoderDecoder
@@ -62,7 +63,7 @@ def run(args: Namespace) -> Explanation:
     require(cfg, ('model', 'test_dataloader'))
     if args.data_root is not None:
         options.apply_data_root(cfg, args.data_root)
-    options.check_classes(cfg, ('test_dataloader',))
+    check_classes(cfg, ('test_dataloader',))
     if args.num_frames < 1:
         raise UsageError(
             f'--num-frames must be at least 1, but is {args.num_frames}'

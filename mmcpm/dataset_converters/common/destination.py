@@ -2,14 +2,12 @@
 
 import json
 import os
-import os.path as osp
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from mmcpm.utils.errors import UsageError
-
-PARTIAL = '.partial-'
+from mmcpm.utils.io import PARTIAL, write_whole
 
 
 class Options(NamedTuple):
@@ -95,35 +93,10 @@ class Destination:
             texts (dict[str, str]): Contents of each by path in the folder.
         """
         for name, text in texts.items():
-            write_whole(
-                str(self.folder / name),
-                lambda path, text=text: Path(path).write_text(
-                    text, encoding='utf-8'
-                ),
-            )
+            write_whole(self.folder / name, text.encode())
         self._mark(finished=True)
 
     def _mark(self, finished: bool) -> None:
         """Write the marker."""
         text = json.dumps({**self.wanted, 'finished': finished}, indent=1)
-        write_whole(
-            str(self.marker), lambda path: Path(path).write_text(text + '\n')
-        )
-
-
-def write_whole(path: str, write: Callable[[str], None]) -> None:
-    """Write a file under another name and rename it when it is whole.
-
-    Args:
-        path (str): The file.
-        write (Callable): Writes a file at the path that it is given.
-    """
-    os.makedirs(osp.dirname(path), exist_ok=True)
-    stem, suffix = osp.splitext(path)
-    partial = f'{stem}{PARTIAL}{os.getpid()}{suffix}'
-    try:
-        write(partial)
-        os.replace(partial, path)
-    finally:
-        if osp.lexists(partial):
-            os.unlink(partial)
+        write_whole(self.marker, f'{text}\n'.encode())

@@ -62,6 +62,7 @@ def map_clips(
         threading.excepthook = _pass_over_cancelled
         for process in set(multiprocessing.active_children()) - others:
             process.terminate()
+            process.join()
         raise
     finally:
         pool.shutdown(wait=False, cancel_futures=True)

@@ -10,29 +10,25 @@ Nothing appears under the final name before everything is written.
 import csv
 import dataclasses
 import json
-import multiprocessing.connection
 import os
-import signal
-import threading
-from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
-import cv2
 import numpy as np
-from tqdm import tqdm
 
 from mmcpm.datasets.metadata.avsbench_semantic import SPLITS
 
 from ..common.files import write_image, write_json, write_sound
 from ..common.folders import (
     DatasetFolderError,
+    check_complete,
+    count_files,
     explain_os_error,
+    read_finished,
     remove_remains,
     replace_folder,
 )
 from ..common.object_layout import write_object_clip, write_object_index
+from ..common.parallel import map_clips
 from ..common.vpo_layout import VPO_LAYOUTS, make_vpo_image, write_vpo_index
 from .presets import (
     GENERATOR_VERSION,
@@ -71,8 +67,8 @@ def write_sounding_scenes(
         size (int): Height and width of the frames, pixels.
         clips (tuple[int, int, int], optional): Clips for training,
             validation and test. Defaults to the preset's numbers.
-        workers (int, optional): Processes; 0 works in this one. Defaults to
-            the number of usable processors, 8 at most.
+        workers (int, optional): Number of processes, see
+            :func:`.map_clips`.
         overwrite (bool): Whether to replace a dataset that this function
             wrote earlier.
 
@@ -153,16 +149,9 @@ def _find_finished(root: Path, wanted: dict, overwrite: bool) -> dict | None:
     Returns:
         dict | None: Its marker, or None if it is to be written.
     """
-    if root.is_dir() and not any(root.iterdir()) or not root.exists():
+    marker = read_finished(root, MARKER, overwrite)
+    if marker is None:
         return None
-    if not (root / MARKER).is_file():
-        raise DatasetFolderError(
-            f'{root} exists and was not written by this program (it has no '
-            f'{MARKER}), so it is left alone. Choose another folder.'
-        )
-    if overwrite:
-        return None
-    marker = read_marker(root)
     # Markers of the first layout do not name it.
     found = {'layout': 'avss', **marker}
     differing = [
@@ -175,12 +164,7 @@ def _find_finished(root: Path, wanted: dict, overwrite: bool) -> dict | None:
             f'{root} holds other sounding scenes: {", ".join(differing)}. '
             'Choose another folder, or replace them with --overwrite.'
         )
-    present = sum(len(names) for _, _, names in os.walk(root))
-    if present < marker['files']:
-        raise DatasetFolderError(
-            f'{root} has lost files: {present} of {marker["files"]} are '
-            'left. Write them again with --overwrite.'
-        )
+    check_complete(root, marker['files'])
     return marker
 
 
@@ -195,14 +179,8 @@ def _write(
         for index in range(count)
     ]
     rows, labelled = [], dict.fromkeys(SPLITS, 0)
-    bar = tqdm(
-        _map(tasks, workers),
-        'Making scenes',
-        len(tasks),
-        unit='clip',
-        mininterval=0.5,
-    )
-    for task, (of_clip, labels) in zip(tasks, bar, strict=True):
+    clips = map_clips(_make_and_write, tasks, 'Making scenes', workers)
+    for task, (of_clip, labels) in zip(tasks, clips, strict=True):
         rows += of_clip
         labelled[task[3]] += labels
     if layout == 'avss':
@@ -213,49 +191,10 @@ def _write(
         write_object_index(folder, layout, rows)
     # In place of the marker, the folder still holds the file that calls it
     # unfinished.
-    files = sum(len(names) for _, _, names in os.walk(folder))
+    files = count_files(folder)
     marker = {**wanted, 'labelled_frames': labelled, 'files': files}
     write_json(folder / MARKER, marker)
     return marker
-
-
-def _map(tasks: list[tuple], workers: int | None) -> Iterator[tuple]:
-    """Write the clips of ``tasks``, in order, in several processes."""
-    if workers is None:
-        workers = min(_count_processors(), 8)
-    if workers < 2:
-        yield from map(_make_and_write, tasks)
-        return
-    with ProcessPoolExecutor(workers, initializer=_start_worker) as pool:
-        try:
-            yield from pool.map(_make_and_write, tasks, chunksize=4)
-        except BrokenProcessPool as error:
-            raise DatasetFolderError(
-                'A process that makes scenes was killed, most often because '
-                'the memory is full. Try again with --workers 0.'
-            ) from error
-
-
-def _count_processors() -> int:
-    """Count the processors that this process may use."""
-    if hasattr(os, 'sched_getaffinity'):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
-def _start_worker() -> None:
-    """Leave Ctrl-C to the parent, follow its end, use one processor."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    cv2.setNumThreads(0)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    """End this process with its parent, which a pool does not if killed."""
-    multiprocessing.connection.wait(
-        [multiprocessing.parent_process().sentinel]
-    )
-    os._exit(1)
 
 
 def _make_and_write(task: tuple) -> tuple[list[tuple], int]:

@@ -16,9 +16,9 @@ from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop
 from mmseg.registry import HOOKS
 
 from mmcpm.utils.errors import UsageError
+from mmcpm.utils.io import PARTIAL
 
 from ..checkpoint_files import (
-    TEMPORARY_SUFFIX,
     LateRemoval,
     is_whole_checkpoint,
     numbered_checkpoints,
@@ -93,7 +93,7 @@ class AtomicCheckpointHook(CheckpointHook):
         self.file_backend = LateRemoval(self.file_backend)
         if is_main_process() and osp.isdir(self.out_dir):
             for name in os.listdir(self.out_dir):
-                if name.endswith(TEMPORARY_SUFFIX):
+                if name.startswith('.') and PARTIAL in name:
                     os.remove(osp.join(self.out_dir, name))
         self._report_damaged(runner)
         if runner._resume and runner._has_loaded:

@@ -10,7 +10,7 @@ from mmengine.structures import PixelData
 from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
 
-from mmcpm.analysis_tools.explain import collect as model_questions
+from mmcpm.analysis_tools.explain import collect
 from mmcpm.analysis_tools.explain.collect import (
     describe,
     look_at_queries,
@@ -227,7 +227,7 @@ def test_the_other_gpus_are_not_touched(monkeypatch, device):
 
     monkeypatch.setattr(torch.random, 'fork_rng', note)
     before = torch.get_rng_state()
-    with model_questions._seeded(5, torch.device(device)):
+    with collect._seeded(5, torch.device(device)):
         assert torch.initial_seed() == 5
     assert asked == [device][device == 'cpu' :]
     assert torch.equal(torch.get_rng_state(), before)
