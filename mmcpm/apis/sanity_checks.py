@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader, Dataset
 from mmcpm.engine.hooks.epoch_seed_hook import nested_datasets
 from mmcpm.evaluation.metrics.frame_metric import FrameMetric
 from mmcpm.utils.checkpoints import unwrap
-from mmcpm.utils.errors import UsageError
+from mmcpm.utils.errors import UsageError, shorten
 
 from .evaluation_checks import check_batches, check_padding
 from .loop_checks import build_optimizer, check_loop, check_space
@@ -116,7 +116,6 @@ def check_files(dataset) -> None:
     allowed = getattr(dataset, 'skip_unreadable', 0)
     if len(missing) <= allowed:
         return
-    more = f' and {len(missing) - 5} more' if len(missing) > 5 else ''
     remedy = (
         "Restore them from the dataset's archive, or remove the rows of their "
         'clips from the metadata.'
@@ -130,7 +129,7 @@ def check_files(dataset) -> None:
     raise UsageError(
         f'{len(missing)} files of the split '
         f'{getattr(dataset, "split", "")!r} are missing: '
-        f'{", ".join(missing[:5])}{more}. {remedy}'
+        f'{shorten(missing)}. {remedy}'
     )
 
 

@@ -7,7 +7,7 @@ import os
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import torch
@@ -198,3 +198,18 @@ def broken_condition(error: BaseException) -> str:
         line.strip() for line in lines if line.strip().startswith('assert ')
     ]
     return f'this does not hold: {conditions[-1]}' if conditions else ''
+
+
+def shorten(names: Sequence[str], limit: int = 5) -> str:
+    """Join names for a message, the first ones if there are many.
+
+    Args:
+        names (Sequence[str]): The names.
+        limit (int): Number of names that are told. Defaults to 5.
+
+    Returns:
+        str: For example ``'a, b and 3 more'``; 'nothing' if there is none.
+    """
+    rest = len(names) - limit
+    more = f' and {rest} more' if rest > 0 else ''
+    return (', '.join(names[:limit]) or 'nothing') + more

@@ -1,4 +1,4 @@
-"""Pieces of a picture of a scored frame, each an RGB array."""
+"""Pieces of a picture of a scored frame, and the colors of its classes."""
 
 import functools
 from collections.abc import Sequence
@@ -8,6 +8,7 @@ import cv2
 import matplotlib
 import numpy as np
 import torch
+from matplotlib.patches import Patch
 from PIL import Image, ImageDraw, ImageFont
 
 from mmcpm.models.audio_frontends.stft import stft_magnitude
@@ -15,6 +16,10 @@ from mmcpm.models.audio_frontends.stft import stft_magnitude
 IGNORED = 255
 PAPER = (255, 255, 255)
 INK = (30, 30, 30)
+# Background and "no object" have no color of their own in the palettes: RGB
+# in 0..1.
+BACKGROUND = (0.5, 0.5, 0.5)
+NO_OBJECT = (0.8, 0.8, 0.8)
 # Decibels between the darkest and the brightest colour of a spectrogram, and
 # how loud (magnitude, decibels) a second has to be for the brightest one: so
 # that faint noise does not look like an event.
@@ -145,3 +150,42 @@ def font(size: int) -> ImageFont.FreeTypeFont:
     """Load a font; matplotlib brings one along on every platform."""
     folder = Path(matplotlib.get_data_path(), 'fonts', 'ttf')
     return ImageFont.truetype(str(folder / 'DejaVuSans.ttf'), size)
+
+
+def class_colours(palette: Sequence[Sequence[int]]) -> np.ndarray:
+    """Colour the classes as figures show them.
+
+    Args:
+        palette (Sequence[Sequence[int]]): RGB colours of the dataset's C
+            classes, 0 to 255, background first.
+
+    Returns:
+        np.ndarray: RGB in 0..1, ``[C + 1, 3]``: background and, last, "no
+        object" are grey.
+    """
+    colours = np.asarray([*palette, (0, 0, 0)], float) / 255
+    colours[0], colours[-1] = BACKGROUND, NO_OBJECT
+    return colours
+
+
+def class_patches(
+    shown: Sequence[int],
+    classes: Sequence[str],
+    palette: Sequence[Sequence[int]],
+) -> list[Patch]:
+    """Make the entries of a legend.
+
+    Args:
+        shown (Sequence[int]): Class ids, C for "no object".
+        classes (Sequence[str]): Names of the dataset's C classes.
+        palette (Sequence[Sequence[int]]): Their RGB colours, 0 to 255.
+
+    Returns:
+        list[Patch]: One per class id, with its colour and name.
+    """
+    colours = class_colours(palette)
+    names = [*classes, 'no object']
+    return [
+        Patch(facecolor=colours[k], edgecolor='black', label=names[k])
+        for k in shown
+    ]

@@ -1,9 +1,20 @@
 from types import SimpleNamespace
 
 import pytest
+import torch.nn as nn
 
 from mmcpm.apis.loop_checks import check_space
 from mmcpm.utils.errors import UsageError
+
+
+class Runner:
+    """What the checks look at."""
+
+    def __init__(self, work_dir):
+        self.work_dir = str(work_dir)
+        self.model = nn.Linear(1 << 18, 1, bias=False)  # 1 MiB
+        self.lines = []
+        self.logger = SimpleNamespace(warning=self.lines.append)
 
 
 @pytest.mark.parametrize(

@@ -98,16 +98,6 @@ def test_random_numbers_are_those_of_a_run_without_checks():
     assert draw() == expected
 
 
-class Runner:
-    """What the checks look at."""
-
-    def __init__(self, work_dir):
-        self.work_dir = str(work_dir)
-        self.model = nn.Linear(1 << 18, 1, bias=False)  # 1 MiB
-        self.lines = []
-        self.logger = SimpleNamespace(warning=self.lines.append)
-
-
 # --- What the names of scores promise ---
 
 

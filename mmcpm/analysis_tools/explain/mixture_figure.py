@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from mmcpm.visualization.class_colors import class_colours, class_patches
+from mmcpm.visualization.drawing import class_colours, class_patches
 
 # Components with a smaller share of their class's members are called dead.
 DEAD_WEIGHT = 1e-3

@@ -9,8 +9,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from mmcpm.visualization.class_colors import class_colours, class_patches
-from mmcpm.visualization.drawing import IGNORED, overlay_classes
+from mmcpm.visualization.drawing import (
+    IGNORED,
+    class_colours,
+    class_patches,
+    overlay_classes,
+)
 
 OPACITY = 0.6
 

@@ -17,7 +17,7 @@ from mmcpm.datasets.metadata.avsbench_semantic import (
 
 from ..common.destination import Options
 from ..sounding_scenes.writer import MARKER
-from .clip_files import ClipFiles
+from .clip_files import ClipFiles, count_groups
 from .clips import check_clips, find_extra
 from .index_file import (
     IndexFile,
@@ -28,7 +28,6 @@ from .index_file import (
 from .labels import ClassIdChecker
 from .preparing import prepare
 from .report import Finding, Report
-from .totals import count_groups
 
 METADATA, LABEL_INDEX = 'metadata.csv', 'label2idx.json'
 FRAMES_PER_CLIP = AVSBenchSemanticDataset.FRAMES_PER_CLIP

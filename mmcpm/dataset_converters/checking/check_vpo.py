@@ -8,12 +8,11 @@ from mmcpm.datasets.vpo import COCO_IDS, VPODataset
 
 from ..common.destination import Options
 from ..sounding_scenes.writer import MARKER
-from .clip_files import ClipFiles
+from .clip_files import ClipFiles, count_groups
 from .clips import check_clips, find_extra
 from .labels import TranslatedChecker
 from .preparing import prepare
 from .report import Report
-from .totals import count_groups
 from .vpo_rows import GROUPS, VPOCopy, names_of_refused_rows, read_vpo_clips
 
 

@@ -10,9 +10,9 @@ from mmcpm.datasets.metadata.avsbench_semantic import read_text
 from mmcpm.datasets.metadata.index_table import (
     find_columns,
     read_table,
-    shorten,
 )
 from mmcpm.datasets.vpo import VPODataset
+from mmcpm.utils.errors import shorten
 
 CLASSES = VPODataset.METAINFO['classes'][1:]
 ALIASES = {

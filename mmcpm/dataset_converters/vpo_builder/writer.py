@@ -13,10 +13,11 @@ from mmengine.logging import print_log
 from tqdm import tqdm
 
 from mmcpm.datasets.errors import FrameReadError
-from mmcpm.datasets.metadata.index_table import check_present, shorten
+from mmcpm.datasets.metadata.index_table import check_present
 from mmcpm.datasets.transforms import LoadFrameFromFile
 from mmcpm.datasets.transforms.loading import tell_orientation
 from mmcpm.datasets.transforms.picture_files import read_orientation
+from mmcpm.utils.errors import shorten
 
 from ..common.files import write_image, write_json, write_sound
 from ..common.folders import (

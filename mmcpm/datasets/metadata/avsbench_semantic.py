@@ -15,6 +15,8 @@ from typing import NamedTuple
 
 import mmengine.fileio as fileio
 
+from mmcpm.utils.errors import shorten
+
 from ..errors import DatasetIndexError, DatasetNotFoundError, why
 
 SPLITS = ('train', 'val', 'test')
@@ -218,8 +220,8 @@ def check_label_index(
         unknown = [name for name in found if name not in classes]
         raise DatasetIndexError(
             f'{path} lists {len(found)} classes, {owner} has {len(classes)}. '
-            f'Not in the file: {_listing(lacking)}; not in {owner}: '
-            f'{_listing(unknown)}. {remedy}'
+            f'Not in the file: {shorten(lacking)}; not in {owner}: '
+            f'{shorten(unknown)}. {remedy}'
         )
     for label, name in enumerate(classes):
         if found[name] != label:
@@ -266,7 +268,7 @@ def check_selection(
         raise DatasetIndexError(
             f'{path}: each of {len(repeated)} uids stands in more than one '
             f'row with {wanted}, and predictions are named by the uid: '
-            f'{_listing(repeated)}. Remove the repeated rows.'
+            f'{shorten(repeated)}. Remove the repeated rows.'
         )
 
 
@@ -301,7 +303,7 @@ def check_data_root(data_root: str, files: Iterable[str]) -> None:
             inside = sorted(os.listdir(absolute))
             raise DatasetNotFoundError(
                 f'No file {osp.abspath(file)}. Expected a data root that '
-                f'holds {LAYOUT}; it holds {_listing(inside)}.'
+                f'holds {LAYOUT}; it holds {shorten(inside)}.'
                 f'{_hint(absolute, inside, osp.basename(file))} {remedy}'
             )
 
@@ -352,12 +354,6 @@ def check_clip_folders(data_root: str, clips: Iterable[Clip]) -> None:
     if missing:
         raise DatasetNotFoundError(
             f'{len(missing)} of {len(clips)} clip folders are missing under '
-            f'{osp.abspath(data_root)}: {_listing(missing)}. Unpack the '
+            f'{osp.abspath(data_root)}: {shorten(missing)}. Unpack the '
             'dataset again, or remove their rows from the metadata.'
         )
-
-
-def _listing(names: Sequence[str], limit: int = 5) -> str:
-    """Join up to five names for a message."""
-    listed = ', '.join(names[:limit]) or 'nothing'
-    return listed + (', ...' if len(names) > limit else '')

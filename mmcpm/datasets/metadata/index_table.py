@@ -11,6 +11,8 @@ import os.path as osp
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
+from mmcpm.utils.errors import shorten
+
 from ..base_avs_dataset import find_missing_files
 from ..errors import DatasetIndexError, DatasetNotFoundError
 
@@ -178,17 +180,3 @@ def check_present(paths: Iterable[str], kind: str, remedy: str) -> None:
             f'{len(missing)} of {len(paths)} {kind} are missing: '
             f'{shorten(missing)}. {remedy}'
         )
-
-
-def shorten(names: Sequence[str], limit: int = 5) -> str:
-    """Join up to five names for a message.
-
-    Args:
-        names (Sequence[str]): The names.
-        limit (int): How many are told.
-
-    Returns:
-        str: Separated by commas; 'nothing' if there is none.
-    """
-    listed = ', '.join(names[:limit]) or 'nothing'
-    return listed + (', ...' if len(names) > limit else '')

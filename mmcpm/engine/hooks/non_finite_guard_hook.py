@@ -11,7 +11,7 @@ from mmengine.runner import EpochBasedTrainLoop
 from mmseg.registry import HOOKS
 from torch import Tensor
 
-from mmcpm.utils.errors import UsageError
+from mmcpm.utils.errors import UsageError, shorten
 
 from ..buffers import AverageGuard, BufferKeeper, EpochRates, averaged_models
 from ..optim_wrappers.update_guard import Rejection, UpdateGuard
@@ -237,13 +237,13 @@ class NonFiniteGuardHook(Hook):
             more = f' (and {len(names) - 1} others)' if names[1:] else ''
             return (
                 f'all losses are finite, but the gradient of {names[0]}{more} '
-                f'is not. Samples: {_listing(samples)}.'
+                f'is not. Samples: {shorten(samples, 16)}.'
             )
         several = len({rank for rank, _, _ in found}) > 1
         return ' '.join(
             (f'(rank {rank}) ' if several or rank else '')
-            + f'{_listing(terms)} {"is" if len(terms) == 1 else "are"} not '
-            f'finite for the samples {_listing(samples)}.'
+            + f'{shorten(terms, 16)} {"is" if len(terms) == 1 else "are"} not '
+            f'finite for the samples {shorten(samples, 16)}.'
             for rank, samples, terms in found
         )
 
@@ -312,9 +312,3 @@ def sample_ids(data_batch: dict | None) -> list[str]:
         str(sample.get('sample_id') or sample.get('img_path') or index)
         for index, sample in enumerate(batch_samples(data_batch))
     ]
-
-
-def _listing(names: list[str], limit: int = 16) -> str:
-    """Join names for a message."""
-    more = f' and {len(names) - limit} more' if len(names) > limit else ''
-    return ', '.join(names[:limit]) + more

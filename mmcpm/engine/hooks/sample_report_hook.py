@@ -9,6 +9,7 @@ from mmengine.structures import BaseDataElement
 from mmseg.registry import HOOKS
 
 from mmcpm.datasets.errors import SampleReadError
+from mmcpm.utils.errors import shorten
 
 from .epoch_seed_hook import has_no_epochs, nested_datasets
 
@@ -112,13 +113,13 @@ class SampleReportHook(Hook):
                 f'{len(replaced)} samples {when} were replaced; '
                 f'{len(files)} files were unreadable since the start '
                 f'(skip_unreadable allows for {self.limit}): '
-                f'{_listing(files)}'
+                f'{shorten(sorted(files), 10)}'
             )
         if silent:
             runner.logger.warning(
                 f'{len(silent)} frames lie after the end of their sound, and '
                 'are seen in silence: their audio.wav is shorter than the '
-                f'clip. {_listing(silent)}'
+                f'clip. {shorten(sorted(silent), 10)}'
             )
 
     def _check(self, files: set[str]) -> None:
@@ -145,9 +146,3 @@ def batch_samples(data_batch: Any) -> list[BaseDataElement]:
         return []
     samples = data_batch.get('data_samples') or []
     return [s for s in samples if isinstance(s, BaseDataElement)]
-
-
-def _listing(names: set[str], limit: int = 10) -> str:
-    """Join names for a message."""
-    more = f' and {len(names) - limit} more' if len(names) > limit else ''
-    return ', '.join(sorted(names)[:limit]) + more

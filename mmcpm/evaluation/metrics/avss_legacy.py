@@ -13,8 +13,7 @@ from mmengine.dist import is_main_process
 from mmengine.logging import print_log
 from mmseg.registry import METRICS
 
-from ..confusion import frame_confusion
-from ..tables import class_table, group_table
+from ..functional import class_table, frame_confusion, group_table
 from .frame_metric import FrameMetric, clip_of
 
 F_BETA_SQUARED = 0.3

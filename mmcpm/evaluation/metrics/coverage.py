@@ -9,7 +9,7 @@ from mmengine.evaluator import BaseMetric
 from mmengine.logging import print_log
 from mmseg.registry import METRICS
 
-from ..confusion import IGNORE_INDEX
+from ..functional import IGNORE_INDEX
 
 # When the queries name classes -> where the prediction holds them.
 STAGES = {'td_a': 'heard_classes', 'final': 'named_classes'}
