@@ -112,7 +112,7 @@ def datasets(
 
 
 def check_spelling(cfg: Config, key: str) -> None:
-    """Refuse a new setting that looks like a misspelt one.
+    """Refuse a new setting that looks like a misspelled one.
 
     mmengine adds every unknown setting, and many classes ignore the ones they
     do not know: the run would not be what was asked for.

@@ -73,7 +73,7 @@ def check_loop(runner: Runner, loop) -> None:
 
 
 def build_optimizer(runner: Runner) -> None:
-    """Build the optimiser of a training now rather than in the run.
+    """Build the optimizer of a training now rather than in the run.
 
     Args:
         runner (Runner): Of the training.
@@ -86,13 +86,13 @@ def build_optimizer(runner: Runner) -> None:
     if isinstance(kind, str) and OPTIMIZERS.get(kind) is None:
         raise UsageError(
             f'optim_wrapper.optimizer.type={kind!r} is no registered '
-            'optimiser. AdamW and SGD are, and all others of torch.optim'
+            'optimizer. AdamW and SGD are, and all others of torch.optim'
         )
     try:
         runner.optim_wrapper = runner.build_optim_wrapper(runner.optim_wrapper)
     except (KeyError, TypeError, ValueError, AssertionError) as error:
         raise UsageError(
-            'the optimiser cannot be built from optim_wrapper='
+            'the optimizer cannot be built from optim_wrapper='
             f'{dict(runner.optim_wrapper)}: {describe(error)}'
         ) from error
 

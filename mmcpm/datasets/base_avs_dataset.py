@@ -1,7 +1,7 @@
 """What the audio-visual segmentation datasets share.
 
-A sample is one labelled frame of a clip with the clip's sound. In training,
-one labelled frame per clip may be drawn anew at every visit.
+A sample is one labeled frame of a clip with the clip's sound. In training,
+one labeled frame per clip may be drawn anew at every visit.
 """
 
 import contextlib
@@ -57,7 +57,7 @@ def draw_frame(frames: Sequence[int], rank: int = 0) -> int:
     EpochSeedHook does) repeats the draws.
 
     Args:
-        frames (Sequence[int]): The labelled frames of the clip.
+        frames (Sequence[int]): The labeled frames of the clip.
         rank (int): Of the process among those that train together: they may
             have the same seed, and shall not draw alike.
 
@@ -95,7 +95,7 @@ def find_missing_files(paths: Iterable[str]) -> list[str]:
     return sorted(missing)
 
 
-def labelled_classes(dataset: BaseSegDataset, info: dict) -> frozenset[int]:
+def labeled_classes(dataset: BaseSegDataset, info: dict) -> frozenset[int]:
     """Read which classes the label of a frame holds.
 
     Args:
@@ -124,7 +124,7 @@ class BaseAVSDataset(BaseSegDataset):
     """Base class of the audio-visual segmentation datasets.
 
     Subclasses implement ``load_data_list`` and ``frame_info``. An item of the
-    data list holds ``uid``, ``frames`` (the labelled frames it stands for:
+    data list holds ``uid``, ``frames`` (the labeled frames it stands for:
     one, or those of a whole clip to draw from) and what ``frame_info`` needs;
     paths are made when a sample is read, so that the list stays small.
 
@@ -246,7 +246,7 @@ class BaseAVSDataset(BaseSegDataset):
         )
 
     def get_data_info(self, idx: int) -> dict:
-        """Describe a sample; draw its frame where several are labelled.
+        """Describe a sample; draw its frame where several are labeled.
 
         Every call is a visit, with a draw of its own.
 
@@ -289,7 +289,7 @@ class BaseAVSDataset(BaseSegDataset):
             found = set()
             for frame in item['frames']:
                 info = self._describe_frame(item, frame)
-                found |= labelled_classes(self, info)
+                found |= labeled_classes(self, info)
             self._cat_ids[idx] = sorted(found)
         return self._cat_ids[idx]
 

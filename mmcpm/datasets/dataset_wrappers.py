@@ -17,7 +17,7 @@ from mmengine.dataset import (
 from mmengine.structures import BaseDataElement
 from mmseg.registry import DATASETS
 
-from .base_avs_dataset import labelled_classes
+from .base_avs_dataset import labeled_classes
 
 SOUNDS = ('silence', 'swapped')
 
@@ -53,7 +53,7 @@ def draw_partners(
         disjoint = [i for i in heard if not classes[i] & own]
         if not heard:
             raise ValueError(
-                'Swapped audio needs at least two clips with a labelled '
+                'Swapped audio needs at least two clips with a labeled '
                 f'sounding object, but none differs from {clip!r} (sample '
                 f'{index} of {len(classes)}).'
             )
@@ -65,7 +65,7 @@ def source_of(dataset, idx: int) -> BaseDataset:
     """Find the dataset that reads a sample, inside any wrappers.
 
     Args:
-        dataset (Dataset): A dataset or a wrapper, fully initialised.
+        dataset (Dataset): A dataset or a wrapper, fully initialized.
         idx (int): Index of the sample in it.
 
     Returns:
@@ -131,11 +131,11 @@ class CounterfactualAudioDataset:
             )
 
     def _sounds(self, index: int, info: dict) -> frozenset:
-        """Tell what sounds in a sample; nothing if nothing is labelled.
+        """Tell what sounds in a sample; nothing if nothing is labeled.
 
         Of two classes in all ("sounding" or not) the label does not tell.
         """
-        classes = labelled_classes(source_of(self.dataset, index), info)
+        classes = labeled_classes(source_of(self.dataset, index), info)
         if classes and len(self.metainfo['classes']) == 2:
             return frozenset(info.get('sound_sources', ())) or classes
         return classes

@@ -237,7 +237,7 @@ class VPODataset(BaseAVSDataset):
 
     @staticmethod
     def _clip_item(clip: VPOClip) -> dict:
-        """Make the item that stands for a row of the re-organised form."""
+        """Make the item that stands for a row of the re-organized form."""
         return {
             'uid': f'{clip.uid}/{osp.splitext(clip.frame)[0]}',
             'frames': (0,),

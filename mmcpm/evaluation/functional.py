@@ -17,12 +17,12 @@ def frame_confusion(
     ignore_index: int | None = IGNORE_INDEX,
     sample_id: str = 'this frame',
 ) -> np.ndarray:
-    """Count the pixels of one frame by labelled and predicted class.
+    """Count the pixels of one frame by labeled and predicted class.
 
     Args:
         prediction (np.ndarray | torch.Tensor): Predicted class of each pixel,
             any integer dtype, shape (H, W) or (1, H, W).
-        label (np.ndarray | torch.Tensor): Labelled class of each pixel, any
+        label (np.ndarray | torch.Tensor): Labeled class of each pixel, any
             integer dtype, shape (H, W) or (1, H, W).
         num_classes (int): Number of classes K, background included.
         ignore_index (int, optional): Label of the pixels that are left out;
@@ -36,7 +36,7 @@ def frame_confusion(
     Raises:
         TypeError: If a map does not hold integers.
         ValueError: If the shapes differ, or if a pixel that is not ignored
-            is labelled or predicted outside ``[0, num_classes)``.
+            is labeled or predicted outside ``[0, num_classes)``.
     """
     prediction = _integer_map(prediction, 'prediction', sample_id)
     label = _integer_map(label, 'label', sample_id)

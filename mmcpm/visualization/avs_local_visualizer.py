@@ -1,4 +1,4 @@
-"""One picture of a frame: what is seen, heard, labelled and predicted."""
+"""One picture of a frame: what is seen, heard, labeled and predicted."""
 
 from collections.abc import Sequence
 
@@ -38,8 +38,8 @@ class AVSLocalVisualizer(SegLocalVisualizer):
         vis_backends (list[dict], optional): Where pictures and scalars go.
         save_dir (str, optional): Folder of the backends.
         classes (Sequence[str], optional): Names of the classes.
-        palette (Sequence, optional): RGB colours of the classes.
-        alpha (float): Opacity of the classes' colours, 0 to 1.
+        palette (Sequence, optional): RGB colors of the classes.
+        alpha (float): Opacity of the classes' colors, 0 to 1.
     """
 
     def __init__(
@@ -153,7 +153,7 @@ class AVSLocalVisualizer(SegLocalVisualizer):
         data_sample = SegDataSample() if data_sample is None else data_sample
         maps = {}
         if draw_gt and 'gt_sem_seg' in data_sample:
-            maps['labelled'] = data_sample.gt_sem_seg
+            maps['labeled'] = data_sample.gt_sem_seg
         if draw_pred and 'pred_sem_seg' in data_sample:
             maps['predicted'] = data_sample.pred_sem_seg
         maps = {
@@ -218,13 +218,13 @@ class AVSLocalVisualizer(SegLocalVisualizer):
         width: int,
         size: int,
     ) -> list[np.ndarray]:
-        """Name the classes that are labelled as sounding and predicted."""
+        """Name the classes that are labeled as sounding and predicted."""
         rows = []
         for heading, labels in maps.items():
             classes, counts = np.unique(labels, return_counts=True)
             shares = dict(zip(classes.tolist(), counts, strict=True))
             chosen = [c for c in shares if c not in (0, IGNORED)]
-            if heading == 'labelled' and audio_labels is not None:
+            if heading == 'labeled' and audio_labels is not None:
                 # They name what the crop or the frame does not show, too.
                 chosen = sorted({*chosen, *map(int, audio_labels)})
             entries = [
@@ -236,8 +236,8 @@ class AVSLocalVisualizer(SegLocalVisualizer):
                 for c in chosen
             ]
             start = (
-                'labelled as sounding:'
-                if heading == 'labelled'
+                'labeled as sounding:'
+                if heading == 'labeled'
                 else 'predicted:'
             )
             rows.append(

@@ -112,7 +112,7 @@ class Frames:
         return self.names
 
 
-def labelled(size, **metainfo):
+def labeled(size, **metainfo):
     view = sample(sample_id='v/0', **metainfo)['data_samples']
     view.gt_sem_seg = PixelData(data=torch.zeros(1, *size))
     return view
@@ -124,23 +124,23 @@ def test_frames_of_another_size_are_refused_before_the_start(wrapped):
     data = Frames([f'v/{i}' for i in range(5)])
     data = SimpleNamespace(dataset=data) if wrapped else data
     sanity_checks.check_protocols(
-        metrics, data, {'data_samples': labelled((224, 224))}
+        metrics, data, {'data_samples': labeled((224, 224))}
     )
     assert metrics[0].split_frames == 10
     with pytest.raises(UsageError, match='v/0.* 96 x 96 .*224 x 224'):
         sanity_checks.check_protocols(
-            metrics, data, {'data_samples': labelled((96, 96))}
+            metrics, data, {'data_samples': labeled((96, 96))}
         )
 
 
 def test_one_view_has_to_show_the_frame():
     metrics = [METRICS.build(dict(type='DatasetIoUFMetric'))]
-    views = [labelled((9, 12), label_shape=(12, 16)) for _ in range(2)]
+    views = [labeled((9, 12), label_shape=(12, 16)) for _ in range(2)]
     with pytest.raises(UsageError, match='9 x 12 .* 12 x 16'):
         sanity_checks.check_protocols(
             metrics, Frames([]), {'data_samples': views}
         )
-    views.append(labelled((12, 16), label_shape=(12, 16)))
+    views.append(labeled((12, 16), label_shape=(12, 16)))
     sanity_checks.check_protocols(metrics, Frames([]), {'data_samples': views})
 
 

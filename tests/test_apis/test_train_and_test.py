@@ -65,7 +65,7 @@ class FourFrames(Dataset):
 
 @MODELS.register_module(force=True)
 class PointwiseSegmentor(BaseModel):
-    """Classifies every pixel by its colour."""
+    """Classifies every pixel by its color."""
 
     def __init__(self, decode_head, **kwargs):
         super().__init__(**kwargs)

@@ -73,7 +73,7 @@ def refusal(folder, **files):
         ('train_dataloder = dict()', 2, 'Did you mean train_dataloader'),
         ('hooks = []', 2, 'Did you mean custom_hooks or default_hooks?'),
         ('end = 4', 2, 'Did you mean param_scheduler.0.end?'),
-        ('colour = 4', 2, 'begins with an underscore: _colour'),
+        ('color = 4', 2, 'begins with an underscore: _color'),
         # The model's own comes first.
         (
             'data_preprocessor = dict(size=4)\n'
@@ -267,7 +267,7 @@ def test_what_mmengine_reads():
     text = (root / 'hooks/test_time_aug_hook.py').read_text()
     found |= set(re.findall(r"'(\w+)' in cfg", text))
     found |= set(re.findall(r"'(tta_\w+)'", text))
-    # Of dataloaders, environments and optimisers, not of the whole.
+    # Of dataloaders, environments and optimizers, not of the whole.
     found -= {
         'cudnn_benchmark',
         'dist_cfg',

@@ -22,8 +22,8 @@ from mmseg.registry import MODELS
 
 
 @MODELS.register_module(force=True)
-class ColourAndLoudness(BaseModel):
-    '''Classifies every pixel by its colour and the frame's loudness.'''
+class ColorAndLoudness(BaseModel):
+    '''Classifies every pixel by its color and the frame's loudness.'''
 
     def __init__(self, decode_head, **kwargs):
         super().__init__(**kwargs)
@@ -64,7 +64,7 @@ from mmcpm.engine.hooks import (
     AtomicCheckpointHook, EpochSeedHook, SampleReportHook)
 from mmcpm.evaluation import DatasetIoUFMetric
 from mmcpm.models import AVSegTTAModel
-from parts import ColourAndLoudness
+from parts import ColorAndLoudness
 from torch.optim import SGD
 
 default_scope = None
@@ -99,7 +99,7 @@ val_cfg = dict(type=ValLoop)
 test_cfg = dict(type=TestLoop)
 optim_wrapper = dict(type=OptimWrapper, optimizer=dict(type=SGD, lr=0.1))
 auto_scale_lr = dict(enable=False, base_batch_size=4)
-model = dict(type=ColourAndLoudness, decode_head=dict(num_classes=71))
+model = dict(type=ColorAndLoudness, decode_head=dict(num_classes=71))
 tta_model = dict(type=AVSegTTAModel)
 tta_pipeline = steps + [dict(type=TestTimeAug, transforms=[
     [dict(type=RandomFlip, prob=0.0), dict(type=RandomFlip, prob=1.0)],

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from mmcpm.visualization.drawing import (
-    class_colours,
+    class_colors,
     class_patches,
     overlay_classes,
     spectrogram_strip,
@@ -93,7 +93,7 @@ def test_other_lengths_and_rates(samples, rate):
     assert strip.shape == (100, 300, 3)
 
 
-def test_text_has_squares_of_the_colours():
+def test_text_has_squares_of_the_colors():
     block = text_block([('dog', (250, 0, 0)), ('none', None)], 400, 18)
     assert block.shape[1] == 400
     red = (block == (250, 0, 0)).all(2)
@@ -109,13 +109,13 @@ def test_long_text_is_broken_into_lines():
     assert (margin == 255).all()
 
 
-def test_background_and_no_object_are_grey():
-    colours = class_colours(FULL_PALETTE)
-    assert colours.shape == (4, 3)
-    assert colours[1:3].tolist() == [[1, 0, 0], [0, 0.2, 1]]
-    for grey in colours[[0, 3]]:
-        assert 0.2 < grey[0] == grey[1] == grey[2] < 0.9
-    assert not np.allclose(colours[0], colours[3])
+def test_background_and_no_object_are_gray():
+    colors = class_colors(FULL_PALETTE)
+    assert colors.shape == (4, 3)
+    assert colors[1:3].tolist() == [[1, 0, 0], [0, 0.2, 1]]
+    for gray in colors[[0, 3]]:
+        assert 0.2 < gray[0] == gray[1] == gray[2] < 0.9
+    assert not np.allclose(colors[0], colors[3])
 
 
 def test_legend_names_classes_and_no_object():

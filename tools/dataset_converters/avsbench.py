@@ -39,8 +39,8 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--decode-rgb-labels',
         action='store_true',
-        help='--prepare, avss: turn label maps that are colour pictures into '
-        'class ids, and make missing ones of labels_rgb; a colour that '
+        help='--prepare, avss: turn label maps that are color pictures into '
+        'class ids, and make missing ones of labels_rgb; a color that '
         'stands for no class is refused',
     )
     return parser.parse_args()

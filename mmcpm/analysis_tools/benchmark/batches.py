@@ -39,12 +39,12 @@ def random_labels(
         OBJECTS[0], OBJECTS[1] + 1, (), generator=generator
     ).item()
     for index in range(number):
-        centre = 0.2 + 0.6 * torch.rand(2, generator=generator)
+        center = 0.2 + 0.6 * torch.rand(2, generator=generator)
         radius = 0.1 + 0.15 * torch.rand(2, generator=generator)
         away = torch.stack(
             [
-                ((y - centre[0]) / radius[0]).abs().expand(height, width),
-                ((x - centre[1]) / radius[1]).abs().expand(height, width),
+                ((y - center[0]) / radius[0]).abs().expand(height, width),
+                ((x - center[1]) / radius[1]).abs().expand(height, width),
             ]
         )
         inside = (away.norm(dim=0) if index % 2 else away.amax(0)) < 1

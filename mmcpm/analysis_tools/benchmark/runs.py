@@ -18,7 +18,7 @@ from mmcpm.utils.errors import UsageError
 from .batches import random_batch, real_batch
 from .data import measure_data
 from .memory import CPU_METHOD, CUDA_METHOD, peak_memory
-from .steps import Subject, compare, interleave, summarise
+from .steps import Subject, compare, interleave, summarize
 
 STOCK = 'stock'
 
@@ -148,7 +148,7 @@ def measure_model(args: Namespace, cfg: Config, peer: Config | None) -> dict:
     for prefix, times, peak, parts in zip(
         ('', 'peer_'), seconds, peaks, zip(*turns, strict=True), strict=False
     ):
-        report.update(summarise(times, prefix))
+        report.update(summarize(times, prefix))
         report[f'{prefix}peak_mb'] = peak
         report[f'{prefix}parts'] = {
             name: statistics.fmean(turn[name] for turn in parts)

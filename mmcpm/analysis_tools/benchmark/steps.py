@@ -28,9 +28,9 @@ class Subject:
     """A model and the step of it that is timed.
 
     A training step is the forward pass, the backward pass and the update with
-    the optimiser and the gradient clipping of the configuration; a test step
+    the optimizer and the gradient clipping of the configuration; a test step
     is the forward pass with post-processing to label maps. Batches lie on
-    the device, normalised.
+    the device, normalized.
 
     Args:
         cfg (Config): A whole configuration.
@@ -62,7 +62,7 @@ class Subject:
         self.model = MODELS.build(
             stock_model(model_cfg) if stock else model_cfg
         )
-        # mmengine logs the initialisation of every parameter.
+        # mmengine logs the initialization of every parameter.
         MMLogger.get_instance('benchmark', log_level='WARNING')
         self.model.init_weights()
         if checkpoint is not None:
@@ -177,7 +177,7 @@ def interleave(
     return seconds
 
 
-def summarise(seconds: list[float], prefix: str = '') -> dict[str, float]:
+def summarize(seconds: list[float], prefix: str = '') -> dict[str, float]:
     """Median and spread (first and third quartile, least) of times."""
     low, middle, high = seconds[0], seconds[0], seconds[0]
     if len(seconds) > 1:

@@ -27,7 +27,7 @@ def recover_sounds(
     classes: Sequence[str],
     seed: int,
 ) -> tuple[list[Recovery], list[str]]:
-    """Let the prompts of the labelled classes undo mixtures of the frames.
+    """Let the prompts of the labeled classes undo mixtures of the frames.
 
     Args:
         model (AVEncoderDecoder): In evaluation mode.

@@ -1,4 +1,4 @@
-"""Lets a checkpoint show what it has learnt, in three pictures.
+"""Lets a checkpoint show what it has learned, in three pictures.
 
 What is in them comes from :mod:`.model_questions`; they are drawn in
 :mod:`mmcpm.visualization`.

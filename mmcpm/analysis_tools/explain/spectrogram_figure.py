@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from matplotlib.figure import Figure
 
-# Decibels between the darkest and the brightest colour.
+# Decibels between the darkest and the brightest color.
 DYNAMIC_RANGE = 60.0
 PANELS = ('mixture', 'noise', 'target', 'recovered')
 HEADINGS = {
@@ -94,7 +94,7 @@ def draw_spectrograms(
         for name, axes in zip(PANELS, all_axes, strict=True):
             magnitude = getattr(row, name)
             num_frames, num_bins = magnitude.shape
-            # Centres of pixels are where the spectra are.
+            # Centers of pixels are where the spectra are.
             left, right = -0.5, num_frames - 0.5
             low, high = first_bin - 0.5, first_bin + num_bins - 0.5
             image = axes.imshow(

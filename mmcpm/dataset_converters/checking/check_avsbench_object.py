@@ -98,9 +98,9 @@ def object_files(subset: str, line: int, clip: ObjectClip) -> ClipFiles:
         'category': clip.category,
     }
     infos = [dataset.frame_info(item, i) for i in range(FRAMES_PER_CLIP)]
-    labelled = 1 if (subset, clip.split) == ('s4', 'train') else len(infos)
+    labeled = 1 if (subset, clip.split) == ('s4', 'train') else len(infos)
     frames = tuple(
-        (info['img_path'], info['seg_map_path'] if i < labelled else None)
+        (info['img_path'], info['seg_map_path'] if i < labeled else None)
         for i, info in enumerate(infos)
     )
     sounds = (infos[0]['audio_path'],)

@@ -43,7 +43,7 @@ PUBLISHED = {
     'v2/val': (500, 5000),
     'v2/test': (750, 7500),
 }
-# The labels as colours; what others make of the clips (COMBO: processed_*,
+# The labels as colors; what others make of the clips (COMBO: processed_*,
 # audio.pkl); the truth of sounding scenes.
 KNOWN = (
     'labels_rgb',
@@ -95,9 +95,9 @@ def semantic_files(line: int, clip: Clip) -> ClipFiles:
         _paths_without_root().frame_info(clip._asdict(), i)
         for i in range(number)
     ]
-    labelled = 1 if (clip.subset, clip.split) == ('v1s', 'train') else number
+    labeled = 1 if (clip.subset, clip.split) == ('v1s', 'train') else number
     frames = tuple(
-        (info['img_path'], info['seg_map_path'] if i < labelled else None)
+        (info['img_path'], info['seg_map_path'] if i < labeled else None)
         for i, info in enumerate(infos)
     )
     group = f'{clip.subset}/{clip.split}'
@@ -136,7 +136,7 @@ def check_avsbench_semantic(
         root (str): The data root.
         classes (Sequence[str], optional): Its classes. Defaults to None:
             those of AVSBench-Semantic.
-        palette (Sequence[Sequence[int]], optional): Their colours. Defaults
+        palette (Sequence[Sequence[int]], optional): Their colors. Defaults
             to None: those of AVSBench-Semantic.
         deep (bool): Whether to decode frames, label maps and sounds; else
             their headers are read. Defaults to False.

@@ -24,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--check',
         action='store_true',
         help='tell what is missing, unreadable, inconsistent or oddly '
-        'labelled, and how many clips there are',
+        'labeled, and how many clips there are',
     )
     task.add_argument(
         '--prepare',
@@ -79,7 +79,7 @@ def options_of(
 
     Args:
         args (argparse.Namespace): Of :func:`add_arguments`.
-        palette (list[list[int]], optional): Colours to decode.
+        palette (list[list[int]], optional): Colors to decode.
 
     Returns:
         Options: How.

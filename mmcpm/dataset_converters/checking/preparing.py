@@ -35,15 +35,15 @@ from .index_file import IndexFile, as_text
 from .labels import (
     SINGLE_VALUE_MODES,
     LabelChecker,
-    decode_colours,
-    tell_colours,
+    decode_colors,
+    tell_colors,
 )
 from .report import Finding, Report
 from .sounds import SAMPLE_RATE
 
 # With these a clip is incomplete, or its labels would be wrong.
-BLOCKING = ('missing', 'link', 'frame', 'label', 'sound', 'size', 'colour')
-BLOCKING += ('values', 'unknown colour')
+BLOCKING = ('missing', 'link', 'frame', 'label', 'sound', 'size', 'color')
+BLOCKING += ('values', 'unknown color')
 JPEG_QUALITY = 95
 
 
@@ -158,9 +158,9 @@ def prepare_clip(
     frames = tuple((f, sources.get(label)) for f, label in clip.frames)
     findings = check_clip(root, labels, False, clip._replace(frames=frames))[1]
     blocking = set(BLOCKING)
-    # A colour that stands for no class is found where it is decoded.
+    # A color that stands for no class is found where it is decoded.
     if options.palette is not None:
-        blocking.discard('colour')
+        blocking.discard('color')
     findings = [f for f in findings if f.kind in blocking]
     if findings:
         return 0, findings
@@ -194,10 +194,10 @@ def prepare_clip(
     return written, findings
 
 
-class ColourError(ValueError):
-    """Colours of a label picture stand for no class."""
+class ColorError(ValueError):
+    """Colors of a label picture stand for no class."""
 
-    kind = 'unknown colour'
+    kind = 'unknown color'
 
 
 def _kind_of(make: Callable) -> str:
@@ -208,13 +208,13 @@ def _kind_of(make: Callable) -> str:
 
 def _label_source(root: str, label: str, options: Options) -> str:
     """Choose the file that a label map is made of."""
-    colours = label.replace('labels_semantic', 'labels_rgb')
+    colors = label.replace('labels_semantic', 'labels_rgb')
     if (
         options.palette is not None
         and not osp.lexists(osp.join(root, label))
-        and osp.isfile(osp.join(root, colours))
+        and osp.isfile(osp.join(root, colors))
     ):
-        return colours
+        return colors
     return label
 
 
@@ -238,18 +238,18 @@ def _frame(origin: str, size: tuple[int, int] | None) -> Callable | None:
 def _label(origin: str, options: Options) -> Callable | None:
     """Give a function that writes a label map, or None if it stays."""
     header, size = read_header(origin), options.resize
-    in_colour = header.mode not in SINGLE_VALUE_MODES
-    decodes = in_colour and options.palette is not None
+    in_color = header.mode not in SINGLE_VALUE_MODES
+    decodes = in_color and options.palette is not None
     if not decodes and (size is None or header[:2] == tuple(size)):
         return None
     with open(origin, 'rb') as file:
         picture = open_picture(file.read())
     if decodes:
-        labels, unknown = decode_colours(
+        labels, unknown = decode_colors(
             np.asarray(picture.convert('RGB')), options.palette
         )
         if unknown:
-            raise ColourError(tell_colours(unknown))
+            raise ColorError(tell_colors(unknown))
         picture = Image.fromarray(labels)
     if size is not None:
         picture = picture.resize(size[::-1], Image.NEAREST)

@@ -54,19 +54,19 @@ KINDS = {
         'Label maps of another size than their frames',
         'Take both from the same copy of the dataset.',
     ),
-    'colour': Kind(
-        'Colour pictures in place of label maps',
+    'color': Kind(
+        'Color pictures in place of label maps',
         'Restore them; in AVSBench-Semantic use the files of labels_semantic, '
         'not of labels_rgb. If there are none, --prepare DEST '
-        '--decode-rgb-labels makes them of the colours.',
+        '--decode-rgb-labels makes them of the colors.',
     ),
-    'unknown colour': Kind(
-        'Colours that stand for no class',
+    'unknown color': Kind(
+        'Colors that stand for no class',
         'They cannot be decoded. A picture saved as jpg, or scaled with '
-        "interpolation, has such colours: restore it from the dataset's "
+        "interpolation, has such colors: restore it from the dataset's "
         'archive.',
     ),
-    'colours disagree': Kind(
+    'colors disagree': Kind(
         'Label maps that labels_rgb contradicts',
         'Training reads labels_semantic: restore both folders from the '
         "dataset's archive, or remove labels_rgb if it is known to be wrong.",
@@ -109,7 +109,7 @@ KINDS = {
         'cannot be known.',
         is_fault=False,
     ),
-    'cancelled': Kind(
+    'canceled': Kind(
         'Sounds whose channels cancel each other',
         'Mono sound is their mean, and next to nothing is left of it. Turn '
         'the sign of one channel, or keep only one.',
@@ -117,7 +117,7 @@ KINDS = {
     ),
     'silent': Kind(
         'Sounds, or channels of them, that are silent',
-        'Nothing is to be learnt from them. Extract them from the videos '
+        'Nothing is to be learned from them. Extract them from the videos '
         'again if they should not be.',
         is_fault=False,
     ),

@@ -22,7 +22,7 @@ from .index_file import (
 )
 from .report import Finding
 
-# What is heard of a recording is its centre; see LoadSoundSources.
+# What is heard of a recording is its center; see LoadSoundSources.
 SECONDS = 3.0
 GROUPS = {'train': 'train', 'val': 'val (tested on)'}
 

@@ -16,7 +16,7 @@ class Options(NamedTuple):
     Attributes:
         resize (tuple[int, int] | None): Height and width of frames and label
             maps, pixels; None leaves them as they are.
-        palette (Sequence | None): If not None, label maps that are colour
+        palette (Sequence | None): If not None, label maps that are color
             pictures are decoded with it, and missing ones are made of the
             folder ``labels_rgb``.
         copy (bool): Whether unchanged files are copied; else linked.

@@ -31,7 +31,7 @@ def write_object_clip(
 
     Returns:
         tuple[list[tuple], int]: Its row of the index file and its number of
-        labelled frames.
+        labeled frames.
     """
     name, data = clip.uid, root / f'{layout}_data'
     if layout == 's4':

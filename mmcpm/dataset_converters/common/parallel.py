@@ -59,7 +59,7 @@ def map_clips(
     except BaseException:
         # After Ctrl-C the pool may be waiting for itself. No file is left
         # half-written, so that its processes can be ended at any moment.
-        threading.excepthook = _pass_over_cancelled
+        threading.excepthook = _pass_over_canceled
         for process in set(multiprocessing.active_children()) - others:
             process.terminate()
             process.join()
@@ -68,7 +68,7 @@ def map_clips(
         pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _pass_over_cancelled(error: threading.ExceptHookArgs) -> None:
+def _pass_over_canceled(error: threading.ExceptHookArgs) -> None:
     """Print what ended a thread, but not that of a pool that was ended."""
     if error.exc_type is not InvalidStateError:
         threading.__excepthook__(error)

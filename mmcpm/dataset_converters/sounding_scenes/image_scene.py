@@ -14,7 +14,7 @@ from .presets import Preset
 from .soundtrack import Schedule, render_soundtrack
 from .world import World, draw_world
 
-# Seconds of a recording, and those in which its class is heard: the centre,
+# Seconds of a recording, and those in which its class is heard: the center,
 # which is what the loader must take.
 RECORDING_SECONDS = 5
 HEARD_SECONDS = range(1, 4)
@@ -32,7 +32,7 @@ class SoundSource:
     Args:
         index (int): Which object of the world.
         class_id (int): Its class.
-        position (float): Its horizontal centre, 0 (left) to 1 (right).
+        position (float): Its horizontal center, 0 (left) to 1 (right).
         recording (np.ndarray): Mono waveform at 16 kHz, float32, shape
             (80000,).
     """
@@ -71,7 +71,7 @@ class ImageScene:
         """Describe the image in plain types.
 
         Returns:
-            dict: Objects (the farthest first; x and y of the centre and
+            dict: Objects (the farthest first; x and y of the center and
             radius in pixels) and which of them sound.
         """
         names = self.preset.class_names

@@ -202,8 +202,8 @@ PRESETS = {
 }
 
 
-def count_labelled_frames(subset: str, split: str) -> int:
-    """Count the labelled frames of a clip, as in AVSBench-Semantic."""
+def count_labeled_frames(subset: str, split: str) -> int:
+    """Count the labeled frames of a clip, as in AVSBench-Semantic."""
     return 1 if (subset, split) == ('v1s', 'train') else CLIP_SECONDS[subset]
 
 

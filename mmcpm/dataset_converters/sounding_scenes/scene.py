@@ -75,7 +75,7 @@ class Clip:
         """Describe the clip in plain types, for ``scene.json``.
 
         Returns:
-            dict: Objects (the farthest first; x and y of the centre, radius,
+            dict: Objects (the farthest first; x and y of the center, radius,
             all in pixels, by frame) and heard classes by second.
         """
         names = self.preset.class_names

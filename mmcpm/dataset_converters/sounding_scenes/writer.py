@@ -33,7 +33,7 @@ from ..common.vpo_layout import VPO_LAYOUTS, make_vpo_image, write_vpo_index
 from .presets import (
     GENERATOR_VERSION,
     Preset,
-    count_labelled_frames,
+    count_labeled_frames,
     get_preset,
 )
 from .scene import Clip, make_clip
@@ -178,11 +178,11 @@ def _write(
         for split, count in wanted['clips'].items()
         for index in range(count)
     ]
-    rows, labelled = [], dict.fromkeys(SPLITS, 0)
+    rows, labeled = [], dict.fromkeys(SPLITS, 0)
     clips = map_clips(_make_and_write, tasks, 'Making scenes', workers)
     for task, (of_clip, labels) in zip(tasks, clips, strict=True):
         rows += of_clip
-        labelled[task[3]] += labels
+        labeled[task[3]] += labels
     if layout == 'avss':
         write_index(folder, preset, rows)
     elif layout in VPO_LAYOUTS:
@@ -192,7 +192,7 @@ def _write(
     # In place of the marker, the folder still holds the file that calls it
     # unfinished.
     files = count_files(folder)
-    marker = {**wanted, 'labelled_frames': labelled, 'files': files}
+    marker = {**wanted, 'labelled_frames': labeled, 'files': files}
     write_json(folder / MARKER, marker)
     return marker
 
@@ -244,7 +244,7 @@ def write_clip(root: Path, clip: Clip) -> tuple[tuple, int]:
 
     Returns:
         tuple[tuple, int]: Its row of ``metadata.csv`` and its number of
-        labelled frames.
+        labeled frames.
     """
     folder = root / clip.subset / clip.uid
     parts = ('frames', 'labels_semantic', 'labels_rgb', 'visible')
@@ -253,7 +253,7 @@ def write_clip(root: Path, clip: Clip) -> tuple[tuple, int]:
     folder.mkdir()
     for part in parts:
         (folder / part).mkdir()
-    labels = clip.labels[: count_labelled_frames(clip.subset, clip.split)]
+    labels = clip.labels[: count_labeled_frames(clip.subset, clip.split)]
     palette = np.array(clip.preset.palette, np.uint8)
     for t, frame in enumerate(clip.world.frames):
         write_image(folder / 'frames' / f'{t}.jpg', frame)

@@ -99,7 +99,7 @@ def match_by_name(
     """Match categories and recordings by their names.
 
     A category is the class of VPO of the same name, whatever its capitals,
-    underscores and hyphens; a recording is of that class if it is labelled so,
+    underscores and hyphens; a recording is of that class if it is labeled so,
     or as VGGSound labels sounds of it. Classes without either are left out.
     COCO's 'person' is none: VPO tells male, female and baby.
 
@@ -133,7 +133,7 @@ def match_by_name(
         raise DatasetIndexError(
             'No category of the annotations has recordings by its name: the '
             f'categories are {shorten(categories)}, the recordings are '
-            f'labelled {shorten(labels)}, the classes of VPO are '
+            f'labeled {shorten(labels)}, the classes of VPO are '
             f'{", ".join(CLASSES)}. Tell what belongs together with a map of '
             f'classes. {MAP_REMEDY}'
         )

@@ -1,4 +1,4 @@
-"""The labelled recordings: their list, and what is in the files."""
+"""The labeled recordings: their list, and what is in the files."""
 
 import functools
 import hashlib
@@ -22,7 +22,7 @@ from mmcpm.datasets.transforms.audio_loading import (
     read_sound,
     resampled_length,
 )
-from mmcpm.datasets.transforms.sound_sources import read_centre
+from mmcpm.datasets.transforms.sound_sources import read_center
 from mmcpm.datasets.vpo import AUDIO_SUFFIXES
 
 from ..sounding_scenes.voices import SAMPLE_RATE
@@ -211,7 +211,7 @@ def cut_clip(clip: Clip, seconds: float) -> np.ndarray:
     with open_sound(str(clip.path)) as sound:
         whole = resampled_length(sound, SAMPLE_RATE)
         if clip.start is None:
-            window = read_centre(sound, SAMPLE_RATE, 'mono', length)
+            window = read_center(sound, SAMPLE_RATE, 'mono', length)
         else:
             first = round(clip.start * SAMPLE_RATE)
             window = read_sound(sound, SAMPLE_RATE, 'mono', first, length)

@@ -121,8 +121,8 @@ def mask_area(rle: dict) -> int:
     return int(coco_mask.area(rle))
 
 
-def mask_centre(rle: dict) -> float:
-    """Find the horizontal centre of the box around a mask.
+def mask_center(rle: dict) -> float:
+    """Find the horizontal center of the box around a mask.
 
     Args:
         rle (dict): Compressed run lengths.

@@ -24,7 +24,7 @@ class Rules(NamedTuple):
             covers.
         max_sources (int): Most objects that sound in a picture.
         min_separation (float): Smallest distance, as a share of the width,
-            between the centres of instances of a class in VPO-MSMI.
+            between the centers of instances of a class in VPO-MSMI.
         seed (int): Seed of what is drawn.
     """
 

@@ -89,7 +89,7 @@ def count_sources(a_obj: str) -> str:
 
     The partition of the CPM paper's Table 2 (1278 and 276 test clips) is the
     number of names in ``a_obj``, whatever they are: the published file also
-    holds 'background', 'off-the-screen' and the misspelt 'h orse'.
+    holds 'background', 'off-the-screen' and the misspelled 'h orse'.
 
     Args:
         a_obj (str): Names of the sounding classes, joined by '_'.
@@ -101,7 +101,7 @@ def count_sources(a_obj: str) -> str:
 
 
 def sounding_names(a_obj: str) -> tuple[str, ...]:
-    """List the names in ``a_obj``; the misspelt 'h orse' is a horse.
+    """List the names in ``a_obj``; the misspelled 'h orse' is a horse.
 
     Args:
         a_obj (str): Names of the sounding classes, joined by '_'.

@@ -39,7 +39,7 @@ class Source(NamedTuple):
 
     Attributes:
         recording (str): Name of its recording.
-        position (float | None): Its horizontal centre, 0 (left) to 1; None if
+        position (float | None): Its horizontal center, 0 (left) to 1; None if
             the index file does not tell.
     """
 
@@ -70,7 +70,7 @@ class VPOImage(NamedTuple):
 
 
 class VPOClip(NamedTuple):
-    """A sample of the re-organised form.
+    """A sample of the re-organized form.
 
     Attributes:
         uid (str): Its name and folder.
@@ -212,7 +212,7 @@ def _position(value: str, place: str) -> float:
 
 
 def read_reorganised_index(text: str, path: str) -> list[VPOClip]:
-    """Parse ``vpo_data_clean.csv`` of the re-organised form.
+    """Parse ``vpo_data_clean.csv`` of the re-organized form.
 
     Args:
         text (str): Contents of the file.

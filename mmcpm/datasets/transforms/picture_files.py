@@ -30,7 +30,7 @@ TIFF_STARTS = (b'II*\x00', b'MM\x00*', b'II+\x00', b'MM\x00+')
 def is_cut_jpeg(data: bytes) -> bool:
     """Tell whether a JPEG file ends before its picture does.
 
-    OpenCV fills the missing rows of such a picture with grey. What follows
+    OpenCV fills the missing rows of such a picture with gray. What follows
     the end of the picture is not looked at: telephones append a video there.
 
     Args:
@@ -187,7 +187,7 @@ def decode_picture(
         backend (str, optional): Likewise. Defaults to 'cv2'.
 
     Returns:
-        np.ndarray: Pixels, ``[H, W]`` or ``[H, W, channels]``; colours in
+        np.ndarray: Pixels, ``[H, W]`` or ``[H, W, channels]``; colors in
         the order blue, green, red.
 
     Raises:

@@ -22,7 +22,7 @@ def running_statistics(model: nn.Module) -> list[Tensor]:
         model (nn.Module): Any model.
 
     Returns:
-        list[Tensor]: Two per normalisation. SyncBatchNorm has the same on
+        list[Tensor]: Two per normalization. SyncBatchNorm has the same on
         all ranks and is left out, and so are frozen ones: a mean of equal
         numbers may be rounded.
     """

@@ -44,7 +44,7 @@ def non_finite_terms(losses: dict[str, Tensor]) -> list[str]:
 class NonFiniteGuardHook(Hook):
     """Skips updates with a non-finite loss or gradient; stops if too many.
 
-    Such an iteration leaves no trace: weights, optimiser state, buffers and
+    Such an iteration leaves no trace: weights, optimizer state, buffers and
     averaged weights (EMAHook) stay as they were before it (with gradient
     accumulation, before the first iteration of the update). The samples of
     the batch and the loss terms, or else the first parameter, are logged.
@@ -80,17 +80,17 @@ class NonFiniteGuardHook(Hook):
         self._rates: EpochRates | None = None
 
     def before_train(self, runner) -> None:
-        """Guard the optimiser.
+        """Guard the optimizer.
 
         Args:
             runner (Runner): Of the training.
 
         Raises:
-            NonFiniteError: If there are several optimisers.
+            NonFiniteError: If there are several optimizers.
         """
         if not isinstance(runner.optim_wrapper, OptimWrapper):
             raise NonFiniteError(
-                'NonFiniteGuardHook guards one optimiser, but optim_wrapper '
+                'NonFiniteGuardHook guards one optimizer, but optim_wrapper '
                 f'is a {type(runner.optim_wrapper).__name__}. Remove the '
                 'hook from custom_hooks'
             )

@@ -59,7 +59,7 @@ class PredictionWriterHook(Hook):
 
 
 def encode_labels(labels: np.ndarray) -> bytes:
-    """Encode class indices as a grey PNG, 16 bits deep where 8 do not do.
+    """Encode class indices as a gray PNG, 16 bits deep where 8 do not do.
 
     Args:
         labels (np.ndarray): Class of each pixel, integers, shape (H, W).

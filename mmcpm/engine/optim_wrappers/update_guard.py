@@ -1,4 +1,4 @@
-"""Optimiser updates that keep NaN and infinity out of the weights.
+"""Optimizer updates that keep NaN and infinity out of the weights.
 
 The gradients alone decide. A non-finite loss makes them non-finite as well,
 and several ranks sum their gradients, so that every rank decides alike
@@ -60,10 +60,10 @@ def gradient_norms(parameters: list[nn.Parameter]) -> Tensor:
 
 
 class UpdateGuard:
-    """Stands between a training and its optimiser.
+    """Stands between a training and its optimizer.
 
     An update with non-finite gradients does not take place: weights and
-    optimiser state stay as they were, the gradients are dropped. With
+    optimizer state stay as they were, the gradients are dropped. With
     gradient accumulation that concerns all iterations of the update.
 
     Two methods of the wrapper are replaced in place, so that every kind of

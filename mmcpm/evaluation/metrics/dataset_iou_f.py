@@ -21,7 +21,7 @@ F_BETA_SQUARED = 0.3
 def per_class_scores(confusion: np.ndarray) -> dict[str, np.ndarray]:
     """Score every class; a score nothing was counted for is NaN.
 
-    IoU, F-beta and F1 are NaN for classes that were neither labelled nor
+    IoU, F-beta and F1 are NaN for classes that were neither labeled nor
     predicted, FDR (false discovery rate) for those never predicted.
 
     Args:
@@ -54,7 +54,7 @@ def per_class_scores(confusion: np.ndarray) -> dict[str, np.ndarray]:
 def scores_from_confusion(confusion: np.ndarray) -> dict[str, float]:
     """Score a dataset from its summed confusion matrix.
 
-    Classes that were neither labelled nor predicted count as 0 in ``mIoU``
+    Classes that were neither labeled nor predicted count as 0 in ``mIoU``
     (the published protocol) but are left out of ``Fbeta``, ``F1`` and
     ``FDR``. The background is a class like the others.
 
@@ -123,7 +123,7 @@ class DatasetIoUFMetric(FrameMetric):
         ]
 
     def count_frame(self, sample: dict, sample_id: str) -> tuple:
-        """Count the pixels of a frame by labelled and predicted class.
+        """Count the pixels of a frame by labeled and predicted class.
 
         Args:
             sample (dict): With ``pred_sem_seg`` and ``gt_sem_seg`` (their
@@ -146,7 +146,7 @@ class DatasetIoUFMetric(FrameMetric):
         return sample_id, sample.get('sources'), entries, confusion[entries]
 
     def label_pixels(self, frame: tuple) -> tuple[int, ...]:
-        """How often each class is labelled in a counted frame."""
+        """How often each class is labeled in a counted frame."""
         num_classes = len(self.classes)
         _, _, entries, counts = frame
         pixels = np.bincount(entries // num_classes, counts, num_classes)

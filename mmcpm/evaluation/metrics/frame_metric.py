@@ -235,7 +235,7 @@ class FrameMetric(BaseMetric):
         """Keep the first entry of every ``sample_id``, ordered by name.
 
         Raises:
-            ValueError: If two entries of one name are labelled differently
+            ValueError: If two entries of one name are labeled differently
                 and so cannot be the same frame.
         """
         first = {}

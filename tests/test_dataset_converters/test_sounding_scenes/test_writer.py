@@ -124,7 +124,7 @@ def test_files_hold_what_the_clip_holds(written):
         rgb = cv2.imread(str(folder / f'labels_rgb/{t}.png'))[..., ::-1]
         np.testing.assert_array_equal(rgb, np.array(DEMO.palette)[label])
         frame = cv2.imread(str(folder / f'frames/{t}.jpg'))[..., ::-1]
-        # JPEG halves the resolution of colours: compare the brightness.
+        # JPEG halves the resolution of colors: compare the brightness.
         difference = frame.mean(-1) - clip.world.frames[t].mean(-1)
         assert np.abs(difference).mean() < 4
     wave, _ = soundfile.read(folder / 'audio.wav', dtype='float32')

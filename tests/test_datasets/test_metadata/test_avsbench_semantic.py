@@ -228,7 +228,7 @@ def test_missing_index_file_tells_what_is_there(tmp_path):
     assert 'Did you mean' not in message
 
 
-def test_root_one_level_too_high_is_recognised(tmp_path):
+def test_root_one_level_too_high_is_recognized(tmp_path):
     (tmp_path / 'avsbench_semantic').mkdir()
     (tmp_path / 'avsbench_semantic' / 'metadata.csv').touch()
     with pytest.raises(
