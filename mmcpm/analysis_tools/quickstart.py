@@ -159,8 +159,8 @@ def run_quickstart(
         seed (int): Seed of the training.
         work_dir (str or Path): Receives logs, checkpoints, pictures and
             ``summary.json``.
-        data_root (str or Path, optional): Of the scenes; re-used if they are
-            there. Defaults to ``data/sounding_scenes_demo``.
+        data_root (str or Path, optional): Root folder of the scenes; re-used
+            if they are there. Defaults to ``data/sounding_scenes_demo``.
         install_seconds (float): What the installation took, for the summary.
         options (list[str], optional): Further settings of the training, as
             for ``--cfg-options``.
@@ -290,7 +290,7 @@ def best_checkpoint(work_dir: Path) -> Path:
     """Find the checkpoint that was best on the validation scenes.
 
     Args:
-        work_dir (Path): Of the training.
+        work_dir (Path): Work directory of the training.
 
     Returns:
         Path: The newest ``best_*.pth``.

@@ -20,9 +20,9 @@ class Sample(NamedTuple):
 
     Attributes:
         iteration (int): Batches read so far.
-        main (float): Of this process.
-        workers (float): Of its data-loading processes, on average. What they
-            share with this process counts as well.
+        main (float): Memory of this process.
+        workers (float): Memory of its data-loading processes, on average. What
+            they share with this process counts as well.
     """
 
     iteration: int
@@ -106,7 +106,7 @@ def summarize(samples: list[Sample]) -> dict[str, float]:
     """Compare the begin with the end, after a warm-up.
 
     Args:
-        samples (list[Sample]): Of :func:`watch_memory`.
+        samples (list[Sample]): Samples of :func:`watch_memory`.
 
     Returns:
         dict[str, float]: In MiB, ``main`` and ``workers`` at the end, and the

@@ -49,7 +49,7 @@ class ConfigFile(NamedTuple):
     """One file of a configuration's chain.
 
     Attributes:
-        path (str): Of the file.
+        path (str): Path of the file.
         tree (ast.Module): Its text; of JSON and YAML, as if it were Python.
         is_lazy (bool): Whether it is pure Python: names of its bases are its
             own.
@@ -253,7 +253,7 @@ def base_loads(node: ast.AST) -> Iterator[str | None]:
     """List the names that a piece of text takes from its bases.
 
     Args:
-        node (ast.AST): Of a text configuration.
+        node (ast.AST): Expression of a text configuration.
 
     Yields:
         str, optional: A name; None where it takes all, or what it takes

@@ -149,8 +149,8 @@ def rehearse_validation(runner: Runner) -> None:
     """Predict and count one validation batch, without a trace.
 
     Args:
-        runner (Runner): Of a training, its weights loaded. Errors of its
-            validation are raised as they are.
+        runner (Runner): Runner of a training, its weights loaded. Errors of
+            its validation are raised as they are.
     """
     model, loop = runner.model, runner.val_loop
     if loop is None or not is_main_process():

@@ -17,7 +17,7 @@ def check_loop(runner: Runner, loop) -> None:
     """Refuse hooks and schedules that wait for what a loop never does.
 
     Args:
-        runner (Runner): Of the training.
+        runner (Runner): Runner of the training.
         loop (BaseLoop): That trains.
 
     Raises:
@@ -76,7 +76,7 @@ def build_optimizer(runner: Runner) -> None:
     """Build the optimizer of a training now rather than in the run.
 
     Args:
-        runner (Runner): Of the training.
+        runner (Runner): Runner of the training.
 
     Raises:
         UsageError: If its settings are not accepted.
@@ -101,7 +101,7 @@ def check_space(runner: Runner) -> None:
     """See whether a checkpoint has room in the work dir.
 
     Args:
-        runner (Runner): Of the training.
+        runner (Runner): Runner of the training.
 
     Raises:
         UsageError: If not even the weights alone have.

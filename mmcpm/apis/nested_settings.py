@@ -18,7 +18,8 @@ def nested_datasets(
     """List a dataset and all it wraps, from the outside to the inside.
 
     Args:
-        settings (Any): Of a dataset, or of a wrapper such as ConcatDataset.
+        settings (Any): Settings of a dataset, or of a wrapper such as
+            ConcatDataset.
         path (str): Where they stand in the configuration.
 
     Yields:
@@ -34,7 +35,7 @@ def wrapped(settings: dict) -> list[tuple[str, ConfigDict]]:
     """List the datasets that one takes its samples from.
 
     Args:
-        settings (dict): Of a dataset.
+        settings (dict): Settings of a dataset.
 
     Returns:
         list[tuple[str, ConfigDict]]: Where each stands in the settings, such

@@ -168,7 +168,8 @@ def scale_lr_for_accumulation(runner: Runner) -> None:
     keeps the number that was given.
 
     Args:
-        runner (Runner): Of a training; its ``auto_scale_lr`` is changed.
+        runner (Runner): Runner of a training; its ``auto_scale_lr`` is
+            changed.
     """
     settings = runner.auto_scale_lr
     if not (settings and settings.get('enable')):

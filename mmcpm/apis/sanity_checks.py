@@ -33,7 +33,7 @@ def check_run(runner: Runner, loops: Iterable) -> None:
     Random numbers are drawn as if this had not happened.
 
     Args:
-        runner (Runner): Of the run.
+        runner (Runner): Runner of the run.
         loops (Iterable): Its built loops that are going to run.
 
     Raises:
@@ -92,8 +92,8 @@ def name_settings(dataset, path: str) -> None:
     """Tell datasets within wrappers where their settings stand.
 
     Args:
-        dataset (Dataset): Of a dataloader.
-        path (str): Of its settings.
+        dataset (Dataset): Dataset of a dataloader.
+        path (str): Path of its settings.
     """
     if hasattr(dataset, 'settings_path'):
         dataset.settings_path = path
@@ -139,7 +139,7 @@ def check_sample(model: nn.Module, sample: dict) -> None:
     Args:
         model (nn.Module): With ``audio_frontend`` and ``audio_backbone``, or
             it is not looked at.
-        sample (dict): Of the dataset, packed.
+        sample (dict): Sample of the dataset, packed.
 
     Raises:
         UsageError: If channels, sample rate or duration differ.
@@ -193,8 +193,8 @@ def check_partners(
     Args:
         model (nn.Module): Its decode head may hear mixtures, or it is not
             looked at.
-        dataloader (DataLoader): Of the training.
-        sample (dict): Of its dataset, packed.
+        dataloader (DataLoader): Dataloader of the training.
+        sample (dict): Sample of its dataset, packed.
 
     Raises:
         UsageError: If every batch is a single frame, on a single process,
@@ -225,9 +225,9 @@ def check_protocols(metrics: Iterable, dataset: Dataset, sample: dict) -> None:
     leaves some out.
 
     Args:
-        metrics (Iterable[BaseMetric]): Of the evaluation.
-        dataset (Dataset): Of the evaluation, maybe a wrapper.
-        sample (dict): Of the dataset, packed.
+        metrics (Iterable[BaseMetric]): Metrics of the evaluation.
+        dataset (Dataset): Dataset of the evaluation, maybe a wrapper.
+        sample (dict): Sample of the dataset, packed.
 
     Raises:
         UsageError: Tells which size or which frames are missing.

@@ -157,7 +157,7 @@ class Progress(Hook):
         """Let the validation fail now, not after an epoch.
 
         Args:
-            runner (Runner): Of the training.
+            runner (Runner): Runner of the training.
         """
         with kept_random_state():
             rehearse_validation(runner)
@@ -212,7 +212,7 @@ def read_config(path: str, is_whole: bool = True) -> Config:
     """Read a configuration file.
 
     Args:
-        path (str): Of the file.
+        path (str): Path of the file.
         is_whole (bool): Whether it is to describe a run; a base has settings
             that only its children read.
 
@@ -247,9 +247,9 @@ def write_scores(
     """Save the scores of a test, and what was tested how, as JSON.
 
     Args:
-        args (Namespace): Of tools/test.py.
+        args (Namespace): Parsed arguments of tools/test.py.
         metrics (dict[str, float]): The scores.
-        runner (Runner): Of the test.
+        runner (Runner): Runner of the test.
     """
     loop = runner.test_loop
     content = {

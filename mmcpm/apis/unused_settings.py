@@ -121,7 +121,7 @@ def is_exempt(file: ConfigFile) -> bool:
     """Tell whether a file may set what nothing reads.
 
     Args:
-        file (ConfigFile): Of a configuration.
+        file (ConfigFile): File of a configuration.
 
     Returns:
         bool: True for a copy that a run or print_config has written, in

@@ -39,7 +39,7 @@ def worker_generator(seed: int) -> torch.Generator:
     """Make the generator of a data-loading process, once.
 
     Args:
-        seed (int): Of the process, see ``torch.utils.data.WorkerInfo``.
+        seed (int): Seed of the process, see ``torch.utils.data.WorkerInfo``.
 
     Returns:
         torch.Generator: The same one as long as the seed is the same.
@@ -58,8 +58,8 @@ def draw_frame(frames: Sequence[int], rank: int = 0) -> int:
 
     Args:
         frames (Sequence[int]): The labeled frames of the clip.
-        rank (int): Of the process among those that train together: they may
-            have the same seed, and shall not draw alike.
+        rank (int): Rank of the process among those that train together: they
+            may have the same seed, and shall not draw alike.
 
     Returns:
         int: One of ``frames``, each with equal probability.
@@ -100,7 +100,7 @@ def labeled_classes(dataset: BaseSegDataset, info: dict) -> frozenset[int]:
 
     Args:
         dataset (BaseSegDataset): Whose pipeline reads labels.
-        info (dict): Of the frame, as the pipeline gets it.
+        info (dict): Information of the frame, as the pipeline gets it.
 
     Returns:
         frozenset[int]: Class ids, without background.

@@ -269,8 +269,8 @@ def sound_rows(
     Args:
         audio (Tensor | ndarray): Waveform, float, shape (channels, samples).
         sample_rate (int): In Hz.
-        width (int): Of the rows, in pixels.
-        size (int): Of the font, in pixels.
+        width (int): Width of the rows, in pixels.
+        size (int): Size of the font, in pixels.
 
     Returns:
         list[np.ndarray]: Rows of the picture, RGB, uint8.

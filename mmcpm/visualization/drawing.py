@@ -77,8 +77,8 @@ def spectrogram_strip(
     Args:
         audio (np.ndarray | torch.Tensor): Samples, float, shape (S,).
         sample_rate (int): In Hz.
-        width (int): Of the strip, in pixels.
-        height (int): Of the strip, in pixels.
+        width (int): Width of the strip, in pixels.
+        height (int): Height of the strip, in pixels.
 
     Returns:
         np.ndarray: RGB, uint8, shape (height, width, 3).
@@ -115,8 +115,8 @@ def text_block(
     Args:
         entries (Sequence[tuple]): Pieces of text that are not broken, each
             with its RGB color or None.
-        width (int): Of the block, in pixels.
-        size (int): Of the font, in pixels.
+        width (int): Width of the block, in pixels.
+        size (int): Size of the font, in pixels.
 
     Returns:
         np.ndarray: RGB, uint8, shape (height, width, 3).

@@ -77,7 +77,7 @@ def random_batch(
         cfg (Config): A whole configuration.
         size (tuple[int, int]): Height and width of the images.
         batch (int): Frames.
-        seed (int): Of the contents.
+        seed (int): Seed of the contents.
 
     Returns:
         dict: ``inputs`` and ``data_samples``.

@@ -97,8 +97,9 @@ def measure_model(args: Namespace, cfg: Config, peer: Config | None) -> dict:
 
     Args:
         args (Namespace): The parsed arguments.
-        cfg (Config): Of the model.
-        peer (Config, optional): Of the peer, if that is a configuration.
+        cfg (Config): Configuration of the model.
+        peer (Config, optional): Configuration of the peer, if that is a
+            configuration.
 
     Returns:
         dict: Times, memory and parts.
@@ -163,7 +164,7 @@ def describe(report: dict) -> str:
     """Put a report in some lines for a reader.
 
     Args:
-        report (dict): Of :func:`run`.
+        report (dict): Report of :func:`run`.
 
     Returns:
         str: Times, memory, parts.

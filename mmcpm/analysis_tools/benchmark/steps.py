@@ -34,7 +34,7 @@ class Subject:
 
     Args:
         cfg (Config): A whole configuration.
-        batch (dict): Of a dataloader.
+        batch (dict): Batch of a dataloader.
         task (str): 'train' or 'infer'.
         size (tuple[int, int]): Height and width of the images.
         device (str): Name of the device.

@@ -34,7 +34,7 @@ def recover_sounds(
         frames (Sequence[dict]): Packed samples. What is mixed in is the sound
             of another of them, or their own ``offscreen_audio``.
         classes (Sequence[str]): Names of the classes.
-        seed (int): Of partners and prompts.
+        seed (int): Seed of partners and prompts.
 
     Returns:
         tuple[list[Recovery], list[str]]: What was recovered, and why nothing
@@ -138,7 +138,7 @@ def mixture_points(
         mixtures (nn.Module): A GMMClassifier whose bank has members.
         per_class (int): Prompts for each foreground class that is ready to
             be prompted.
-        seed (int): Of the draw.
+        seed (int): Seed of the draw.
         noise (bool): See its ``sample``.
 
     Returns:

@@ -85,7 +85,7 @@ def project(points: np.ndarray, projection: Projection) -> np.ndarray:
 
     Args:
         points (np.ndarray): ``[..., D]``.
-        projection (Projection): Of :func:`fit_projection`.
+        projection (Projection): Result of :func:`fit_projection`.
 
     Returns:
         np.ndarray: ``[..., 2]``.

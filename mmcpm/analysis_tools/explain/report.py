@@ -130,7 +130,7 @@ def explain(
         metainfo (dict): ``classes`` and ``palette`` of the dataset.
         folder (Path): Receives ``spectrograms.png``, ``mixtures.png`` and
             ``queries.png``.
-        seed (int): Of partners and prompts.
+        seed (int): Seed of partners and prompts.
 
     Returns:
         Explanation: The files, and notes on what was left out.

@@ -42,7 +42,7 @@ def frames_by_name(dataset, sample_ids: Sequence[str]) -> list[dict]:
     """Read frames.
 
     Args:
-        dataset (Dataset): Of packed samples with a ``sample_id`` each.
+        dataset (Dataset): Dataset of packed samples with a ``sample_id`` each.
         sample_ids (Sequence[str]): Whom to read, at least one; repetitions
             are left out.
 
@@ -79,9 +79,9 @@ def draw_frames(dataset, number: int, seed: int) -> list[dict]:
     one of the frames before it: either can be the other's noise.
 
     Args:
-        dataset (Dataset): Of packed samples with a ``sample_id`` each.
+        dataset (Dataset): Dataset of packed samples with a ``sample_id`` each.
         number (int): Frames, at least 1.
-        seed (int): Of the draw.
+        seed (int): Seed of the draw.
 
     Returns:
         list[dict]: ``inputs`` and ``data_samples`` of each; fewer than asked

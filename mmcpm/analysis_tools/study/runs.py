@@ -122,7 +122,7 @@ def length_options(cfg: Config, epochs: int) -> list[str]:
 
     Args:
         cfg (Config): The configuration.
-        epochs (int): Of the schedule.
+        epochs (int): Number of epochs of the schedule.
 
     Returns:
         list[str]: As for ``--cfg-options``: the training, and the schedules
@@ -158,7 +158,7 @@ class Study:
         file (Path): JSON list that receives the records.
         work_dir (Path): Logs and checkpoints, one folder per run; the
             checkpoints of finished runs are removed.
-        data_root (Path): Of the dataset.
+        data_root (Path): Root folder of the dataset.
         epochs (int, optional): Length of the schedule; that of the
             configurations if None.
         split (str): Frames to score: 'val' for choosing, 'test' for

@@ -78,7 +78,7 @@ def options_of(
     """Read how a copy is to be prepared.
 
     Args:
-        args (argparse.Namespace): Of :func:`add_arguments`.
+        args (argparse.Namespace): Parsed arguments of :func:`add_arguments`.
         palette (list[list[int]], optional): Colors to decode.
 
     Returns:
@@ -107,7 +107,7 @@ def tell(report: Report, args: argparse.Namespace) -> int:
 
     Args:
         report (Report): The report.
-        args (argparse.Namespace): Of :func:`add_arguments`.
+        args (argparse.Namespace): Parsed arguments of :func:`add_arguments`.
 
     Returns:
         int: The exit code.

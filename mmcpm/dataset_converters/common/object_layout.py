@@ -27,7 +27,7 @@ def write_object_clip(
     Args:
         root (Path): Root of the dataset.
         layout (str): 's4' or 'ms3'.
-        clip (Clip): Of the subset 'v1s' or 'v1m'.
+        clip (Clip): Clip of the subset 'v1s' or 'v1m'.
 
     Returns:
         tuple[list[tuple], int]: Its row of the index file and its number of
@@ -85,7 +85,7 @@ def write_object_index(root: Path, layout: str, rows: list[tuple]) -> None:
     Args:
         root (Path): Root of the dataset.
         layout (str): 's4' or 'ms3'.
-        rows (list[tuple]): Of all clips.
+        rows (list[tuple]): Rows of all clips.
     """
     with open(root / f'{layout}_meta_data.csv', 'w', newline='') as file:
         writer = csv.writer(file, lineterminator='\n')

@@ -29,7 +29,7 @@ def map_clips(
     """Apply a function to every task, in order.
 
     Args:
-        function (Callable): Of one argument; both must be picklable.
+        function (Callable): Function of one argument; both must be picklable.
         tasks (Sequence[Any]): The arguments.
         title (str): Name of the progress bar.
         workers (int, optional): Processes; 0 works in this one. Defaults to

@@ -119,7 +119,7 @@ def write_vpo_index(root: Path, layout: str, rows: list[tuple]) -> None:
     Args:
         root (Path): Root of the dataset.
         layout (str): Key of :data:`VPO_LAYOUTS`.
-        rows (list[tuple]): Of all images.
+        rows (list[tuple]): Rows of all images.
     """
     for subset in VPO_LAYOUTS[layout]:
         folder = root / f'VPO-{subset.upper()}'

@@ -221,7 +221,7 @@ def write_index(folder: Path, preset: Preset, rows: list[tuple]) -> None:
     Args:
         folder (Path): Root of the dataset.
         preset (Preset): The world.
-        rows (list[tuple]): Of ``metadata.csv``.
+        rows (list[tuple]): Rows of ``metadata.csv``.
     """
     with open(folder / 'metadata.csv', 'w', newline='') as file:
         writer = csv.writer(file, lineterminator='\n')

@@ -131,7 +131,7 @@ def read_pictures(
     Args:
         content (dict): The annotations.
         path (Path): Their file, for messages.
-        folder (Path): Of the pictures.
+        folder (Path): Folder of the pictures.
         class_of (Mapping[str, str]): VPO's class by name of the category;
             objects of others are silent.
 

@@ -104,8 +104,8 @@ def match_by_name(
     COCO's 'person' is none: VPO tells male, female and baby.
 
     Args:
-        categories (Iterable[str]): Of the annotations.
-        labels (Iterable[str]): Of the recordings.
+        categories (Iterable[str]): Categories of the annotations.
+        labels (Iterable[str]): Labels of the recordings.
 
     Returns:
         ClassMap: The matches.
@@ -145,7 +145,7 @@ def class_named(name: str) -> str | None:
     """Find the class of VPO that a name means.
 
     Args:
-        name (str): Of a category or recording.
+        name (str): Name of a category or recording.
 
     Returns:
         str | None: The class; None if there is none.
@@ -162,8 +162,8 @@ def read_class_map(
 
     Args:
         path (Path): A .json or .csv file.
-        categories (Iterable[str]): Of the annotations.
-        labels (Iterable[str]): Of the recordings.
+        categories (Iterable[str]): Categories of the annotations.
+        labels (Iterable[str]): Labels of the recordings.
 
     Returns:
         ClassMap: The matches.

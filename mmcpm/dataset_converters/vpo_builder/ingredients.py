@@ -20,8 +20,8 @@ class Ingredients:
         audio (Path): Folder of the recordings.
         class_map (Path | None): Which categories sound like which recordings;
             None matches them by name.
-        test_annotations (Path | None): Of the pictures for the test; None
-            draws them from ``annotations``.
+        test_annotations (Path | None): Annotations of the pictures for the
+            test; None draws them from ``annotations``.
         test_images (Path | None): Folder of these; None for ``images``.
         subsets (tuple[str, ...]): Sets to make: 'ss', 'ms', 'msmi'.
         test_share (float): Share of the recordings, and of the pictures

@@ -51,7 +51,8 @@ class Plan(NamedTuple):
         clips (dict[str, Counter]): Clips by split and class.
         unusable (Counter): Objects that cannot sound, by reason.
         pictures (int): Pictures of the annotations.
-        digest (str): Of all that decides on the contents of the dataset.
+        digest (str): Digest of all that decides on the contents of the
+            dataset.
     """
 
     samples: list[Sample]

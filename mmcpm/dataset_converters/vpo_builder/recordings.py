@@ -65,7 +65,7 @@ def read_clips(list_file: Path, folder: Path) -> list[Clip]:
 
     Args:
         list_file (Path): A csv file.
-        folder (Path): Of the recordings.
+        folder (Path): Folder of the recordings.
 
     Returns:
         list[Clip]: In the order of the file; a missing one has its suffix

@@ -20,8 +20,8 @@ def encode_segmentation(
         segmentation (list | dict): Polygons ``[[x, y, x, y, ...], ...]`` in
             pixels, or run lengths with ``size`` and ``counts`` (a list, or
             the string of pycocotools).
-        height (int): Of the picture, pixels.
-        width (int): Of the picture, pixels.
+        height (int): Height of the picture, pixels.
+        width (int): Width of the picture, pixels.
 
     Returns:
         dict: ``size`` and ``counts``, as pycocotools takes them.
@@ -142,8 +142,8 @@ def paint(masks: list[dict], height: int, width: int) -> np.ndarray:
 
     Args:
         masks (list[dict]): Compressed run lengths.
-        height (int): Of the picture, pixels.
-        width (int): Of the picture, pixels.
+        height (int): Height of the picture, pixels.
+        width (int): Width of the picture, pixels.
 
     Returns:
         np.ndarray: 0 for none and i + 1 for ``masks[i]``, uint8 ``[H, W]``.

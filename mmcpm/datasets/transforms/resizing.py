@@ -17,7 +17,7 @@ class ResizeAsOriginal(Resize):
 
     Args:
         size (tuple[int, int]): Width and height in pixels.
-        **kwargs: Of mmcv's Resize.
+        **kwargs: Arguments of mmcv's Resize.
     """
 
     def __init__(self, size: tuple[int, int], **kwargs) -> None:

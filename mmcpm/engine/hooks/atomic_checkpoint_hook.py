@@ -45,7 +45,7 @@ class AtomicCheckpointHook(CheckpointHook):
       changed.
 
     Args:
-        **kwargs: Of mmengine's CheckpointHook.
+        **kwargs: Arguments of mmengine's CheckpointHook.
     """
 
     def __init__(self, **kwargs) -> None:
@@ -61,7 +61,7 @@ class AtomicCheckpointHook(CheckpointHook):
         """Note what a checkpoint says of itself.
 
         Args:
-            runner (Runner): Of the training or test.
+            runner (Runner): Runner of the training or test.
             checkpoint (dict): Whole, before anything is taken from it.
         """
         self._loaded_meta = checkpoint.get('meta') or {}
@@ -72,7 +72,7 @@ class AtomicCheckpointHook(CheckpointHook):
         """Let a checkpoint say what it replaces and what is known of it.
 
         Args:
-            runner (Runner): Of the training.
+            runner (Runner): Runner of the training.
             checkpoint (dict): About to be written.
         """
         checkpoint['meta'][VALIDATED] = self._validated
@@ -84,7 +84,7 @@ class AtomicCheckpointHook(CheckpointHook):
         """Prepare the folder; check and complete what is resumed.
 
         Args:
-            runner (Runner): Of the training.
+            runner (Runner): Runner of the training.
 
         Raises:
             UsageError: If this run cannot continue the one it resumes.
@@ -242,7 +242,7 @@ class AtomicCheckpointHook(CheckpointHook):
         """Save the best checkpoint, and that this one was validated.
 
         Args:
-            runner (Runner): Of the training.
+            runner (Runner): Runner of the training.
             metrics (dict[str, float]): Scores.
         """
         done, num_saved = self._progress(runner), self._num_saved

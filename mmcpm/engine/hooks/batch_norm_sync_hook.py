@@ -41,8 +41,8 @@ def saves_now(hook: Hook, runner) -> bool:
     """Tell whether a hook saves a checkpoint after this very iteration.
 
     Args:
-        hook (Hook): Of the run.
-        runner (Runner): Of the training.
+        hook (Hook): Hook of the run.
+        runner (Runner): Runner of the training.
 
     Returns:
         bool: Always False of hooks that save after epochs.
@@ -83,7 +83,7 @@ class BatchNormSyncHook(Hook):
         """Note that the ranks have gone different ways.
 
         Args:
-            runner (Runner): Of the training.
+            runner (Runner): Runner of the training.
             batch_idx (int): Not used.
             data_batch (dict, optional): Not used.
             outputs (dict, optional): Not used.
@@ -98,7 +98,7 @@ class BatchNormSyncHook(Hook):
         """Average.
 
         Args:
-            runner (Runner): Of the training.
+            runner (Runner): Runner of the training.
         """
         self._average(runner)
 
@@ -106,7 +106,7 @@ class BatchNormSyncHook(Hook):
         """Average, if that has not been done since the last iteration.
 
         Args:
-            runner (Runner): Of the training.
+            runner (Runner): Runner of the training.
         """
         self._average(runner)
 

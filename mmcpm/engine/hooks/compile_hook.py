@@ -34,7 +34,7 @@ class CompileHook(Hook):
 
     Args:
         parts (Sequence[str]): Modules of the model by their names.
-        **options: Of torch.compile.
+        **options: Options of torch.compile.
     """
 
     def __init__(
@@ -50,7 +50,7 @@ class CompileHook(Hook):
         """Compile, once the model is where it runs.
 
         Args:
-            runner (Runner): Of the training or the test.
+            runner (Runner): Runner of the training or the test.
 
         Raises:
             ValueError: If the model has no such part.

@@ -19,9 +19,9 @@ def epoch_seed(seed: int, epoch: int, rank: int) -> int:
     """Mix seed, epoch and rank into one independent seed.
 
     Args:
-        seed (int): Of the run.
+        seed (int): Seed of the run.
         epoch (int): Counted from 0; the iteration where there are none.
-        rank (int): Of the process.
+        rank (int): Rank of the process.
 
     Returns:
         int: In 0 .. 2**32 - 1.
@@ -53,8 +53,8 @@ def run_seed(runner) -> int:
     """Return the seed that all ranks of a run have in common.
 
     Args:
-        runner (Runner): Of the run. With ``diff_rank_seed`` its seed is that
-            of its rank.
+        runner (Runner): Runner of the run. With ``diff_rank_seed`` its seed is
+            that of its rank.
 
     Returns:
         int: The seed.
@@ -82,7 +82,7 @@ def has_no_epochs(runner) -> bool:
     it reports before validations.
 
     Args:
-        runner (Runner): Of any run.
+        runner (Runner): Runner of any run.
 
     Returns:
         bool: Whether its loop is a built IterBasedTrainLoop.
@@ -107,8 +107,8 @@ class SeededBatches:
     the model, the random numbers of the uninterrupted run.
 
     Args:
-        batches (Iterator[dict]): Of the loop.
-        seed (int): Of the run.
+        batches (Iterator[dict]): Batches of the loop.
+        seed (int): Seed of the run.
     """
 
     def __init__(self, batches: Iterator[dict], seed: int) -> None:
@@ -143,7 +143,7 @@ class EpochSeedHook(Hook):
         """Make the seeds of sampler, workers and batches follow the run's.
 
         Args:
-            runner (Runner): Of the training.
+            runner (Runner): Runner of the training.
 
         Raises:
             ValueError: If workers outlive the epoch.
@@ -194,7 +194,7 @@ class EpochSeedHook(Hook):
         """Seed the epoch.
 
         Args:
-            runner (Runner): Of the training.
+            runner (Runner): Runner of the training.
         """
         if isinstance(runner.train_loop, EpochBasedTrainLoop):
             seed = epoch_seed(run_seed(runner), runner.epoch, get_rank())

@@ -31,7 +31,7 @@ class GradientShareHook(Hook):
         """Ask for the shares when they are due.
 
         Args:
-            runner (Runner): Of the training.
+            runner (Runner): Runner of the training.
             batch_idx (int): Not used.
             data_batch (dict, optional): Not used.
         """

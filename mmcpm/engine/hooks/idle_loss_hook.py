@@ -57,7 +57,7 @@ class IdleLossHook(Hook):
         """Begin to count.
 
         Args:
-            runner (Runner): Of the training.
+            runner (Runner): Runner of the training.
         """
         self._idle: dict[str, Tensor] = {}
         self._told: set[str] = set()
@@ -73,7 +73,7 @@ class IdleLossHook(Hook):
         """Count the steps in which nothing was taught.
 
         Args:
-            runner (Runner): Of the training.
+            runner (Runner): Runner of the training.
             batch_idx (int): Not used.
             data_batch (dict, optional): Not used.
             outputs (dict, optional): Loss terms by name.

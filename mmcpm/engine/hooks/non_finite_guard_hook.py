@@ -83,7 +83,7 @@ class NonFiniteGuardHook(Hook):
         """Guard the optimizer.
 
         Args:
-            runner (Runner): Of the training.
+            runner (Runner): Runner of the training.
 
         Raises:
             NonFiniteError: If there are several optimizers.
@@ -113,7 +113,7 @@ class NonFiniteGuardHook(Hook):
         """Remember the learning rates, for a checkpoint within the epoch.
 
         Args:
-            runner (Runner): Of the training.
+            runner (Runner): Runner of the training.
         """
         self._skipped_in_epoch = 0
         self._rates = EpochRates(runner)
@@ -124,7 +124,7 @@ class NonFiniteGuardHook(Hook):
         """Keep the buffers at the begin of every update.
 
         Args:
-            runner (Runner): Of the training.
+            runner (Runner): Runner of the training.
             batch_idx (int): Iteration within the epoch.
             data_batch (dict, optional): Not used.
         """
@@ -143,7 +143,7 @@ class NonFiniteGuardHook(Hook):
         """Look whether the update took place.
 
         Args:
-            runner (Runner): Of the training.
+            runner (Runner): Runner of the training.
             batch_idx (int): Iteration within the epoch.
             data_batch (dict, optional): With ``data_samples``.
             outputs (dict, optional): Loss terms by name.
@@ -177,7 +177,7 @@ class NonFiniteGuardHook(Hook):
         """Sum up the epoch.
 
         Args:
-            runner (Runner): Of the training.
+            runner (Runner): Runner of the training.
         """
         if self._skipped_in_epoch:
             runner.logger.warning(

@@ -37,7 +37,7 @@ class PredictionWriterHook(Hook):
         """Save the predictions of a batch.
 
         Args:
-            runner (Runner): Of the test.
+            runner (Runner): Runner of the test.
             batch_idx (int): Counter of batches.
             data_batch (dict): Not used.
             outputs (Sequence[SegDataSample]): With ``pred_sem_seg``, its

@@ -28,7 +28,7 @@ class ProgressBarHook(Hook):
         """Open the bar; a resumed run starts where it continues.
 
         Args:
-            runner (Runner): Of the training.
+            runner (Runner): Runner of the training.
         """
         if not is_main_process():
             return
@@ -54,7 +54,7 @@ class ProgressBarHook(Hook):
         """Advance by one.
 
         Args:
-            runner (Runner): Of the training.
+            runner (Runner): Runner of the training.
             batch_idx (int): Iteration within the epoch.
             data_batch (dict, optional): Not used.
             outputs (dict, optional): With ``loss``.
@@ -71,7 +71,7 @@ class ProgressBarHook(Hook):
         """Say why the bar stands still.
 
         Args:
-            runner (Runner): Of the training.
+            runner (Runner): Runner of the training.
         """
         if self.bar is not None:
             self._show(self.bar.set_description, 'Validating')
@@ -80,7 +80,7 @@ class ProgressBarHook(Hook):
         """Back to training.
 
         Args:
-            runner (Runner): Of the training.
+            runner (Runner): Runner of the training.
         """
         if self.bar is not None:
             self._show(self.bar.set_description, 'Training')
@@ -89,7 +89,7 @@ class ProgressBarHook(Hook):
         """Close the bar.
 
         Args:
-            runner (Runner): Of the training.
+            runner (Runner): Runner of the training.
         """
         if self.bar is not None:
             self._show(self.bar.close)

@@ -39,7 +39,7 @@ class SampleReportHook(Hook):
         """Look up how many unreadable files are allowed.
 
         Args:
-            runner (Runner): Of the training.
+            runner (Runner): Runner of the training.
         """
         self.limit = sum(
             getattr(dataset, 'skip_unreadable', 0)
@@ -67,7 +67,7 @@ class SampleReportHook(Hook):
         """Look at what the samples of a batch say about themselves.
 
         Args:
-            runner (Runner): Of the run.
+            runner (Runner): Runner of the run.
             batch_idx (int): Not used.
             data_batch (dict, optional): Its ``data_samples`` may name the
                 samples they stand for and their files (``skipped``).
@@ -89,7 +89,7 @@ class SampleReportHook(Hook):
         """Report the epoch.
 
         Args:
-            runner (Runner): Of the run.
+            runner (Runner): Runner of the run.
             mode (str): 'train', 'val' or 'test'.
 
         Raises:

@@ -44,7 +44,7 @@ class StabilityScoreHook(Hook):
         """Forget what was counted before.
 
         Args:
-            runner (Runner): Of the training.
+            runner (Runner): Runner of the training.
         """
         counts = self._counts(runner)
         if counts is not None:
@@ -54,7 +54,7 @@ class StabilityScoreHook(Hook):
         """Score the epoch.
 
         Args:
-            runner (Runner): Of the training.
+            runner (Runner): Runner of the training.
         """
         self._score(runner)
 
@@ -62,7 +62,7 @@ class StabilityScoreHook(Hook):
         """Score the iterations since the last validation.
 
         Args:
-            runner (Runner): Of the training.
+            runner (Runner): Runner of the training.
         """
         if has_no_epochs(runner):
             self._score(runner)

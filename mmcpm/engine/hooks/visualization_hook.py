@@ -60,7 +60,7 @@ class AVSVisualizationHook(Hook):
         """Draw the frames of a batch.
 
         Args:
-            runner (Runner): Of the evaluation.
+            runner (Runner): Runner of the evaluation.
             batch_idx (int): Counter of batches.
             data_batch (dict): Its ``data_samples`` hold the sound.
             outputs (Sequence[SegDataSample]): Truth and prediction.

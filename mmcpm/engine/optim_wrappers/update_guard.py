@@ -74,7 +74,7 @@ class UpdateGuard:
     mmengine does so to log their norm.
 
     Args:
-        optim_wrapper (OptimWrapper): Of the training.
+        optim_wrapper (OptimWrapper): Optimizer wrapper of the training.
     """
 
     def __init__(self, optim_wrapper: OptimWrapper) -> None:
@@ -91,8 +91,8 @@ class UpdateGuard:
 
         Args:
             loss (Tensor): The total loss, a scalar.
-            *args: Of OptimWrapper.
-            **kwargs: Of OptimWrapper.
+            *args: Arguments of OptimWrapper.
+            **kwargs: Arguments of OptimWrapper.
         """
         is_finite = loss.detach().isfinite()
         if self._losses_are_finite is not None:
@@ -104,7 +104,7 @@ class UpdateGuard:
         """Update the parameters, or note why not.
 
         Args:
-            **kwargs: Of OptimWrapper.
+            **kwargs: Arguments of OptimWrapper.
         """
         losses_are_finite = self._losses_are_finite
         self._losses_are_finite = None

@@ -168,7 +168,7 @@ class AVSBenchJFMetric(FrameMetric):
         frames_per_video (int, optional): Frames of which F takes the mean; a
             video with fewer or more is refused. None takes any number. If
             not 5, the keys tell it (``avsbench_10frames/F``).
-        **kwargs: Of :class:`FrameMetric`.
+        **kwargs: Arguments of :class:`FrameMetric`.
     """
 
     default_prefix = 'avsbench'

@@ -117,7 +117,7 @@ class AVSSLegacyMetric(FrameMetric):
         size (tuple[int, int], optional): Height and width at which frames
             are scored. At another than the published (224, 224), or None for
             that of the label files, the keys tell it (``avss_legacy_96/``).
-        **kwargs: Of :class:`FrameMetric`.
+        **kwargs: Arguments of :class:`FrameMetric`.
     """
 
     default_prefix = 'avss_legacy'

@@ -38,7 +38,7 @@ class CoverageMetric(BaseMetric):
     (``final``). What only the second finds was seen, not heard.
 
     Args:
-        **kwargs: Of mmengine's BaseMetric.
+        **kwargs: Arguments of mmengine's BaseMetric.
     """
 
     default_prefix = 'coverage'

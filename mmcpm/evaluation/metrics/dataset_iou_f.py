@@ -96,7 +96,7 @@ class DatasetIoUFMetric(FrameMetric):
         size (tuple[int, int], optional): Height and width at which frames
             are scored. None, as in the paper: at that of their label files.
             At (224, 224) the keys begin with ``dataset_224/``.
-        **kwargs: Of :class:`FrameMetric`.
+        **kwargs: Arguments of :class:`FrameMetric`.
     """
 
     default_prefix = 'dataset'

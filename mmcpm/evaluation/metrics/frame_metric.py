@@ -84,7 +84,7 @@ class FrameMetric(BaseMetric):
         """How often each label occurs in a counted frame.
 
         Args:
-            frame (tuple): Of :meth:`count_frame`.
+            frame (tuple): Result of :meth:`count_frame`.
 
         Returns:
             tuple[int, ...]: Pixel counts, the same for the same label map.
