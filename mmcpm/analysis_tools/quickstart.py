@@ -39,7 +39,7 @@ def run_step(command: list[str], log: Path, title: str) -> float:
         command (list[str]): Script and arguments, without the interpreter.
         log (Path): Receives its output; its progress bar and its errors go
             to the terminal.
-        title (str): What the step does.
+        title (str): Description of the step.
 
     Returns:
         float: Seconds it took.

@@ -1,4 +1,4 @@
-"""How much memory data loading takes, and whether that grows."""
+"""Measurement of the memory that data loading takes, and of its growth."""
 
 import os
 import statistics
@@ -34,7 +34,7 @@ def resident_mib(process: int) -> float:
     """Read the resident set of a process (Linux).
 
     Args:
-        process (int): Its id.
+        process (int): Id of the process.
 
     Returns:
         float: MiB; 0 if it has ended.
@@ -106,7 +106,7 @@ def summarize(samples: list[Sample]) -> dict[str, float]:
     """Compare the begin with the end, after a warm-up.
 
     Args:
-        samples (list[Sample]): Samples of :func:`watch_memory`.
+        samples (list[Sample]): Samples that :func:`watch_memory` returned.
 
     Returns:
         dict[str, float]: In MiB, ``main`` and ``workers`` at the end, and the

@@ -1,4 +1,4 @@
-"""Follows the variables of configuration files.
+"""Parser that follows the variables of configuration files.
 
 A configuration file is Python: what it assigns at its top level is a setting
 that a run reads (``train_cfg``), or a variable from which it makes some

@@ -18,7 +18,7 @@ def check_loop(runner: Runner, loop) -> None:
 
     Args:
         runner (Runner): Runner of the training.
-        loop (BaseLoop): That trains.
+        loop (BaseLoop): Training loop.
 
     Raises:
         UsageError: Tells what would never happen.

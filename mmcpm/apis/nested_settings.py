@@ -1,4 +1,4 @@
-"""Finds the datasets of a configuration, however they are wrapped."""
+"""Datasets of a configuration, found within their wrappers."""
 
 import os.path as osp
 from collections.abc import Iterable, Iterator
@@ -55,7 +55,7 @@ def innermost_datasets(
 
     Args:
         cfg (Config): The configuration.
-        dataloader (str): Its name; it may be missing.
+        dataloader (str): Name of the dataloader; it may be missing.
 
     Returns:
         list[tuple[str, ConfigDict]]: Where each stands, such as
@@ -78,7 +78,7 @@ def check_wrappers(
 
     Args:
         cfg (Config): The configuration.
-        dataloaders (Iterable[str]): Their names; they may be missing.
+        dataloaders (Iterable[str]): Names of dataloaders; they may be missing.
         with_tta (bool): Whether ``tta_pipeline`` is to replace the pipeline.
 
     Raises:
@@ -112,7 +112,7 @@ def set_data_root(
 
     Args:
         cfg (Config): Changed in place.
-        dataloaders (Iterable[str]): Their names; they may be missing.
+        dataloaders (Iterable[str]): Names of dataloaders; they may be missing.
         folder (str): The folder.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Apply the options of the command line to a configuration.
+"""Options of the command line, applied to a configuration.
 
 One function per option; each changes the configuration in place and refuses
 what can be known to be wrong.

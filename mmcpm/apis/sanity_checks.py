@@ -1,4 +1,4 @@
-"""What would go wrong later in a run and can be known before it starts."""
+"""Checks of the data, the model and the loops of a run, before it starts."""
 
 import contextlib
 import random
@@ -34,7 +34,7 @@ def check_run(runner: Runner, loops: Iterable) -> None:
 
     Args:
         runner (Runner): Runner of the run.
-        loops (Iterable): Its built loops that are going to run.
+        loops (Iterable): Built loops of the runner that are going to run.
 
     Raises:
         UsageError: Tells what does not fit.
@@ -273,7 +273,7 @@ def kept_random_state() -> Iterator[None]:
     """Give all generators their state back afterwards.
 
     Yields:
-        None: For the block that draws numbers.
+        None: Control of the block that draws numbers.
     """
     states = random.getstate(), np.random.get_state()
     with torch.random.fork_rng(devices=[]):

@@ -102,7 +102,7 @@ def check_scores(runner: Runner, loop: Any) -> None:
 
     Args:
         runner (Runner): Runner of the training.
-        loop (ValLoop or None): Its validation.
+        loop (ValLoop or None): Validation loop of the runner.
 
     Raises:
         UsageError: Names who depends on it, and the scores there are.
@@ -144,7 +144,8 @@ def computed_scores(metrics: Iterable, groups: Iterable[str]) -> list[str]:
 
     Args:
         metrics (Iterable[BaseMetric]): Metrics of an evaluation.
-        groups (Iterable[str]): Groups of :func:`frame_groups`.
+        groups (Iterable[str]): Names of groups of frames, see
+            :func:`frame_groups`.
 
     Returns:
         list[str]: Full names.

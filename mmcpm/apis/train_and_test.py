@@ -1,4 +1,4 @@
-"""What tools/train.py and tools/test.py do with their arguments.
+"""Training and testing, as tools/train.py and tools/test.py start them.
 
 The tools only parse; :mod:`.options` applies each option, and what can be
 known to be wrong is refused here before a run starts.

@@ -1,4 +1,4 @@
-"""Refuses settings that nothing reads.
+"""Checks for settings that nothing reads.
 
 mmengine accepts any top-level setting. One that it does not know is a
 variable: what was made of it in the file that uses it stays as it is when it
@@ -73,7 +73,7 @@ def check_option(cfg: Config, key: str) -> None:
 
     Args:
         cfg (Config): The configuration, before the option.
-        key (str): What is to be set, with dots.
+        key (str): Name of the setting, with dots.
 
     Raises:
         UsageError: Names the settings that were made of the variable.

@@ -1,4 +1,4 @@
-"""What the audio-visual segmentation datasets share.
+"""Base class of the audio-visual segmentation datasets.
 
 A sample is one labeled frame of a clip with the clip's sound. In training,
 one labeled frame per clip may be drawn anew at every visit.
@@ -78,7 +78,7 @@ def find_missing_files(paths: Iterable[str]) -> list[str]:
     """Look for files, reading every folder once.
 
     Args:
-        paths (Iterable[str]): On the local disk.
+        paths (Iterable[str]): Paths on the local disk.
 
     Returns:
         list[str]: Those that are not there, sorted.
@@ -99,8 +99,8 @@ def labeled_classes(dataset: BaseSegDataset, info: dict) -> frozenset[int]:
     """Read which classes the label of a frame holds.
 
     Args:
-        dataset (BaseSegDataset): Whose pipeline reads labels.
-        info (dict): Information of the frame, as the pipeline gets it.
+        dataset (BaseSegDataset): Dataset whose pipeline reads labels.
+        info (dict): Input of the pipeline for the frame.
 
     Returns:
         frozenset[int]: Class ids, without background.
@@ -300,7 +300,7 @@ class BaseAVSDataset(BaseSegDataset):
             idx (int): Index of the sample.
 
         Returns:
-            Any: What the pipeline gives.
+            Any: Output of the pipeline.
 
         Raises:
             SampleReadError: If a file cannot be read and ``skip_unreadable``

@@ -1,4 +1,4 @@
-"""The same frames with another sound: does a model listen?
+"""Dataset wrappers: frames with the sound of others, and whole clips.
 
 A model that only looks scores the same whatever it hears.
 """
@@ -116,7 +116,7 @@ class CounterfactualAudioDataset:
 
     @property
     def metainfo(self) -> dict:
-        """Of the dataset."""
+        """Same value as that of the wrapped dataset."""
         return copy.deepcopy(self.dataset.metainfo)
 
     def full_init(self) -> None:
@@ -141,11 +141,11 @@ class CounterfactualAudioDataset:
         return classes
 
     def get_data_info(self, idx: int) -> dict:
-        """Of the dataset."""
+        """Same value as that of the wrapped dataset."""
         return self.dataset.get_data_info(idx)
 
     def get_cat_ids(self, idx: int) -> list[int]:
-        """Of the dataset."""
+        """Same value as that of the wrapped dataset."""
         return self.dataset.get_cat_ids(idx)
 
     def __len__(self) -> int:

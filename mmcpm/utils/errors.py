@@ -1,4 +1,4 @@
-"""What a user can put right ends a tool with one message, not a traceback."""
+"""Errors that a user can put right: one message and no traceback."""
 
 import contextlib
 import errno
@@ -55,7 +55,7 @@ def reported(
         after_interrupt (str): What the user can do who pressed Ctrl-C.
 
     Yields:
-        None: For the block whose errors are reported.
+        None: Control of the block whose errors are reported.
 
     Raises:
         SystemExit: With code 2, in place of a reported error, or 130 if the

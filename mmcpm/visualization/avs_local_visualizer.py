@@ -35,7 +35,8 @@ class AVSLocalVisualizer(SegLocalVisualizer):
 
     Args:
         name (str): Name of the instance.
-        vis_backends (list[dict], optional): Where pictures and scalars go.
+        vis_backends (list[dict], optional): Backends that store pictures and
+            scalars.
         save_dir (str, optional): Folder of the backends.
         classes (Sequence[str], optional): Names of the classes.
         palette (Sequence, optional): RGB colors of the classes.
@@ -268,7 +269,7 @@ def sound_rows(
 
     Args:
         audio (Tensor | ndarray): Waveform, float, shape (channels, samples).
-        sample_rate (int): In Hz.
+        sample_rate (int): Sample rate, Hz.
         width (int): Width of the rows, in pixels.
         size (int): Size of the font, in pixels.
 

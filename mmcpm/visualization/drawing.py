@@ -76,7 +76,7 @@ def spectrogram_strip(
 
     Args:
         audio (np.ndarray | torch.Tensor): Samples, float, shape (S,).
-        sample_rate (int): In Hz.
+        sample_rate (int): Sample rate, Hz.
         width (int): Width of the strip, in pixels.
         height (int): Height of the strip, in pixels.
 
@@ -178,7 +178,7 @@ def class_patches(
     Args:
         shown (Sequence[int]): Class ids, C for "no object".
         classes (Sequence[str]): Names of the dataset's C classes.
-        palette (Sequence[Sequence[int]]): Their RGB colors, 0 to 255.
+        palette (Sequence[Sequence[int]]): RGB colors of the classes, 0 to 255.
 
     Returns:
         list[Patch]: One per class id, with its color and name.

@@ -67,8 +67,8 @@ def measure_data(args: Namespace, cfg: Config, peer: Config | None) -> dict:
     Args:
         args (Namespace): The parsed arguments.
         cfg (Config): Whose training pipeline is timed.
-        peer (Config, optional): Configuration of the peer, if that is a
-            configuration.
+        peer (Config, optional): Configuration of the peer; None if there is no
+            peer, or it is mmseg's pipeline.
 
     Returns:
         dict: Seconds per batch, samples per second, parts (transforms).

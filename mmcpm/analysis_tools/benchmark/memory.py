@@ -54,7 +54,7 @@ def peak_memory(arguments: dict) -> float | None:
     """Measure the peak memory of a model in a process of its own.
 
     Args:
-        arguments (dict): Arguments of :class:`.steps.Subject`.
+        arguments (dict): Arguments for :class:`.steps.Subject`.
 
     Returns:
         float, optional: MiB, see :data:`CPU_METHOD`; None where the system

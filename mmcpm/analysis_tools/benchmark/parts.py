@@ -1,4 +1,4 @@
-"""Where the time of a step goes."""
+"""Timers for the parts of a step."""
 
 import functools
 import time

@@ -1,4 +1,4 @@
-"""What a configuration is compared with."""
+"""Stock models and pipelines that a configuration is compared with."""
 
 import copy
 

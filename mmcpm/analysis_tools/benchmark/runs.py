@@ -1,4 +1,4 @@
-"""A whole measurement, from arguments to a report."""
+"""A benchmark, from arguments to a report."""
 
 import json
 import platform
@@ -98,8 +98,8 @@ def measure_model(args: Namespace, cfg: Config, peer: Config | None) -> dict:
     Args:
         args (Namespace): The parsed arguments.
         cfg (Config): Configuration of the model.
-        peer (Config, optional): Configuration of the peer, if that is a
-            configuration.
+        peer (Config, optional): Configuration of the peer; None if there is no
+            peer, or it is a stock model.
 
     Returns:
         dict: Times, memory and parts.
@@ -164,7 +164,7 @@ def describe(report: dict) -> str:
     """Put a report in some lines for a reader.
 
     Args:
-        report (dict): Report of :func:`run`.
+        report (dict): Report that :func:`run` returned.
 
     Returns:
         str: Times, memory, parts.

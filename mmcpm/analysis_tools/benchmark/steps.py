@@ -39,7 +39,7 @@ class Subject:
         size (tuple[int, int]): Height and width of the images.
         device (str): Name of the device.
         dtype (str): 'fp32' or, under autocast, 'bf16' or 'fp16'.
-        checkpoint (dict, optional): Its ``state_dict`` is loaded.
+        checkpoint (dict, optional): Checkpoint whose ``state_dict`` is loaded.
         stock (bool): Whether mmseg's Mask2Former takes the model's place.
     """
 

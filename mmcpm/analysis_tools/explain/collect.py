@@ -1,4 +1,4 @@
-"""Asks a model what its prompts, mixtures and queries stand for."""
+"""Collection of what prompts, mixtures and queries of a model stand for."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -30,7 +30,7 @@ def recover_sounds(
     """Let the prompts of the labeled classes undo mixtures of the frames.
 
     Args:
-        model (AVEncoderDecoder): In evaluation mode.
+        model (AVEncoderDecoder): Model in evaluation mode.
         frames (Sequence[dict]): Packed samples. What is mixed in is the sound
             of another of them, or their own ``offscreen_audio``.
         classes (Sequence[str]): Names of the classes.
@@ -139,10 +139,10 @@ def mixture_points(
         per_class (int): Prompts for each foreground class that is ready to
             be prompted.
         seed (int): Seed of the draw.
-        noise (bool): See its ``sample``.
+        noise (bool): Argument of its ``sample``.
 
     Returns:
-        MixturePoints: Of the classes with members.
+        MixturePoints: Points of the classes with members.
     """
     known = mixtures.count > 0  # [C + 1]
     slots = torch.arange(mixtures.bank.shape[1], device=known.device)
@@ -171,7 +171,7 @@ def look_at_queries(
     """Segment frames, and ask their queries for their classes.
 
     Args:
-        model (AVEncoderDecoder): In evaluation mode.
+        model (AVEncoderDecoder): Model in evaluation mode.
         frames (Sequence[dict]): Packed samples.
         classes (Sequence[str]): Names of the classes.
 
@@ -205,7 +205,7 @@ def describe(sample: SegDataSample, classes: Sequence[str]) -> str:
     """Name a frame and what sounds in it.
 
     Args:
-        sample (SegDataSample): With ``sample_id`` and labels.
+        sample (SegDataSample): Sample with ``sample_id`` and labels.
         classes (Sequence[str]): Names of the classes.
 
     Returns:

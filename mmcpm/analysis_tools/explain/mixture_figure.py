@@ -85,7 +85,8 @@ def project(points: np.ndarray, projection: Projection) -> np.ndarray:
 
     Args:
         points (np.ndarray): ``[..., D]``.
-        projection (Projection): Result of :func:`fit_projection`.
+        projection (Projection): Plane of the class centers, see
+            :func:`fit_projection`.
 
     Returns:
         np.ndarray: ``[..., 2]``.

@@ -1,4 +1,4 @@
-"""Which class each learned query stands for (CPM, Figure 3a)."""
+"""Figure of the class that each learned query stands for (CPM, Figure 3a)."""
 
 from collections.abc import Sequence
 from typing import NamedTuple

@@ -1,4 +1,4 @@
-"""Lets a checkpoint show what it has learned, in three pictures.
+"""Report on what a checkpoint has learned, in three pictures.
 
 What is in them comes from :mod:`.model_questions`; they are drawn in
 :mod:`mmcpm.visualization`.
@@ -89,7 +89,7 @@ def load_model(cfg: Config, checkpoint: str) -> AVEncoderDecoder:
         checkpoint (str): File or address.
 
     Returns:
-        AVEncoderDecoder: On the device that there is.
+        AVEncoderDecoder: Model on the device that there is.
 
     Raises:
         UsageError: If the model has no audio-first head, or if the
@@ -124,7 +124,7 @@ def explain(
     """Draw all that a model has to show.
 
     Args:
-        model (AVEncoderDecoder): In evaluation mode.
+        model (AVEncoderDecoder): Model in evaluation mode.
         frames (Sequence[dict]): Packed samples, ``inputs`` and
             ``data_samples`` each.
         metainfo (dict): ``classes`` and ``palette`` of the dataset.

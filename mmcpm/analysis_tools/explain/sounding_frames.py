@@ -1,4 +1,4 @@
-"""Chooses frames of a dataset in which something sounds."""
+"""Selection of frames of a dataset in which something sounds."""
 
 import difflib
 from collections.abc import Sequence

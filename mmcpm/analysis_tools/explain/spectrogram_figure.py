@@ -1,4 +1,4 @@
-"""What the prompts recover of a mixture of sounds (CPM, Figure 7)."""
+"""Figure of the sounds that prompts recover from mixtures (CPM, Figure 7)."""
 
 from collections.abc import Sequence
 from typing import NamedTuple

@@ -1,4 +1,4 @@
-"""Draws what a study has found: one picture per question."""
+"""Plots of the results of a study: one picture per question."""
 
 import re
 import statistics

@@ -1,4 +1,4 @@
-"""Trains and tests many configurations with many seeds, and remembers.
+"""Trainings and tests of many configurations with many seeds, on record.
 
 Every run is made by the tools that users type. A finished run is one record
 in a JSON file, so that a study that was interrupted goes on where it was. The
@@ -335,7 +335,7 @@ def summarize(scores: dict[str, dict], scalars: list[dict]) -> dict:
     Args:
         scores (dict[str, dict]): Metrics of the tests with the true sound
             ('model'), with silence and with another clip's sound.
-        scalars (list[dict]): What the training logged, in order.
+        scalars (list[dict]): Logged values of the training, in order.
 
     Returns:
         dict: Scores in 0..1, the stability score (nats) and the losses over

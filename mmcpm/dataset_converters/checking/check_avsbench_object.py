@@ -192,7 +192,7 @@ def prepare_avsbench_object(
         root (str): The data root.
         folder (str): The folder to write.
         subset (str): 's4' or 'ms3'.
-        options (Options): How.
+        options (Options): Options of the copy.
         kwargs: ``leave_out`` and ``workers`` of :func:`prepare`.
 
     Returns:

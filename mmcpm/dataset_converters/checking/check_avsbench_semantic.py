@@ -84,7 +84,7 @@ def semantic_files(line: int, clip: Clip) -> ClipFiles:
     """List the files of a clip.
 
     Args:
-        line (int): Its line in the metadata.
+        line (int): Line of the clip in the metadata.
         clip (Clip): The clip.
 
     Returns:
@@ -206,7 +206,7 @@ def prepare_avsbench_semantic(
     Args:
         root (str): The data root.
         folder (str): The folder to write.
-        options (Options): How.
+        options (Options): Options of the copy.
         num_classes (int): Class ids are below it. Defaults to 71.
         kwargs: ``leave_out`` and ``workers`` of :func:`prepare`.
 

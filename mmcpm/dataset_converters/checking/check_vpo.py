@@ -25,7 +25,7 @@ def check_vpo(
     alone.
 
     Args:
-        copy (VPOCopy): Where it lies.
+        copy (VPOCopy): Place and layout of the copy.
         deep (bool): Whether to decode images, masks and sounds; else their
             headers are read. Defaults to False.
         workers (int, optional): Processes; 0 works in this one. Defaults to
@@ -72,9 +72,9 @@ def prepare_vpo(
     """Write a prepared copy of VPO.
 
     Args:
-        copy (VPOCopy): Where it lies.
+        copy (VPOCopy): Place and layout of the copy.
         folder (str): The folder to write.
-        options (Options): How.
+        options (Options): Options of the prepared copy.
         kwargs: ``leave_out`` and ``workers`` of :func:`prepare`.
 
     Returns:

@@ -1,4 +1,4 @@
-"""What the tools that check and prepare datasets have in common."""
+"""Arguments and output of the tools that check and prepare datasets."""
 
 import argparse
 
@@ -78,11 +78,12 @@ def options_of(
     """Read how a copy is to be prepared.
 
     Args:
-        args (argparse.Namespace): Parsed arguments of :func:`add_arguments`.
+        args (argparse.Namespace): Parsed arguments, with those of
+            :func:`add_arguments`.
         palette (list[list[int]], optional): Colors to decode.
 
     Returns:
-        Options: How.
+        Options: Options of the copy.
 
     Raises:
         UsageError: If an argument is out of range or of no use.
@@ -107,7 +108,8 @@ def tell(report: Report, args: argparse.Namespace) -> int:
 
     Args:
         report (Report): The report.
-        args (argparse.Namespace): Parsed arguments of :func:`add_arguments`.
+        args (argparse.Namespace): Parsed arguments, with those of
+            :func:`add_arguments`.
 
     Returns:
         int: The exit code.

@@ -1,4 +1,4 @@
-"""Looking at a picture without decoding it."""
+"""Headers of pictures, read without decoding them."""
 
 from typing import NamedTuple
 
@@ -39,7 +39,7 @@ def read_header(path: str) -> Header:
         path (str): The file.
 
     Returns:
-        Header: What it tells.
+        Header: Content of the header.
 
     Raises:
         OSError: If it cannot be opened.

@@ -1,4 +1,4 @@
-"""Looking at label maps of every dataset, with or without decoding them.
+"""Checks of the label maps of every dataset, with or without decoding them.
 
 What is decoded is decoded by the transforms that load it in training.
 """
@@ -123,7 +123,7 @@ class LabelChecker:
 
         Args:
             path (str): The file.
-            header (Header): Its header.
+            header (Header): Header of the file.
             deep (bool): Whether to decode it.
 
         Returns:
@@ -183,7 +183,7 @@ class ClassIdChecker(LabelChecker):
 
         Args:
             path (str): The file.
-            header (Header): Its header.
+            header (Header): Header of the file.
             deep (bool): Whether to decode it, and its twin in
                 ``labels_rgb`` if there is one.
 
@@ -296,7 +296,7 @@ class BinaryChecker(LabelChecker):
 
         Args:
             path (str): The file.
-            header (Header): Its header.
+            header (Header): Header of the file.
             deep (bool): Whether to decode it.
 
         Returns:

@@ -68,9 +68,9 @@ def prepare(
         dataset (str): Name of the dataset.
         indexes (Sequence[IndexFile]): Its index files. The rows of all clips
             are in the first; others keep what they have of them.
-        clips (Sequence[ClipFiles]): Its clips.
+        clips (Sequence[ClipFiles]): Clips of the dataset.
         labels (LabelChecker): Checks their label maps.
-        options (Options): How.
+        options (Options): Options of the copy.
         others (Sequence[str]): Further files of the root, taken along as
             they are where they exist.
         leave_out (bool): Whether clips that cannot be prepared are left out
@@ -143,7 +143,7 @@ def prepare_clip(
         root (str): The data root.
         folder (str): The folder to write.
         labels (LabelChecker): Checks its label maps.
-        options (Options): How.
+        options (Options): Options of the copy.
         clip (ClipFiles): The clip.
 
     Returns:

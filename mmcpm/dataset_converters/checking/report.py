@@ -1,4 +1,4 @@
-"""What a check of a dataset found, and how it is told."""
+"""Findings of a check of a dataset, and the report of them."""
 
 import csv
 from collections.abc import Iterable
@@ -15,7 +15,7 @@ class Kind(NamedTuple):
 
     Attributes:
         title (str): What is found, in the plural.
-        remedy (str): What to do about it.
+        remedy (str): Advice to the user.
         is_fault (bool): Whether samples are lost or wrong. Otherwise the
             dataset can be used as it is, and it is a note.
     """
@@ -165,7 +165,7 @@ class Finding(NamedTuple):
     Attributes:
         kind (str): Key of :data:`KINDS`.
         file (str): The file or folder, relative to the data root.
-        what (str): What is the matter with it.
+        what (str): Description of the fault.
         row (int | None): The line of the index file that needs it.
     """
 
@@ -214,7 +214,7 @@ class Report:
     """All findings, each file once per kind.
 
     Args:
-        title (str): What was checked.
+        title (str): Name of what was checked.
     """
 
     def __init__(self, title: str) -> None:

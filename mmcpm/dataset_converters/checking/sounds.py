@@ -1,4 +1,4 @@
-"""Looking at a sound file, with or without decoding it."""
+"""Checks of a sound file, with or without decoding it."""
 
 import numpy as np
 

@@ -82,7 +82,7 @@ def read_vpo_clips(copy: VPOCopy) -> tuple[IndexFile, list[ClipFiles]]:
     """Read an index file to its end.
 
     Args:
-        copy (VPOCopy): Where the copy lies.
+        copy (VPOCopy): Place and layout of the copy.
 
     Returns:
         tuple[IndexFile, list[ClipFiles]]: The file with what is wrong with

@@ -34,7 +34,7 @@ class Destination:
         root (str): The data root that it is made from.
         folder (str): The folder to write.
         dataset (str): Name of the dataset: a folder may hold several.
-        options (Options): How the copy is made.
+        options (Options): Options of the copy.
 
     Raises:
         UsageError: If the folder holds something else, or a copy that was

@@ -1,4 +1,4 @@
-"""Write a folder so that it is either whole or not there.
+"""Dataset folders that are either whole or not there.
 
 Files go to a hidden sibling that calls itself unfinished; it takes the final
 name at the end. What a killed run left behind is removed by the next one.

@@ -1,4 +1,4 @@
-"""The same work on many clips, in several processes, with a progress bar."""
+"""Process pool for the same work on many clips, with a progress bar."""
 
 import multiprocessing
 import multiprocessing.connection

@@ -31,7 +31,7 @@ class SoundSource:
 
     Args:
         index (int): Which object of the world.
-        class_id (int): Its class.
+        class_id (int): Class of the object.
         position (float): Its horizontal center, 0 (left) to 1 (right).
         recording (np.ndarray): Mono waveform at 16 kHz, float32, shape
             (80000,).
@@ -51,7 +51,7 @@ class ImageScene:
         preset (Preset): The world it was drawn from.
         multi_instance (bool): Whether a class is seen twice.
         world (World): What is seen, one frame.
-        sources (tuple[SoundSource, ...]): Who is heard.
+        sources (tuple[SoundSource, ...]): Sound sources of the image.
     """
 
     preset: Preset

@@ -1,4 +1,4 @@
-"""How the classes of a sounding scene look: shape, texture and color.
+"""Looks of the classes of a sounding scene: shape, texture and color.
 
 A look only says how an object of a class is drawn. Whether the object sounds
 is decided elsewhere and never reaches this file.
@@ -303,7 +303,7 @@ def draw_silhouette(outline: tuple, scale: float, pose: Pose) -> Silhouette:
     Args:
         outline (tuple): Pairs (polygon of shape (P, 2), filled).
         scale (float): Factor from outline units to radii.
-        pose (Pose): Where to draw it.
+        pose (Pose): Position, size and angle in the frame.
 
     Returns:
         Silhouette: Coverage of a square around the pose.
@@ -344,7 +344,7 @@ def color_silhouette(
     Args:
         silhouette (Silhouette): What :func:`draw_silhouette` gave.
         texture (str): Key of :data:`TEXTURES`.
-        paint (Paint): The object's colors.
+        paint (Paint): Colors of the object.
         pose (Pose): The pose of the silhouette; the texture turns with it.
 
     Returns:

@@ -27,8 +27,8 @@ class SoundingClass:
 
     Args:
         name (str): Name, without ``_`` (the separator of ``a_obj``).
-        look (Look): How its objects look.
-        voice (Voice): How its objects sound.
+        look (Look): Shape, texture and colors of its objects.
+        voice (Voice): Pitch, timbre and rhythm of its objects.
     """
 
     name: str

@@ -21,8 +21,8 @@ class Clip:
         preset (Preset): The world it was drawn from.
         split (str): ``'train'``, ``'val'`` or ``'test'``.
         index (int): Number of the clip in its split.
-        world (World): What is seen.
-        schedule (Schedule): Who is heard.
+        world (World): Visible part of the clip.
+        schedule (Schedule): Sounding classes by second.
         waveform (np.ndarray): Mono waveform at 16 kHz, float32, shape (S,).
     """
 

@@ -1,4 +1,4 @@
-"""What is seen in a clip: clutter, objects, their movement and occlusion.
+"""Visible part of a clip: clutter, objects, their movement and occlusion.
 
 Nothing here knows which object sounds. A world is drawn before its sound,
 from a random generator of its own.
@@ -37,7 +37,7 @@ class SceneObject:
 
     Args:
         class_id (int): Class, 1 to K.
-        paint (Paint): Its colors.
+        paint (Paint): Colors of the object.
         poses (tuple[Pose, ...]): Where it is in each frame.
     """
 

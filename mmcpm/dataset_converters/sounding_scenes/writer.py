@@ -1,4 +1,4 @@
-"""Write sounding scenes to disk in the layout of a dataset.
+"""Writer of sounding scenes, in the layout of a dataset.
 
 The layout of AVSBench-Semantic is here, the others are in
 :mod:`.object_layout` and :mod:`.vpo_layout`. Beside the files of that layout,

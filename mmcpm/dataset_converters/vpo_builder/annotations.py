@@ -42,11 +42,11 @@ class Picture(NamedTuple):
     """A picture with its objects.
 
     Attributes:
-        number (int): Its id.
+        number (int): Id of the picture.
         path (Path): Its file.
         height (int): Pixels.
         width (int): Pixels.
-        instances (tuple[Instance, ...]): Those that can be heard, by id.
+        instances (tuple[Instance, ...]): Instances of sounding classes, by id.
     """
 
     number: int
@@ -63,7 +63,7 @@ def load_annotations(path: Path) -> dict:
         path (Path): A JSON file.
 
     Returns:
-        dict: With the lists ``images``, ``annotations`` and ``categories``.
+        dict: Lists ``images``, ``annotations`` and ``categories`` by name.
 
     Raises:
         DatasetNotFoundError: If there is no such file.

@@ -1,4 +1,4 @@
-"""Which categories of the annotations sound like which recordings."""
+"""Categories of the annotations, and the recordings that they sound like."""
 
 import json
 from collections.abc import Iterable

@@ -1,4 +1,4 @@
-"""Decide what sounds where, before anything is written."""
+"""Plan of a dataset: what sounds where, before anything is written."""
 
 import hashlib
 import json
@@ -33,7 +33,8 @@ class Sample(NamedTuple):
         picture (Picture): The picture.
         subset (str): 'ss', 'ms' or 'msmi': the folder it will lie in.
         split (str): 'train' or 'val', VPO's name for the test.
-        sounds (tuple[tuple[Instance, Clip], ...]): What sounds, and how.
+        sounds (tuple[tuple[Instance, Clip], ...]): Sounding instances, each
+            with its recording.
     """
 
     picture: Picture
@@ -46,12 +47,12 @@ class Plan(NamedTuple):
     """A dataset that is not yet written.
 
     Attributes:
-        samples (list[Sample]): By subset, picture and class.
-        classes (ClassMap): What sounds how.
+        samples (list[Sample]): Samples, in order of subset, picture and class.
+        classes (ClassMap): Classes with their categories and recordings.
         clips (dict[str, Counter]): Clips by split and class.
         unusable (Counter): Objects that cannot sound, by reason.
         pictures (int): Pictures of the annotations.
-        digest (str): Digest of all that decides on the contents of the
+        digest (str): Digest of everything that decides on the contents of the
             dataset.
     """
 

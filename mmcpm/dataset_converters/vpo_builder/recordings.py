@@ -43,7 +43,7 @@ class Clip(NamedTuple):
     Attributes:
         name (str): What its file will be called, without suffix.
         path (Path): The file of the recording.
-        label (str): What is heard.
+        label (str): Label of the recording.
         start (float | None): Second at which the clip begins; None for the
             middle of the recording.
         group (str): Recordings of one group come to one split; '' for none.

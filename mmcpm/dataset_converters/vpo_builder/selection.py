@@ -1,4 +1,4 @@
-"""Which objects of a picture sound: the rules of the three sets of VPO.
+"""Selection of the sounding objects: the rules of the three sets of VPO.
 
 CAVP, section 3: one object (VPO-SS), objects of several classes (VPO-MS), and
 several instances of a class, which only their place tells apart (VPO-MSMI).
@@ -40,7 +40,7 @@ class Choice(NamedTuple):
     Attributes:
         picture (Picture): The picture.
         subset (str): 'ss', 'ms' or 'msmi': the folder it will lie in.
-        sounding (tuple[Instance, ...]): By id.
+        sounding (tuple[Instance, ...]): Sounding instances, by id.
     """
 
     picture: Picture
@@ -116,7 +116,7 @@ def unusable(instance: Instance, picture: Picture, rules: Rules) -> str:
 
     Args:
         instance (Instance): The object.
-        picture (Picture): Its picture.
+        picture (Picture): Picture of the instances.
         rules (Rules): The rules.
 
     Returns:

@@ -1,4 +1,4 @@
-"""Write a planned dataset in the layout of VPO.
+"""Writer of a planned dataset in the layout of VPO.
 
 Nothing appears under the final name before everything is written.
 """
@@ -127,7 +127,7 @@ def check_pictures(samples: Iterable[Sample]) -> None:
     """See that all pictures can be used, as a training would read them.
 
     Args:
-        samples (Iterable[Sample]): What is to be written.
+        samples (Iterable[Sample]): Samples to write.
 
     Raises:
         DatasetNotFoundError: Names missing files.

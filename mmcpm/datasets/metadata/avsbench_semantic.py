@@ -62,7 +62,7 @@ def read_text(path: str, backend_args: dict | None) -> str:
             backend.
 
     Returns:
-        str: Its contents.
+        str: Contents of the file.
 
     Raises:
         DatasetNotFoundError: If the storage does not give it.

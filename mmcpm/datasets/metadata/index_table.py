@@ -28,7 +28,7 @@ class Row(NamedTuple):
 
     Attributes:
         line (int): Its line in the file, from 1.
-        cells (list[str]): Its values, without surrounding spaces.
+        cells (list[str]): Values, without surrounding spaces.
     """
 
     line: int
@@ -167,8 +167,8 @@ def check_present(paths: Iterable[str], kind: str, remedy: str) -> None:
     """Look for files or folders, listing each folder above them once.
 
     Args:
-        paths (Iterable[str]): On the local disk.
-        kind (str): What they are, in the plural.
+        paths (Iterable[str]): Paths on the local disk.
+        kind (str): Name of their kind, in the plural.
         remedy (str): What to do if one is missing.
 
     Raises:

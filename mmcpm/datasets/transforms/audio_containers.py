@@ -1,4 +1,4 @@
-"""What the containers of sound files say of their length.
+"""Length of a sound file, as its container states it.
 
 libsndfile takes what is there for the whole: it reads a WAV file that was cut
 short without a word, and one whose writer could not go back to fill in the

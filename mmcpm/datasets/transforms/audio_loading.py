@@ -1,4 +1,4 @@
-"""Reading the sound of a clip: any usual audio file to 16 kHz samples.
+"""Loading of the sound of a clip: any usual audio file to 16 kHz samples.
 
 The CPM paper (ECCV 2024, appendix A) works on 16 kHz audio. Files are opened
 through ``mmengine.fileio``: storage needs a backend with ``get``, as that of

@@ -1,4 +1,4 @@
-"""Reading a video frame and its label map; refusing what is not whole."""
+"""Loading of a video frame and its label map; refusing what is not whole."""
 
 import contextlib
 

@@ -1,4 +1,4 @@
-"""Work at another size than the files have, for protocols that do."""
+"""Transforms for protocols that work at another size than the files have."""
 
 from mmcv.transforms.processing import Resize
 from mmseg.registry import TRANSFORMS

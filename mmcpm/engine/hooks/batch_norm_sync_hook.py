@@ -1,4 +1,4 @@
-"""One set of running statistics for all ranks.
+"""Hook that keeps one set of running statistics on all ranks.
 
 Every rank of a run with plain BatchNorm gathers statistics of its own frames.
 Without this hook the ranks validate with different ones, and only those of

@@ -1,4 +1,4 @@
-"""Compiles parts of the model whose shapes do not change."""
+"""Hook that compiles parts of the model whose shapes do not change."""
 
 from collections.abc import Sequence
 
@@ -12,7 +12,7 @@ def why_not_to_compile(device: torch.device) -> str | None:
     """Try the compiler on one addition.
 
     Args:
-        device (torch.device): Where the model runs.
+        device (torch.device): Device of the model.
 
     Returns:
         str, optional: What went wrong; None if it works.

@@ -1,4 +1,4 @@
-"""Randomness that depends on the epoch, not on what happened before it.
+"""Seeds that depend on the epoch, not on what happened before it.
 
 mmengine stores no random state, and seeds data-loading workers alike in every
 epoch: its resumed run sees other random numbers than the run it continues.
@@ -24,7 +24,7 @@ def epoch_seed(seed: int, epoch: int, rank: int) -> int:
         rank (int): Rank of the process.
 
     Returns:
-        int: In 0 .. 2**32 - 1.
+        int: Seed in 0 .. 2**32 - 1.
     """
     sequence = np.random.SeedSequence((seed, epoch, rank))
     return int(sequence.generate_state(1, np.uint32)[0])

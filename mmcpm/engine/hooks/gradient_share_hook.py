@@ -1,4 +1,4 @@
-"""Logs which loss moves the audio decoder."""
+"""Hook that logs which loss moves the audio decoder."""
 
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper

@@ -1,4 +1,4 @@
-"""Says when a loss of the prompts has nothing to teach."""
+"""Hook that warns of a loss that has seen no valid sample for long."""
 
 import torch
 from mmengine.dist import all_reduce

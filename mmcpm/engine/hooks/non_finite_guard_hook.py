@@ -1,4 +1,4 @@
-"""Notices NaN and infinity in training, before they reach the weights."""
+"""Hook that keeps NaN and infinity of the losses out of the weights."""
 
 from collections import deque
 

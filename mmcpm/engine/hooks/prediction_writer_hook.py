@@ -1,4 +1,4 @@
-"""Saves the predicted class of every pixel while the model is tested."""
+"""Hook that saves the predicted class of every pixel of a test."""
 
 import io
 from collections.abc import Sequence
@@ -40,8 +40,8 @@ class PredictionWriterHook(Hook):
             runner (Runner): Runner of the test.
             batch_idx (int): Counter of batches.
             data_batch (dict): Not used.
-            outputs (Sequence[SegDataSample]): With ``pred_sem_seg``, its
-                ``data`` of shape (1, H, W).
+            outputs (Sequence[SegDataSample]): Predictions with
+                ``pred_sem_seg``, its ``data`` of shape (1, H, W).
         """
         for output in outputs:
             labels = output.pred_sem_seg.data.cpu().numpy()[0]

@@ -1,4 +1,4 @@
-"""A progress bar for people who watch a short training."""
+"""Hook with a progress bar, for people who watch a short training."""
 
 import sys
 from collections.abc import Callable
@@ -57,7 +57,7 @@ class ProgressBarHook(Hook):
             runner (Runner): Runner of the training.
             batch_idx (int): Iteration within the epoch.
             data_batch (dict, optional): Not used.
-            outputs (dict, optional): With ``loss``.
+            outputs (dict, optional): Loss terms, with ``loss``.
         """
         if self.bar is None:
             return

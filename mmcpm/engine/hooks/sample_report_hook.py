@@ -1,4 +1,4 @@
-"""Reports samples that were replaced, and frames without sound."""
+"""Hook that reports replaced samples, and frames without sound."""
 
 from collections import defaultdict
 from typing import Any
@@ -69,8 +69,8 @@ class SampleReportHook(Hook):
         Args:
             runner (Runner): Runner of the run.
             batch_idx (int): Not used.
-            data_batch (dict, optional): Its ``data_samples`` may name the
-                samples they stand for and their files (``skipped``).
+            data_batch (dict, optional): Batch whose ``data_samples`` may name
+                the samples they stand for and their files (``skipped``).
             outputs (Any): Not used.
             mode (str): 'train', 'val' or 'test'.
 
@@ -135,7 +135,7 @@ def batch_samples(data_batch: Any) -> list[BaseDataElement]:
     """List the data samples of a batch, of whatever dataset.
 
     Args:
-        data_batch (Any): As the dataloader gives it, usually a dict with
+        data_batch (Any): Batch of the dataloader, usually a dict with
             ``data_samples``.
 
     Returns:

@@ -1,4 +1,4 @@
-"""How stable the matching of queries to classes is (CPM, Algorithm 1)."""
+"""Stability score of the matching of queries to classes (CPM, Algorithm 1)."""
 
 from mmengine.dist import all_reduce
 from mmengine.hooks import Hook

@@ -47,7 +47,8 @@ def gradient_norms(parameters: list[nn.Parameter]) -> Tensor:
     """Compute the norm of each gradient.
 
     Args:
-        parameters (list[nn.Parameter]): With gradients, on any devices.
+        parameters (list[nn.Parameter]): Parameters with gradients, on any
+            devices.
 
     Returns:
         Tensor: ``[len(parameters)]`` float32 on the device of the first. A

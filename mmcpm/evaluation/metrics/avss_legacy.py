@@ -139,9 +139,9 @@ class AVSSLegacyMetric(FrameMetric):
         """Count the pixels of each class of a frame.
 
         Args:
-            sample (dict): With ``pred_sem_seg`` and ``gt_sem_seg`` (their
-                ``data`` has shape (1, H, W)) and, for ``include_padded``,
-                ``subset``.
+            sample (dict): Sample with ``pred_sem_seg`` and ``gt_sem_seg``
+                (their ``data`` has shape (1, H, W)) and, for
+                ``include_padded``, ``subset``.
             sample_id (str): Name of the frame.
 
         Returns:

@@ -1,4 +1,4 @@
-"""Whether the queries know what sounds before they look (CPM, Figure 3)."""
+"""Coverage of the sounding classes by the queries (CPM, Figure 3)."""
 
 import logging
 from collections.abc import Iterable, Sequence
@@ -63,7 +63,7 @@ class CoverageMetric(BaseMetric):
 
         Args:
             data_batch (dict): Not used.
-            data_samples (Sequence[dict]): With ``sample_id``,
+            data_samples (Sequence[dict]): Samples with ``sample_id``,
                 ``heard_classes``, ``named_classes`` (``[N]`` class ids, the
                 last id being "no object") and ``gt_sem_seg``.
         """

@@ -1,4 +1,4 @@
-"""What the protocols share: every frame is counted once, by its name.
+"""Base class of the metrics: every frame is counted once, by its name.
 
 A frame's contribution is a handful of integers. Scores are computed from the
 whole list of frames, ordered by name, so neither batch size nor order nor the
@@ -84,7 +84,8 @@ class FrameMetric(BaseMetric):
         """How often each label occurs in a counted frame.
 
         Args:
-            frame (tuple): Result of :meth:`count_frame`.
+            frame (tuple): Counts of a frame, as :meth:`count_frame` returns
+                them.
 
         Returns:
             tuple[int, ...]: Pixel counts, the same for the same label map.
