@@ -1,4 +1,4 @@
-"""Dataset wrappers: frames with the sound of others, and whole clips.
+"""Dataset wrapper that gives frames the sound of another clip, or silence.
 
 A model that only looks scores the same whatever it hears.
 """

@@ -21,7 +21,7 @@ from .spectrogram_figure import Recovery, masked_magnitude
 
 
 @torch.no_grad()
-def recover_sounds(
+def separate_sources(
     model: AVEncoderDecoder,
     frames: Sequence[dict],
     classes: Sequence[str],
@@ -165,7 +165,7 @@ def mixture_points(
 
 
 @torch.no_grad()
-def look_at_queries(
+def collect_query_classes(
     model: AVEncoderDecoder, frames: Sequence[dict], classes: Sequence[str]
 ) -> list[FrameQueries]:
     """Segment frames, and ask their queries for their classes.

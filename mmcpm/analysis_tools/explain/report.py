@@ -1,6 +1,6 @@
 """Report on what a checkpoint has learned, in three pictures.
 
-What is in them comes from :mod:`.model_questions`; they are drawn in
+What is in them comes from :mod:`.collect`; they are drawn in
 :mod:`mmcpm.visualization`.
 """
 
@@ -28,7 +28,7 @@ from mmcpm.utils.checkpoints import check_weights_fit, read_checkpoint
 from mmcpm.utils.errors import UsageError
 from mmcpm.utils.io import ensure_writable, write_whole
 
-from .collect import look_at_queries, mixture_points, recover_sounds
+from .collect import collect_query_classes, mixture_points, separate_sources
 from .mixture_figure import draw_mixtures
 from .query_figure import draw_queries
 from .sounding_frames import draw_frames, frames_by_name
@@ -140,7 +140,7 @@ def explain(
     figures: dict[str, Figure] = {}
     notes = []
 
-    recovered, left_out = recover_sounds(model, frames, classes, seed)
+    recovered, left_out = separate_sources(model, frames, classes, seed)
     notes += [f'spectrograms.png: {note}' for note in left_out]
     if recovered:
         figures['spectrograms'] = draw_spectrograms(
@@ -165,7 +165,7 @@ def explain(
         noise = getattr(prompts, 'source', 'gmm') != 'mean'
         points = mixture_points(mixtures, PROMPTS_PER_CLASS, seed, noise)
         figures['mixtures'] = draw_mixtures(points, classes, palette)
-    queries = look_at_queries(model, frames, classes)
+    queries = collect_query_classes(model, frames, classes)
     figures['queries'] = draw_queries(queries, classes, palette)
 
     pictures = []

@@ -33,7 +33,7 @@ from ..quickstart import (
 )
 
 # Scalars of the last training epoch that tell how a method fared.
-HEALTH = (
+PROMPT_STATS = (
     'gmm_ready',
     'gmm_dead',
     'gmm_mean_cosine',
@@ -339,7 +339,7 @@ def summarize(scores: dict[str, dict], scalars: list[dict]) -> dict:
 
     Returns:
         dict: Scores in 0..1, the stability score (nats) and the losses over
-        the epochs, and the last health figures.
+        the epochs, and the last statistics of the prompts (``health``).
     """
     steps = [line for line in scalars if 'loss' in line]
     epochs = [line for line in scalars if 'stability_score' in line]
@@ -357,7 +357,7 @@ def summarize(scores: dict[str, dict], scalars: list[dict]) -> dict:
         'mIoU_val': [round(line[f'{PROTOCOL}/mIoU'], 4) for line in checks],
         'health': {
             name: round(last[names[name]], 4)
-            for name in HEALTH
+            for name in PROMPT_STATS
             if name in names
         },
         'seconds_per_step': last.get('time'),
