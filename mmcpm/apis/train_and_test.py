@@ -154,11 +154,7 @@ class Progress(Hook):
         self.has_begun = False
 
     def before_train(self, runner: Runner) -> None:
-        """Let the validation fail now, not after an epoch.
-
-        Args:
-            runner (Runner): Runner of the training.
-        """
+        """Let the validation fail now, not after an epoch."""
         with kept_random_state():
             rehearse_validation(runner)
 

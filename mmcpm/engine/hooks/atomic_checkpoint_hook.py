@@ -83,9 +83,6 @@ class AtomicCheckpointHook(CheckpointHook):
     def before_train(self, runner) -> None:
         """Prepare the folder; check and complete what is resumed.
 
-        Args:
-            runner (Runner): Runner of the training.
-
         Raises:
             UsageError: If this run cannot continue the one it resumes.
         """

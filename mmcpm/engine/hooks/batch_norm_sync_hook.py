@@ -80,14 +80,7 @@ class BatchNormSyncHook(Hook):
         data_batch=None,
         outputs: dict | None = None,
     ) -> None:
-        """Note that the ranks have gone different ways.
-
-        Args:
-            runner (Runner): Runner of the training.
-            batch_idx (int): Not used.
-            data_batch (dict, optional): Not used.
-            outputs (dict, optional): Not used.
-        """
+        """Note that the ranks have gone different ways."""
         self._differ = True
         if get_world_size() > 1 and any(
             saves_now(hook, runner) for hook in runner.hooks
@@ -95,19 +88,11 @@ class BatchNormSyncHook(Hook):
             self._average(runner)
 
     def after_train_epoch(self, runner) -> None:
-        """Average.
-
-        Args:
-            runner (Runner): Runner of the training.
-        """
+        """Average."""
         self._average(runner)
 
     def before_val_epoch(self, runner) -> None:
-        """Average, if that has not been done since the last iteration.
-
-        Args:
-            runner (Runner): Runner of the training.
-        """
+        """Average, if that has not been done since the last iteration."""
         self._average(runner)
 
     def _average(self, runner) -> None:

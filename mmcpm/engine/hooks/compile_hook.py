@@ -49,9 +49,6 @@ class CompileHook(Hook):
     def before_run(self, runner) -> None:
         """Compile, once the model is where it runs.
 
-        Args:
-            runner (Runner): Runner of the training or the test.
-
         Raises:
             ValueError: If the model has no such part.
         """

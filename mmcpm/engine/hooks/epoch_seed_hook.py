@@ -81,9 +81,6 @@ def has_no_epochs(runner) -> bool:
     Its one "epoch" ends with the training: what others report after epochs,
     it reports before validations.
 
-    Args:
-        runner (Runner): Runner of any run.
-
     Returns:
         bool: Whether its loop is a built IterBasedTrainLoop.
     """
@@ -142,9 +139,6 @@ class EpochSeedHook(Hook):
     def before_train(self, runner) -> None:
         """Make the seeds of sampler, workers and batches follow the run's.
 
-        Args:
-            runner (Runner): Runner of the training.
-
         Raises:
             ValueError: If workers outlive the epoch.
         """
@@ -191,11 +185,7 @@ class EpochSeedHook(Hook):
             )
 
     def before_train_epoch(self, runner) -> None:
-        """Seed the epoch.
-
-        Args:
-            runner (Runner): Runner of the training.
-        """
+        """Seed the epoch."""
         if isinstance(runner.train_loop, EpochBasedTrainLoop):
             seed = epoch_seed(run_seed(runner), runner.epoch, get_rank())
             seed_everything(seed)

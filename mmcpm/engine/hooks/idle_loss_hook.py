@@ -54,11 +54,7 @@ class IdleLossHook(Hook):
         self.interval = max(patience // 10, 1)
 
     def before_train(self, runner) -> None:
-        """Begin to count.
-
-        Args:
-            runner (Runner): Runner of the training.
-        """
+        """Begin to count."""
         self._idle: dict[str, Tensor] = {}
         self._told: set[str] = set()
         self._steps = 0

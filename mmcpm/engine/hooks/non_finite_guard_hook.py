@@ -82,9 +82,6 @@ class NonFiniteGuardHook(Hook):
     def before_train(self, runner) -> None:
         """Guard the optimizer.
 
-        Args:
-            runner (Runner): Runner of the training.
-
         Raises:
             NonFiniteError: If there are several optimizers.
         """
@@ -110,24 +107,14 @@ class NonFiniteGuardHook(Hook):
                 )
 
     def before_train_epoch(self, runner) -> None:
-        """Remember the learning rates, for a checkpoint within the epoch.
-
-        Args:
-            runner (Runner): Runner of the training.
-        """
+        """Remember the learning rates, for a checkpoint within the epoch."""
         self._skipped_in_epoch = 0
         self._rates = EpochRates(runner)
 
     def before_train_iter(
         self, runner, batch_idx: int, data_batch: dict | None = None
     ) -> None:
-        """Keep the buffers at the begin of every update.
-
-        Args:
-            runner (Runner): Runner of the training.
-            batch_idx (int): Iteration within the epoch.
-            data_batch (dict, optional): Not used.
-        """
+        """Keep the buffers at the begin of every update."""
         if not self._iterations:
             self._keeper.keep()
             for guard in self._average_guards.values():
@@ -174,11 +161,7 @@ class NonFiniteGuardHook(Hook):
         self._iterations.clear()
 
     def after_train_epoch(self, runner) -> None:
-        """Sum up the epoch.
-
-        Args:
-            runner (Runner): Runner of the training.
-        """
+        """Sum up the epoch."""
         if self._skipped_in_epoch:
             runner.logger.warning(
                 f'{self._skipped_in_epoch} updates of epoch '

@@ -25,11 +25,7 @@ class ProgressBarHook(Hook):
         self.bar = None
 
     def before_train(self, runner) -> None:
-        """Open the bar; a resumed run starts where it continues.
-
-        Args:
-            runner (Runner): Runner of the training.
-        """
+        """Open the bar; a resumed run starts where it continues."""
         if not is_main_process():
             return
         # A file or a pipe gets fewer updates than a terminal.
@@ -68,29 +64,17 @@ class ProgressBarHook(Hook):
         self._show(self.bar.update)
 
     def before_val(self, runner) -> None:
-        """Say why the bar stands still.
-
-        Args:
-            runner (Runner): Runner of the training.
-        """
+        """Say why the bar stands still."""
         if self.bar is not None:
             self._show(self.bar.set_description, 'Validating')
 
     def after_val(self, runner) -> None:
-        """Back to training.
-
-        Args:
-            runner (Runner): Runner of the training.
-        """
+        """Back to training."""
         if self.bar is not None:
             self._show(self.bar.set_description, 'Training')
 
     def after_train(self, runner) -> None:
-        """Close the bar.
-
-        Args:
-            runner (Runner): Runner of the training.
-        """
+        """Close the bar."""
         if self.bar is not None:
             self._show(self.bar.close)
             self.bar = None

@@ -36,11 +36,7 @@ class SampleReportHook(Hook):
         self._silent: dict[str, set[str]] = defaultdict(set)
 
     def before_train(self, runner) -> None:
-        """Look up how many unreadable files are allowed.
-
-        Args:
-            runner (Runner): Runner of the training.
-        """
+        """Look up how many unreadable files are allowed."""
         self.limit = sum(
             getattr(dataset, 'skip_unreadable', 0)
             for dataset in nested_datasets(
@@ -87,10 +83,6 @@ class SampleReportHook(Hook):
 
     def _after_epoch(self, runner, mode: str = 'train') -> None:
         """Report the epoch.
-
-        Args:
-            runner (Runner): Runner of the run.
-            mode (str): 'train', 'val' or 'test'.
 
         Raises:
             SampleReadError: If there are more files than allowed, on all

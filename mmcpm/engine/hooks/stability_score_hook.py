@@ -41,29 +41,17 @@ class StabilityScoreHook(Hook):
     """
 
     def before_train_epoch(self, runner) -> None:
-        """Forget what was counted before.
-
-        Args:
-            runner (Runner): Runner of the training.
-        """
+        """Forget what was counted before."""
         counts = self._counts(runner)
         if counts is not None:
             counts.zero_()
 
     def after_train_epoch(self, runner) -> None:
-        """Score the epoch.
-
-        Args:
-            runner (Runner): Runner of the training.
-        """
+        """Score the epoch."""
         self._score(runner)
 
     def before_val_epoch(self, runner) -> None:
-        """Score the iterations since the last validation.
-
-        Args:
-            runner (Runner): Runner of the training.
-        """
+        """Score the iterations since the last validation."""
         if has_no_epochs(runner):
             self._score(runner)
             self.before_train_epoch(runner)
