@@ -102,7 +102,7 @@ def watch_memory(
     return samples
 
 
-def summarize(samples: list[Sample]) -> dict[str, float]:
+def memory_growth(samples: list[Sample]) -> dict[str, float]:
     """Compare the begin with the end, after a warm-up.
 
     Args:

@@ -8,7 +8,7 @@ from mmengine.registry import OPTIMIZERS
 from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop, Runner
 
 from mmcpm.utils.checkpoints import unwrap
-from mmcpm.utils.errors import UsageError, describe
+from mmcpm.utils.errors import UsageError, error_message
 
 from .score_names import check_scores, is_plateau, schedules, setting
 
@@ -93,7 +93,7 @@ def build_optimizer(runner: Runner) -> None:
     except (KeyError, TypeError, ValueError, AssertionError) as error:
         raise UsageError(
             'the optimizer cannot be built from optim_wrapper='
-            f'{dict(runner.optim_wrapper)}: {describe(error)}'
+            f'{dict(runner.optim_wrapper)}: {error_message(error)}'
         ) from error
 
 

@@ -70,11 +70,11 @@ def reported(
         if os.environ.get(TRACEBACK_VARIABLE):
             raise
         if os.environ.get('RANK', '0') == '0':
-            tell(program, f'interrupted. {after_interrupt}'.strip())
+            print_message(program, f'interrupted. {after_interrupt}'.strip())
         raise SystemExit(INTERRUPTED) from None
     except Exception as error:
         remedy = explain_lack(error)
-        message = remedy or describe(error) or broken_condition(error)
+        message = remedy or error_message(error) or broken_condition(error)
         place = traceback.extract_tb(error.__traceback__)[-1]
         expected = isinstance(
             error, (UsageError, *(kinds() if callable(kinds) else kinds))
@@ -93,13 +93,13 @@ def reported(
                 f'\n({type(error).__name__} in {place.filename}:'
                 f'{place.lineno}; {TRACEBACK_VARIABLE}=1 shows the traceback)'
             )
-        tell(program, f'error: {message}')
+        print_message(program, f'error: {message}')
         raise SystemExit(EXIT_CODE) from None
     finally:
         logging.raiseExceptions = raises
 
 
-def tell(program: str, message: str) -> None:
+def print_message(program: str, message: str) -> None:
     """Print a message on stderr, with the rank where there are several."""
     rank = os.environ.get('RANK')
     if rank not in (None, '0'):
@@ -155,7 +155,7 @@ def explain_lack(error: BaseException) -> str:
     return ''
 
 
-def describe(error: BaseException) -> str:
+def error_message(error: BaseException) -> str:
     """Return the message of an error without the traceback inside it.
 
     Args:

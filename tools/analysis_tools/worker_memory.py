@@ -48,7 +48,7 @@ def main(argv: list[str] | None = None) -> None:
             worker_memory.build_dataloader(cfg, args.workers, args.endless),
             args.iterations,
         )
-    summary = worker_memory.summarize(samples)
+    summary = worker_memory.memory_growth(samples)
     print(
         f'After {samples[-1].iteration} iterations, {args.workers} workers: '
         f'this process {summary["main"]} MiB '

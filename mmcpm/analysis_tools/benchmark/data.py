@@ -17,7 +17,7 @@ from mmcpm.utils.errors import UsageError
 
 from .parts import PartTimer
 from .peers import stock_pipeline
-from .steps import compare, interleave, summarize
+from .steps import compare, interleave, time_statistics
 
 
 def build_reader(
@@ -102,7 +102,7 @@ def measure_data(args: Namespace, cfg: Config, peer: Config | None) -> dict:
     for prefix, times, reader in zip(
         ('', 'peer_'), seconds, readers, strict=False
     ):
-        report.update(summarize(times, prefix))
+        report.update(time_statistics(times, prefix))
         per_second = args.batch / report[f'{prefix}median_s']
         report[f'{prefix}samples_per_second'] = per_second
         report[f'{prefix}parts'] = time_transforms(reader, args.batch)

@@ -140,7 +140,7 @@ def _parts(model: nn.Module) -> dict[str, nn.Module]:
     }
 
 
-def describe(report: dict) -> str:
+def format_report(report: dict) -> str:
     """Put a report in some lines for a reader."""
     lines = [
         f'{report["config"]} ({report["model"]}), one frame of '

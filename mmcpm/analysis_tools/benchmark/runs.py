@@ -18,7 +18,7 @@ from mmcpm.utils.errors import UsageError
 from .batches import random_batch, real_batch
 from .data import measure_data
 from .memory import CPU_METHOD, CUDA_METHOD, peak_memory
-from .steps import Subject, compare, interleave, summarize
+from .steps import Subject, compare, interleave, time_statistics
 
 STOCK = 'stock'
 
@@ -149,7 +149,7 @@ def measure_model(args: Namespace, cfg: Config, peer: Config | None) -> dict:
     for prefix, times, peak, parts in zip(
         ('', 'peer_'), seconds, peaks, zip(*turns, strict=True), strict=False
     ):
-        report.update(summarize(times, prefix))
+        report.update(time_statistics(times, prefix))
         report[f'{prefix}peak_mb'] = peak
         report[f'{prefix}parts'] = {
             name: statistics.fmean(turn[name] for turn in parts)
@@ -160,7 +160,7 @@ def measure_model(args: Namespace, cfg: Config, peer: Config | None) -> dict:
     return report
 
 
-def describe(report: dict) -> str:
+def format_report(report: dict) -> str:
     """Put a report in some lines for a reader.
 
     Args:

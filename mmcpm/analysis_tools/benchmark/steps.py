@@ -155,7 +155,7 @@ def interleave(
     warmup: int,
     device: str = 'cpu',
 ) -> list[list[float]]:
-    """Time functions in turns, so that they share the machine's moods.
+    """Time functions in turns, so that other load slows all of them alike.
 
     Args:
         functions (list[Callable]): One or two.
@@ -177,7 +177,9 @@ def interleave(
     return seconds
 
 
-def summarize(seconds: list[float], prefix: str = '') -> dict[str, float]:
+def time_statistics(
+    seconds: list[float], prefix: str = ''
+) -> dict[str, float]:
     """Median and spread (first and third quartile, least) of times."""
     low, middle, high = seconds[0], seconds[0], seconds[0]
     if len(seconds) > 1:

@@ -71,7 +71,7 @@ def separate_sources(
                 sample,
                 [level[i : i + 1] for level in levels],
                 mine,
-                describe(sample, classes),
+                frame_title(sample, classes),
             )
             if isinstance(row, str):
                 notes.append(f'without {sample.sample_id}, {row}')
@@ -181,7 +181,7 @@ def collect_query_classes(
     rows = []
     for frame in frames:
         inputs, sample = _prepare(model, frame)
-        title = describe(sample, classes)
+        title = frame_title(sample, classes)
         (result,) = model.predict(inputs, [sample])
         rows.append(
             FrameQueries(
@@ -201,7 +201,7 @@ def collect_query_classes(
     return rows
 
 
-def describe(sample: SegDataSample, classes: Sequence[str]) -> str:
+def frame_title(sample: SegDataSample, classes: Sequence[str]) -> str:
     """Name a frame and what sounds in it.
 
     Args:

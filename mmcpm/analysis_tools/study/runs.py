@@ -318,7 +318,7 @@ class Study:
                 f'{name}: test, {sound} sound',
             )
             scores[row] = json.loads(file.read_text())['metrics']
-        record = summarize(scores, read_scalars(folder))
+        record = summarize_run(scores, read_scalars(folder))
         record['mIoU_ceiling'] = self._ceiling
         record['iterations'] = read_checkpoint(
             (folder / 'last_checkpoint').read_text()
@@ -329,7 +329,7 @@ class Study:
         return {**record, 'seconds': round(seconds, 1)}
 
 
-def summarize(scores: dict[str, dict], scalars: list[dict]) -> dict:
+def summarize_run(scores: dict[str, dict], scalars: list[dict]) -> dict:
     """Sum up a run.
 
     Args:

@@ -103,7 +103,7 @@ def options_of(
     )
 
 
-def tell(report: Report, args: argparse.Namespace) -> int:
+def print_report(report: Report, args: argparse.Namespace) -> int:
     """Print a report, and write it to a file if asked for.
 
     Args:

@@ -20,7 +20,7 @@ from .annotations import (
 )
 from .classes import ClassMap, match_by_name, read_class_map
 from .ingredients import Ingredients
-from .recordings import Clip, check_clips, read_clips
+from .recordings import Clip, check_recordings, read_clips
 from .seeded import seeded_order
 from .selection import choose, count_unusable
 from .splits import split_clips, split_pictures
@@ -99,7 +99,7 @@ def make_plan(parts: Ingredients) -> Plan:
     pictures = _read_all(parts, contents, classes)
     # Several gigabytes, for all of COCO.
     contents.clear()
-    clips = check_clips(clips, classes.heard_as, parts.seconds)
+    clips = check_recordings(clips, classes.heard_as, parts.seconds)
     split_of = split_clips(
         clips, classes.heard_as, parts.test_share, parts.seed
     )

@@ -149,7 +149,7 @@ def _find(folder: Path, file: str) -> Path:
     return next((guess for guess in guesses if guess.is_file()), path)
 
 
-def check_clips(
+def check_recordings(
     clips: Iterable[Clip], labels: Collection[str], seconds: float
 ) -> list[Clip]:
     """Read the recordings that are of use, and see that all can be used.

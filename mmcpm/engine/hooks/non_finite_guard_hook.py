@@ -248,7 +248,8 @@ class NonFiniteGuardHook(Hook):
             )
         except OSError as error:
             outcome = f'could not be saved ({error.strerror or error})'
-        # The first rank to end would take the one that saves with it.
+        # The launcher ends all ranks when the first one ends: wait for the
+        # rank that saves.
         barrier()
         return outcome
 

@@ -13,7 +13,7 @@ from mmseg.structures import SegDataSample
 from mmcpm.analysis_tools.explain import collect
 from mmcpm.analysis_tools.explain.collect import (
     collect_query_classes,
-    describe,
+    frame_title,
     mixture_points,
     separate_sources,
 )
@@ -214,7 +214,7 @@ def test_sliding_windows_name_queries_one_by_one(model, frames):
 
 def test_silence_has_a_title():
     sample = frame('a/0', [], 0)['data_samples']
-    assert describe(sample, CLASSES) == 'a/0: nothing sounds'
+    assert frame_title(sample, CLASSES) == 'a/0: nothing sounds'
 
 
 @pytest.mark.parametrize('device', ['cpu', 'cuda:1'])
