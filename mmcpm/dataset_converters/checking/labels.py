@@ -181,14 +181,8 @@ class ClassIdChecker(LabelChecker):
     ) -> list[tuple[str, str]]:
         """Check what a readable file holds, and what colors say of it.
 
-        Args:
-            path (str): The file.
-            header (Header): Header of the file.
-            deep (bool): Whether to decode it, and its twin in
-                ``labels_rgb`` if there is one.
-
-        Returns:
-            list[tuple[str, str]]: Kind and text of each finding.
+        A map that is decoded is compared with its twin in ``labels_rgb``, if
+        there is one.
         """
         found = super().check_content(path, header, deep)
         if not deep or found and found[0][0] != 'color':
@@ -204,15 +198,7 @@ class ClassIdChecker(LabelChecker):
         return found
 
     def check_sources(self, root: str, clip: ClipFiles) -> list[Finding]:
-        """Look for labels of classes that the row of a clip does not name.
-
-        Args:
-            root (str): The data root.
-            clip (ClipFiles): The clip, with readable label maps.
-
-        Returns:
-            list[Finding]: One for each such class.
-        """
+        """Look for labels of classes that the row of a clip does not name."""
         names = set(clip.sources)
         known = names and self.classes
         if not known or not names <= {*self.classes, *NO_CLASSES}:
@@ -292,16 +278,7 @@ class BinaryChecker(LabelChecker):
     def check_content(
         self, path: str, header: Header, deep: bool
     ) -> list[tuple[str, str]]:
-        """Check what a readable file holds; grays may be stored as RGB.
-
-        Args:
-            path (str): The file.
-            header (Header): Header of the file.
-            deep (bool): Whether to decode it.
-
-        Returns:
-            list[tuple[str, str]]: Kind and text of each finding.
-        """
+        """Check what a readable file holds; grays may be stored as RGB."""
         return self.load(path)
 
 
