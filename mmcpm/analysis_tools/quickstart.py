@@ -161,7 +161,7 @@ def run_quickstart(
             ``summary.json``.
         data_root (str or Path, optional): Root folder of the scenes; re-used
             if they are there. Defaults to ``data/sounding_scenes_demo``.
-        install_seconds (float): What the installation took, for the summary.
+        install_seconds (float): Duration of the installation, for the summary.
         options (list[str], optional): Further settings of the training, as
             for ``--cfg-options``.
         clips (tuple[int, int, int], optional): Clips of the splits, for

@@ -50,7 +50,8 @@ class ConfigFile(NamedTuple):
 
     Attributes:
         path (str): Path of the file.
-        tree (ast.Module): Its text; of JSON and YAML, as if it were Python.
+        tree (ast.Module): Parsed text; that of JSON and YAML, as if it were
+            Python.
         is_lazy (bool): Whether it is pure Python: names of its bases are its
             own.
     """

@@ -20,7 +20,7 @@ def nested_datasets(
     Args:
         settings (Any): Settings of a dataset, or of a wrapper such as
             ConcatDataset.
-        path (str): Where they stand in the configuration.
+        path (str): Place of the settings in the configuration.
 
     Yields:
         tuple[str, ConfigDict]: Where each stands, and its settings.

@@ -137,8 +137,8 @@ def check_sample(model: nn.Module, sample: dict) -> None:
     """Compare the sound of a sample with what the model is built for.
 
     Args:
-        model (nn.Module): With ``audio_frontend`` and ``audio_backbone``, or
-            it is not looked at.
+        model (nn.Module): Model with ``audio_frontend`` and
+            ``audio_backbone``, or it is not looked at.
         sample (dict): Sample of the dataset, packed.
 
     Raises:

@@ -173,8 +173,9 @@ def load_config(
     """Read the configuration and apply what both tools have in common.
 
     Args:
-        args (Namespace): With ``config``, ``cfg_options``, ``launcher``,
-            ``local_rank``, ``work_dir``, ``seed`` and ``data_root``.
+        args (Namespace): Parsed arguments with ``config``, ``cfg_options``,
+            ``launcher``, ``local_rank``, ``work_dir``, ``seed`` and
+            ``data_root``.
         decided (Mapping[str, str], optional): Further settings that the tool
             sets itself, and by what argument.
 

@@ -93,7 +93,7 @@ def check_files(cfg: Config) -> None:
     """Refuse config files that set what nothing reads.
 
     Args:
-        cfg (Config): As read from a file.
+        cfg (Config): Configuration, as read from a file.
 
     Raises:
         UsageError: Names each setting, its file, and the settings that work.
@@ -156,7 +156,7 @@ def _remedy(
 
     Args:
         cfg (Config): The configuration.
-        files (Sequence[ConfigFile]): Its files.
+        files (Sequence[ConfigFile]): Files of the configuration.
         read (set[str]): Settings that a run reads.
         name (str): The variable.
 

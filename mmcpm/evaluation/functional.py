@@ -111,8 +111,8 @@ def group_table(scores: Mapping[str, Mapping[str, float]]) -> PrettyTable:
     """Tabulate scores with one row per group of frames.
 
     Args:
-        scores (Mapping[str, Mapping[str, float]]): For each group, the same
-            named scores in [0, 1] or NaN.
+        scores (Mapping[str, Mapping[str, float]]): Scores of each group, the
+            same named scores in [0, 1] or NaN.
 
     Returns:
         PrettyTable: The table.

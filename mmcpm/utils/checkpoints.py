@@ -141,7 +141,7 @@ def check_weights_fit(
     Args:
         model (nn.Module): The model, possibly wrapped for several ranks or
             for test-time augmentation.
-        checkpoint (dict): As :func:`read_checkpoint` returns it.
+        checkpoint (dict): Checkpoint, as :func:`read_checkpoint` returns it.
         path (str): Its name, for messages.
         partly (bool): Whether it is enough if some weights fit, to start a
             training from.

@@ -106,7 +106,7 @@ def pack_sample(label: Tensor, audio: Tensor | None) -> SegDataSample:
         audio (Tensor, optional): ``[channels, samples]``.
 
     Returns:
-        SegDataSample: With the meta information that the models read.
+        SegDataSample: Sample with the meta information that the models read.
     """
     size = tuple(label.shape[-2:])
     sounding = [k for k in label.unique().tolist() if k not in (0, 255)]

@@ -66,7 +66,7 @@ def measure_data(args: Namespace, cfg: Config, peer: Config | None) -> dict:
 
     Args:
         args (Namespace): The parsed arguments.
-        cfg (Config): Whose training pipeline is timed.
+        cfg (Config): Configuration whose training pipeline is timed.
         peer (Config, optional): Configuration of the peer; None if there is no
             peer, or it is mmseg's pipeline.
 

@@ -51,7 +51,7 @@ def fit_projection(members: np.ndarray, labels: np.ndarray) -> Projection:
 
     Args:
         members (np.ndarray): ``[S, D]``, D > 1.
-        labels (np.ndarray): Their classes, ``[S]``.
+        labels (np.ndarray): Classes of the points, shape (S,).
 
     Returns:
         Projection: The plane. Each axis points to where its largest
@@ -102,13 +102,13 @@ def draw_mixtures(
     """Draw members, means and sampled prompts of every class.
 
     Args:
-        points (MixturePoints): What to draw; the plane is fitted to the
+        points (MixturePoints): Points to draw; the plane is fitted to the
             members.
         classes (Sequence[str]): Names of the dataset's C classes.
-        palette (Sequence[Sequence[int]]): Their RGB colors, 0 to 255.
+        palette (Sequence[Sequence[int]]): RGB colors of the classes, 0 to 255.
 
     Returns:
-        Figure: For a canvas or a file.
+        Figure: Figure for a canvas or a file.
     """
     colors = class_colors(palette)
     plane = fit_projection(points.members, points.labels)

@@ -60,12 +60,12 @@ def draw_queries(
     """Draw truth, prediction and queries, a frame per row.
 
     Args:
-        rows (Sequence[FrameQueries]): At least one.
+        rows (Sequence[FrameQueries]): Rows of the figure, at least one.
         classes (Sequence[str]): Names of the dataset's C classes.
-        palette (Sequence[Sequence[int]]): Their RGB colors, 0 to 255.
+        palette (Sequence[Sequence[int]]): RGB colors of the classes, 0 to 255.
 
     Returns:
-        Figure: For a canvas or a file.
+        Figure: Figure for a canvas or a file.
     """
     height, width = rows[0].frame.shape[:2]
     # Inches; portraits are not to become slivers, nor panoramas the page.

@@ -85,7 +85,7 @@ def load_model(cfg: Config, checkpoint: str) -> AVEncoderDecoder:
     """Build a model, in evaluation mode, with the weights of a checkpoint.
 
     Args:
-        cfg (Config): With ``model``.
+        cfg (Config): Configuration with ``model``.
         checkpoint (str): File or address.
 
     Returns:

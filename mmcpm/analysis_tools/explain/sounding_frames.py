@@ -15,8 +15,8 @@ def sounding_labels(data_sample: SegDataSample) -> tuple[int, ...]:
     """Read which classes sound in a frame.
 
     Args:
-        data_sample (SegDataSample): With ``audio_labels`` or ``gt_sem_seg``.
-            Gets ``audio_labels`` if it has none.
+        data_sample (SegDataSample): Sample with ``audio_labels`` or
+            ``gt_sem_seg``. Gets ``audio_labels`` if it has none.
 
     Returns:
         tuple[int, ...]: Class ids, ascending, without background.

@@ -37,7 +37,7 @@ def masked_magnitude(mixture: np.ndarray, ratio: np.ndarray) -> np.ndarray:
 
     Args:
         mixture (np.ndarray): Linear magnitude ``[T, F]``.
-        ratio (np.ndarray): In 0..1, ``[T, F]``.
+        ratio (np.ndarray): Ratio mask in 0..1, shape (T, F).
 
     Returns:
         np.ndarray: Linear magnitude ``[T, F]``.
@@ -71,13 +71,13 @@ def draw_spectrograms(
     All panels share one scale, whose 0 dB is the loudest mixture.
 
     Args:
-        rows (Sequence[Recovery]): At least one.
+        rows (Sequence[Recovery]): Rows of the figure, at least one.
         seconds_per_frame (float): Distance of two spectra.
         hertz_per_bin (float): Distance of two frequencies.
         first_bin (int): Number of the lowest frequency that is kept.
 
     Returns:
-        Figure: For a canvas or a file.
+        Figure: Figure for a canvas or a file.
     """
     # The floor lets silence be drawn.
     peak = max(1e-6, *(float(row.mixture.max()) for row in rows))

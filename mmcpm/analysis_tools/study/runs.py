@@ -368,7 +368,7 @@ def read_scalars(folder: Path) -> list[dict]:
     """Read what a training logged, over all its resumptions.
 
     Args:
-        folder (Path): Its work dir.
+        folder (Path): Work directory of the training.
 
     Returns:
         list[dict]: Logged values in order.

@@ -85,7 +85,7 @@ def object_files(subset: str, line: int, clip: ObjectClip) -> ClipFiles:
 
     Args:
         subset (str): 's4' or 'ms3'.
-        line (int): Its line in the index file.
+        line (int): Line in the index file.
         clip (ObjectClip): The clip.
 
     Returns:

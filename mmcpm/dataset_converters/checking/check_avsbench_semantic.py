@@ -134,10 +134,10 @@ def check_avsbench_semantic(
 
     Args:
         root (str): The data root.
-        classes (Sequence[str], optional): Its classes. Defaults to None:
-            those of AVSBench-Semantic.
-        palette (Sequence[Sequence[int]], optional): Their colors. Defaults
-            to None: those of AVSBench-Semantic.
+        classes (Sequence[str], optional): Names of the classes. Defaults to
+            None: those of AVSBench-Semantic.
+        palette (Sequence[Sequence[int]], optional): RGB colors of the classes.
+            Defaults to None: those of AVSBench-Semantic.
         deep (bool): Whether to decode frames, label maps and sounds; else
             their headers are read. Defaults to False.
         workers (int, optional): Processes; 0 works in this one. Defaults to

@@ -11,10 +11,10 @@ class ClipFiles(NamedTuple):
 
     Attributes:
         group (str): Subset and split, under which it is counted.
-        row (int): Its line in the index file.
+        row (int): Line in the index file.
         frames (tuple): Path of every frame, and of its label map or None.
-        sounds (tuple[str, ...]): Its sound files.
-        seconds (float): How long they should be.
+        sounds (tuple[str, ...]): Paths of the sound files.
+        seconds (float): Expected length of the sounds.
         at_least (bool): Whether they may be longer.
         more_rows (tuple[int, ...]): Further lines that speak of it.
         sources (tuple[str, ...]): Names of what sounds, by the index file.

@@ -15,8 +15,8 @@ class Header(NamedTuple):
         height (int): Pixels, as they are stored.
         width (int): Pixels.
         mode (str): Pillow's name of the pixel format.
-        orientation (int): How viewers turn it by its EXIF data; 1 for not
-            at all.
+        orientation (int): EXIF orientation, by which viewers turn it; 1 for
+            not at all.
     """
 
     height: int

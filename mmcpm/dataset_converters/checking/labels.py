@@ -162,8 +162,8 @@ class ClassIdChecker(LabelChecker):
     Args:
         num_classes (int): Class ids are below it.
         palette (Sequence[Sequence[int]]): The colors of ``labels_rgb``.
-        classes (Sequence[str]): Their names, to compare with the index file.
-            Defaults to none.
+        classes (Sequence[str]): Names of the classes, to compare with the
+            index file. Defaults to none.
     """
 
     def __init__(
@@ -286,7 +286,7 @@ class TranslatedChecker(LabelChecker):
     """Checks the masks of VPO.
 
     Args:
-        label_values (dict[int, int]): From value in the file to class id.
+        label_values (dict[int, int]): Class id by value in the file.
     """
 
     def __init__(self, label_values: dict[int, int]) -> None:

@@ -66,8 +66,8 @@ def prepare(
         root (str): The data root.
         folder (str): The folder to write.
         dataset (str): Name of the dataset.
-        indexes (Sequence[IndexFile]): Its index files. The rows of all clips
-            are in the first; others keep what they have of them.
+        indexes (Sequence[IndexFile]): Index files of the dataset. The rows of
+            all clips are in the first; others keep what they have of them.
         clips (Sequence[ClipFiles]): Clips of the dataset.
         labels (LabelChecker): Checks their label maps.
         options (Options): Options of the copy.

@@ -14,7 +14,7 @@ class Kind(NamedTuple):
     """A kind of finding.
 
     Attributes:
-        title (str): What is found, in the plural.
+        title (str): Name of the findings, in the plural.
         remedy (str): Advice to the user.
         is_fault (bool): Whether samples are lost or wrong. Otherwise the
             dataset can be used as it is, and it is a note.
@@ -237,7 +237,7 @@ class Report:
         """Add findings; what several rows share is told once, of no row.
 
         Args:
-            findings (Iterable[Finding]): To add.
+            findings (Iterable[Finding]): Findings to add.
         """
         for finding in findings:
             key = finding[:3]

@@ -65,7 +65,7 @@ def check_sound(
 
     Args:
         path (str): The file.
-        seconds (float): How long it should be.
+        seconds (float): Expected length, seconds.
         deep (bool): Whether to decode it.
         at_least (bool): Whether it may be longer. Defaults to False.
 

@@ -220,7 +220,7 @@ def names_of_refused_rows(index: IndexFile) -> Callable[[str], bool]:
     """Give a function that knows the files of rows that were refused.
 
     Args:
-        index (IndexFile): Whose ids lack the zeros that files have.
+        index (IndexFile): Index file whose ids lack the zeros that files have.
 
     Returns:
         Callable[[str], bool]: Tells whether a name is one of theirs.

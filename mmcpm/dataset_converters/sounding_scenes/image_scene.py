@@ -32,7 +32,8 @@ class SoundSource:
     Args:
         index (int): Which object of the world.
         class_id (int): Class of the object.
-        position (float): Its horizontal center, 0 (left) to 1 (right).
+        position (float): Horizontal center of the object, 0 (left) to 1
+            (right).
         recording (np.ndarray): Mono waveform at 16 kHz, float32, shape
             (80000,).
     """
@@ -50,7 +51,7 @@ class ImageScene:
     Args:
         preset (Preset): The world it was drawn from.
         multi_instance (bool): Whether a class is seen twice.
-        world (World): What is seen, one frame.
+        world (World): Visible part of the image, one frame.
         sources (tuple[SoundSource, ...]): Sound sources of the image.
     """
 

@@ -36,7 +36,7 @@ class Paint:
 
     Args:
         hue (float): Degrees in [0, 360).
-        saturation (float): In [0, 1].
+        saturation (float): Saturation in [0, 1].
         value (float): Brightness of the light parts, in [0, 1].
         contrast (float): Share of the brightness that dark parts lose.
         frequency (float): Texture periods per object radius.
@@ -342,7 +342,7 @@ def color_silhouette(
     """Color the pixels around an object.
 
     Args:
-        silhouette (Silhouette): What :func:`draw_silhouette` gave.
+        silhouette (Silhouette): Outline that :func:`draw_silhouette` returned.
         texture (str): Key of :data:`TEXTURES`.
         paint (Paint): Colors of the object.
         pose (Pose): The pose of the silhouette; the texture turns with it.

@@ -38,7 +38,7 @@ class SceneObject:
     Args:
         class_id (int): Class, 1 to K.
         paint (Paint): Colors of the object.
-        poses (tuple[Pose, ...]): Where it is in each frame.
+        poses (tuple[Pose, ...]): Pose of the object in each frame.
     """
 
     class_id: int

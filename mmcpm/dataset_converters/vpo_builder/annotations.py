@@ -43,7 +43,7 @@ class Picture(NamedTuple):
 
     Attributes:
         number (int): Id of the picture.
-        path (Path): Its file.
+        path (Path): Path of the file.
         height (int): Pixels.
         width (int): Pixels.
         instances (tuple[Instance, ...]): Instances of sounding classes, by id.
@@ -103,7 +103,7 @@ def category_names(content: dict, path: Path) -> dict[int, str]:
 
     Args:
         content (dict): The annotations.
-        path (Path): Their file, for messages.
+        path (Path): Path of the file, for messages.
 
     Returns:
         dict[int, str]: By id.
@@ -130,7 +130,7 @@ def read_pictures(
 
     Args:
         content (dict): The annotations.
-        path (Path): Their file, for messages.
+        path (Path): Path of the file, for messages.
         folder (Path): Folder of the pictures.
         class_of (Mapping[str, str]): VPO's class by name of the category;
             objects of others are silent.

@@ -68,7 +68,7 @@ def make_plan(parts: Ingredients) -> Plan:
     """Decide what sounds where.
 
     Args:
-        parts (Ingredients): What the dataset is made of.
+        parts (Ingredients): Sources and settings of the dataset.
 
     Returns:
         Plan: The dataset.

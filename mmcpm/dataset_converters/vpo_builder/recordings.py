@@ -41,7 +41,7 @@ class Clip(NamedTuple):
     """A part of a recording.
 
     Attributes:
-        name (str): What its file will be called, without suffix.
+        name (str): Name of its file in the dataset, without suffix.
         path (Path): The file of the recording.
         label (str): Label of the recording.
         start (float | None): Second at which the clip begins; None for the
@@ -198,7 +198,7 @@ def cut_clip(clip: Clip, seconds: float) -> np.ndarray:
 
     Args:
         clip (Clip): The clip.
-        seconds (float): Its length; one that ends before is shorter.
+        seconds (float): Length of the clip; one that ends before is shorter.
 
     Returns:
         np.ndarray: Mono waveform at 16 kHz, float32 ``[samples]``.

@@ -128,7 +128,7 @@ def mask_center(rle: dict) -> float:
         rle (dict): Compressed run lengths.
 
     Returns:
-        float: In pixels from the left border.
+        float: Distance from the left border, pixels.
     """
     left, _, width, _ = coco_mask.toBbox(rle)
     return float(left + width / 2)

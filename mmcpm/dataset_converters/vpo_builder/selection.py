@@ -136,8 +136,8 @@ def count_unusable(picture: Picture, rules: Rules) -> Counter:
         rules (Rules): The rules.
 
     Returns:
-        Counter: By 'crowd', 'small' and 'several' (of the class, so that it
-        is in VPO-MSMI at most).
+        Counter: Numbers of objects by reason: 'crowd', 'small' and 'several'
+        (of the class, so that it is in VPO-MSMI at most).
     """
     reasons = Counter(unusable(i, picture, rules) for i in picture.instances)
     single, _ = sort_instances(picture, rules)

@@ -56,7 +56,7 @@ def write_vpo(
     Args:
         out_dir (str | Path): Root of the dataset.
         plan (Plan): The dataset.
-        parts (Ingredients): What it was planned of.
+        parts (Ingredients): Sources and settings that it was planned from.
         link (bool): Whether pictures are symbolic links to those that are
             there, instead of copies. Those that are no JPEG files are always
             written anew, as the layout has none. Defaults to False.

@@ -30,7 +30,7 @@ class ObjectClip(NamedTuple):
         name (str): Name of the clip.
         category (str): Category and folder of an S4 clip; '' in MS3.
         split (str): 'train', 'val' or 'test'.
-        line (int): Its line in the file.
+        line (int): Line in the file.
     """
 
     name: str
@@ -55,7 +55,7 @@ def read_object_metadata(
 
     Args:
         text (str): Contents of the file.
-        path (str): Its path, for messages.
+        path (str): Path of the file, for messages.
         subset (str): 's4' or 'ms3'.
 
     Returns:

@@ -43,7 +43,8 @@ class Clip(NamedTuple):
         split (str): 'train', 'val' or 'test'.
         subset (str): 'v1s', 'v1m' or 'v2': the folder the clip lies in.
         sources (str): 'ss' if one class sounds, 'ms' if several do.
-        names (tuple[str, ...]): What sounds, see :func:`sounding_names`.
+        names (tuple[str, ...]): Names of the sounding classes, see
+            :func:`sounding_names`.
     """
 
     uid: str
@@ -131,7 +132,7 @@ def read_metadata(text: str, path: str, subsets: Sequence[str]) -> list[Clip]:
 
     Args:
         text (str): Contents of the file.
-        path (str): Its path, for messages.
+        path (str): Path of the file, for messages.
         subsets (Sequence[str]): Accepted values of the column ``label``.
 
     Returns:
@@ -194,7 +195,7 @@ def check_label_index(
 
     Args:
         text (str): Contents of the file.
-        path (str): Its path, for messages.
+        path (str): Path of the file, for messages.
         classes (Sequence[str]): Expected class names, by class id.
         owner (str): Name of the dataset class, for messages.
 
@@ -241,7 +242,7 @@ def check_selection(
         clips (Sequence[Clip]): The selected clips.
         rows (Sequence[Clip]): All clips of the metadata.
         path (str): Path of the metadata, for messages.
-        wanted (str): What was selected, for messages.
+        wanted (str): Description of the selection, for messages.
 
     Raises:
         DatasetIndexError: If no clip is left or a uid stands twice.

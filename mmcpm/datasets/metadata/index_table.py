@@ -27,7 +27,7 @@ class Row(NamedTuple):
     """One row of a table.
 
     Attributes:
-        line (int): Its line in the file, from 1.
+        line (int): Line in the file, from 1.
         cells (list[str]): Values, without surrounding spaces.
     """
 
@@ -43,7 +43,7 @@ def read_table(text: str, path: str) -> list[Row]:
 
     Args:
         text (str): Contents of the file.
-        path (str): Its path, for messages.
+        path (str): Path of the file, for messages.
 
     Returns:
         list[Row]: All rows, that of the column names included; those without
@@ -92,7 +92,7 @@ def find_columns(
         header (Sequence[str]): The first row.
         wanted (Sequence[str]): Names of columns that must be there.
         path (str): Path of the table, for messages.
-        remedy (str): What to do if one is not.
+        remedy (str): Advice to the user if one is not.
 
     Returns:
         list[int]: Their positions.
@@ -113,7 +113,7 @@ def check_name(name: str, column: str, place: str) -> None:
 
     Args:
         name (str): The value.
-        column (str): Its column, for messages.
+        column (str): Name of the column, for messages.
         place (str): File and line, for messages.
 
     Raises:
@@ -132,7 +132,7 @@ def check_root(data_root: str, files: Iterable[str], layout: str) -> None:
     Args:
         data_root (str): Folder of the dataset.
         files (Iterable[str]): Names of files that must lie in it.
-        layout (str): What the folder holds, for messages.
+        layout (str): Expected content of the folder, for messages.
 
     Raises:
         DatasetNotFoundError: Names the absolute path, what is expected there
@@ -169,7 +169,7 @@ def check_present(paths: Iterable[str], kind: str, remedy: str) -> None:
     Args:
         paths (Iterable[str]): Paths on the local disk.
         kind (str): Name of their kind, in the plural.
-        remedy (str): What to do if one is missing.
+        remedy (str): Advice to the user if one is missing.
 
     Raises:
         DatasetNotFoundError: Counts the missing ones and names the first.

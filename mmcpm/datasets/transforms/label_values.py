@@ -40,7 +40,7 @@ def translate_labels(
 
     Args:
         values (np.ndarray): Integers ``[H, W]``.
-        classes_by_value (dict[int, int]): From value to class id.
+        classes_by_value (dict[int, int]): Class id by value.
         ignore_index (int): A value that stays what it is.
 
     Returns:
@@ -139,7 +139,7 @@ class LoadTranslatedAnnotations(LoadAVSAnnotations):
     Required Keys:
 
     - seg_map_path
-    - label_values (dict[int, int]): From value in the file to class id.
+    - label_values (dict[int, int]): Class id by value in the file.
     - label_map (dict, optional): From class ids to those of the model.
     - ori_shape (optional): The label map must have this size.
 

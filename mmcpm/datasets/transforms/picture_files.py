@@ -183,7 +183,8 @@ def decode_picture(
 
     Args:
         data (bytes): The file.
-        flag (str | int): As of ``mmcv.imfrombytes``. Defaults to 'color'.
+        flag (str | int): Kind of picture, as of ``mmcv.imfrombytes``. Defaults
+            to 'color'.
         backend (str, optional): Likewise. Defaults to 'cv2'.
 
     Returns:
@@ -237,7 +238,8 @@ def read_picture(path: str | Path, flag: str = 'unchanged') -> np.ndarray:
 
     Args:
         path (str | Path): The file.
-        flag (str): As of :func:`decode_picture`. Defaults to 'unchanged'.
+        flag (str): Kind of picture, see :func:`decode_picture`. Defaults to
+            'unchanged'.
 
     Returns:
         np.ndarray: As of :func:`decode_picture`.

@@ -31,7 +31,8 @@ class ResizeAsOriginal(Resize):
         """Resize.
 
         Args:
-            results (dict): With ``img``, and ``gt_seg_map`` if it is loaded.
+            results (dict): Results with ``img``, and ``gt_seg_map`` if it is
+                loaded.
 
         Returns:
             dict: The same; ``ori_shape`` is the new (height, width).

@@ -199,7 +199,7 @@ class AtomicCheckpointHook(CheckpointHook):
         """Tell mmengine's hook where the best checkpoints are.
 
         Args:
-            paths (dict[str, str]): By the key in the runtime info.
+            paths (dict[str, str]): Paths by their key in the runtime info.
         """
         if not self.save_best:
             return

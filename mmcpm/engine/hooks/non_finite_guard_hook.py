@@ -132,7 +132,7 @@ class NonFiniteGuardHook(Hook):
         Args:
             runner (Runner): Runner of the training.
             batch_idx (int): Iteration within the epoch.
-            data_batch (dict, optional): With ``data_samples``.
+            data_batch (dict, optional): Batch with ``data_samples``.
             outputs (dict, optional): Loss terms by name.
 
         Raises:
@@ -287,7 +287,7 @@ def sample_ids(data_batch: dict | None) -> list[str]:
     """Name the samples of a batch.
 
     Args:
-        data_batch (dict, optional): With ``data_samples``.
+        data_batch (dict, optional): Batch with ``data_samples``.
 
     Returns:
         list[str]: Their ``sample_id``, or else the path of the image.

@@ -216,8 +216,8 @@ class AVSBenchJFMetric(FrameMetric):
         """Count the pixels of a frame.
 
         Args:
-            sample (dict): With ``pred_sem_seg`` and ``gt_sem_seg`` (their
-                ``data`` has shape (1, H, W), 1 is sounding) and
+            sample (dict): Sample with ``pred_sem_seg`` and ``gt_sem_seg``
+                (their ``data`` has shape (1, H, W), 1 is sounding) and
                 ``seg_logits`` (2, H, W).
             sample_id (str): Name of the frame, ``<clip>/<frame>``.
 

@@ -126,8 +126,9 @@ class DatasetIoUFMetric(FrameMetric):
         """Count the pixels of a frame by labeled and predicted class.
 
         Args:
-            sample (dict): With ``pred_sem_seg`` and ``gt_sem_seg`` (their
-                ``data`` has shape (1, H, W)) and, optionally, ``sources``.
+            sample (dict): Sample with ``pred_sem_seg`` and ``gt_sem_seg``
+                (their ``data`` has shape (1, H, W)) and, optionally,
+                ``sources``.
             sample_id (str): Name of the frame.
 
         Returns:

@@ -116,10 +116,10 @@ class FrameMetric(BaseMetric):
         """Refuse a frame that is not scored at the size of the protocol.
 
         Args:
-            sample (dict): With ``sample_id``, ``gt_sem_seg`` and, unless the
-                metric has a size, ``label_shape``, the (height, width) of
-                the label file, or else ``ori_shape``, that of the frame. A
-                frame that tells neither is of its own size.
+            sample (dict): Sample with ``sample_id``, ``gt_sem_seg`` and,
+                unless the metric has a size, ``label_shape``, the (height,
+                width) of the label file, or else ``ori_shape``, that of the
+                frame. A frame that tells neither is of its own size.
 
         Raises:
             ValueError: Tells both sizes and how to score at the other one.
