@@ -4,8 +4,9 @@ from collections.abc import Sequence
 
 import torch
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmseg.registry import HOOKS
+
+from mmcpm.utils.checkpoints import unwrap
 
 
 def why_not_to_compile(device: torch.device) -> str | None:
@@ -52,9 +53,7 @@ class CompileHook(Hook):
         Raises:
             ValueError: If the model has no such part.
         """
-        model = runner.model
-        if is_model_wrapper(model):
-            model = model.module
+        model = unwrap(runner.model)
         names = {name for name, _ in model.named_modules()}
         unknown = [part for part in self.parts if part not in names]
         if unknown:

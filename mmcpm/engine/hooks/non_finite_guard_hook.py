@@ -5,12 +5,13 @@ from collections import deque
 import torch
 from mmengine.dist import all_gather_object, barrier, get_rank
 from mmengine.hooks import Hook
-from mmengine.model import BaseAveragedModel, is_model_wrapper
+from mmengine.model import BaseAveragedModel
 from mmengine.optim import OptimWrapper
 from mmengine.runner import EpochBasedTrainLoop
 from mmseg.registry import HOOKS
 from torch import Tensor
 
+from mmcpm.utils.checkpoints import unwrap
 from mmcpm.utils.errors import UsageError, shorten
 
 from ..buffers import AverageGuard, BufferKeeper, EpochRates, averaged_models
@@ -95,9 +96,7 @@ class NonFiniteGuardHook(Hook):
             self._guard.optim_wrapper is not runner.optim_wrapper
         ):
             self._guard = UpdateGuard(runner.optim_wrapper)
-        model = runner.model
-        if is_model_wrapper(model):
-            model = model.module
+        model = unwrap(runner.model)
         self._names = {id(p): name for name, p in model.named_parameters()}
         self._keeper = BufferKeeper(model)
         for average in averaged_models(runner):

@@ -2,9 +2,10 @@
 
 from mmengine.dist import all_reduce
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmseg.registry import HOOKS
 from torch import Tensor
+
+from mmcpm.utils.checkpoints import unwrap
 
 from .epoch_seed_hook import has_no_epochs
 
@@ -78,8 +79,6 @@ class StabilityScoreHook(Hook):
     @staticmethod
     def _counts(runner) -> Tensor | None:
         """Counts of the head; None for a head that does not match."""
-        model = runner.model
-        if is_model_wrapper(model):
-            model = model.module
+        model = unwrap(runner.model)
         head = getattr(model, 'decode_head', None)
         return getattr(head, 'match_counts', None)
