@@ -2,7 +2,7 @@
 
 Every run is made by the tools that users type. A finished run is one record
 in a JSON file, so that a study that was interrupted goes on where it was. The
-table of the records is made by :mod:`.study_table`.
+table of the records is made by :mod:`.table`.
 """
 
 import fcntl

@@ -1,13 +1,12 @@
 """Writer of sounding scenes, in the layout of a dataset.
 
 The layout of AVSBench-Semantic is here, the others are in
-:mod:`.object_layout` and :mod:`.vpo_layout`. Beside the files of that layout,
-a clip holds ``visible/<t>.png`` (the class
-of every visible object, sounding or not) and ``scene.json`` (the truth).
+:mod:`mmcpm.dataset_converters.common`. Beside the files of that layout, a clip
+holds ``visible/<t>.png`` (the class of every visible object, sounding or not)
+and ``scene.json`` (the truth).
 Nothing appears under the final name before everything is written.
 """
 
-import csv
 import dataclasses
 import json
 import os
@@ -17,7 +16,7 @@ import numpy as np
 
 from mmcpm.datasets.metadata.avsbench_semantic import SPLITS
 
-from ..common.files import write_image, write_json, write_sound
+from ..common.files import write_csv, write_image, write_json, write_sound
 from ..common.folders import (
     DatasetFolderError,
     check_complete,
@@ -223,9 +222,7 @@ def write_index(folder: Path, preset: Preset, rows: list[tuple]) -> None:
         preset (Preset): The world.
         rows (list[tuple]): Rows of ``metadata.csv``.
     """
-    with open(folder / 'metadata.csv', 'w', newline='') as file:
-        writer = csv.writer(file, lineterminator='\n')
-        writer.writerows([METADATA_HEADER, *rows])
+    write_csv(folder / 'metadata.csv', [METADATA_HEADER, *rows])
     write_json(
         folder / 'label2idx.json',
         {

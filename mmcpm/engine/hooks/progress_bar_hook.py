@@ -1,6 +1,7 @@
 """Hook with a progress bar, for people who watch a short training."""
 
 import sys
+import time
 from collections.abc import Callable
 
 from mmengine.dist import is_main_process
@@ -57,7 +58,11 @@ class ProgressBarHook(Hook):
         """
         if self.bar is None:
             return
-        if outputs and 'loss' in outputs:
+        # Reading the loss waits for the device: not in every step.
+        elapsed = time.time() - self.bar.last_print_t
+        is_last = self.bar.n + 1 == self.bar.total
+        is_due = is_last or elapsed >= self.bar.mininterval
+        if is_due and outputs and 'loss' in outputs:
             self.bar.set_postfix(
                 loss=f'{float(outputs["loss"]):.2f}', refresh=False
             )
