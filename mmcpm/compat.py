@@ -1,4 +1,4 @@
-"""The only file that knows quirks of mmcv, mmengine and PyTorch.
+"""Quirks of mmcv, mmengine and PyTorch; no other file knows them.
 
 ``import mmcpm`` calls :func:`apply` before anything touches a model of mmdet
 or mmseg. Every other file of the package is written as if the quirks did not
@@ -256,7 +256,7 @@ def revert_sync_bn(cfg) -> int:
         cfg (Any): Configuration of a model or of a part; changed in place.
 
     Returns:
-        int: How many were changed.
+        int: Number of changed modules.
     """
     if isinstance(cfg, dict):
         number = sum(revert_sync_bn(value) for value in cfg.values())

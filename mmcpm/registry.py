@@ -1,4 +1,4 @@
-"""Where mmengine looks when a config is inherited from this package.
+"""Registries that mmengine needs to inherit a config from this package.
 
 ``_base_ = 'mmcpm::cpm/cpm_r50_avss.py'`` marks every part of that config with
 the scope 'mmcpm', and mmengine asks this module for the registries of that

@@ -62,7 +62,7 @@ def write_clip(
 ) -> None:
     """Write frames, label maps and sound of one clip.
 
-    Frame i is of the even grey 20 + 20 i; its label map holds class
+    Frame i is of the even gray 20 + 20 i; its label map holds class
     ``number + 1`` in the left half and class ``number + 2`` in the lower
     right quarter; second i of the sound is ``sine(i)``.
     """
@@ -73,11 +73,11 @@ def write_clip(
     label_map = np.zeros(size, np.uint8)
     label_map[:, : width // 2] = number + 1
     label_map[height // 2 :, width // 2 :] = number + 2
-    labelled = 1 if (label, split) == ('v1s', 'train') else num_frames
+    labeled = 1 if (label, split) == ('v1s', 'train') else num_frames
     for i in range(num_frames):
         frame = np.full((*size, 3), 20 + 20 * i, np.uint8)
         cv2.imwrite(str(folder / 'frames' / f'{i}.jpg'), frame)
-        if i < labelled:
+        if i < labeled:
             cv2.imwrite(
                 str(folder / 'labels_semantic' / f'{i}.png'), label_map
             )

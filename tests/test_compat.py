@@ -345,7 +345,7 @@ def test_launcher_without_torchrun_is_explained(monkeypatch):
     compat.prepare_launcher('none')
 
 
-def test_synchronised_normalisation_gives_way_without_cuda():
+def test_synchronized_normalization_gives_way_without_cuda():
     """PyTorch has it for CUDA only."""
     model = dict(
         backbone=dict(norm_cfg=dict(type='SyncBN', eps=1e-3)),

@@ -67,10 +67,10 @@ for name in sys.argv[2:]:
     if mixtures is not None:
         # Prompts are drawn from the first step on.
         known = torch.tensor(sorted({0, 1, last})).repeat(mixtures.min_members)
-        centres = torch.randn(last + 1, mixtures.embed_dims)
+        centers = torch.randn(last + 1, mixtures.embed_dims)
         for part in known.split(20):
             noise = 0.5 * torch.randn(len(part), mixtures.embed_dims)
-            mixtures.enqueue(centres[part] + noise, part)
+            mixtures.enqueue(centers[part] + noise, part)
         mixtures.update()
     for parameter in model.parameters():
         # What begins with zeros would hide what comes before it.

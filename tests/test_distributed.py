@@ -513,7 +513,7 @@ def test_partners_come_from_the_other_rank(steps):
     assert steps['partners'] == [[6, 6], [5, 5]]
 
 
-def test_mixtures_have_learnt_from_both_ranks(steps):
+def test_mixtures_have_learned_from_both_ranks(steps):
     """All 4 queries of 2 frames on 2 ranks in 4 steps.
 
     Mixtures and bank are among what is not "different" after each case.
@@ -523,7 +523,7 @@ def test_mixtures_have_learnt_from_both_ranks(steps):
 
 
 def test_two_ranks_are_one_with_twice_the_frames(steps):
-    """As long as no normaliser is the average of unequal ones.
+    """As long as no normalizer is the average of unequal ones.
 
     Masks are divided by their number over all ranks. The class loss is
     averaged on each rank: with unequal numbers of classes, the mean of two

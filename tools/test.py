@@ -100,9 +100,9 @@ def main(argv: list[str] | None = None) -> dict[str, float]:
         dict[str, float]: The scores.
     """
     args = build_parser().parse_args(argv)
-    from mmcpm.apis import train_and_test as cli
+    from mmcpm.apis.train_and_test import test
 
-    return cli.test(args)
+    return test(args)
 
 
 if __name__ == '__main__':

@@ -78,9 +78,9 @@ def main(argv: list[str] | None = None) -> None:
         argv (list[str], optional): Arguments; those of the process if None.
     """
     args = build_parser().parse_args(argv)
-    from mmcpm.apis import train_and_test as cli
+    from mmcpm.apis.train_and_test import train
 
-    cli.train(args)
+    train(args)
 
 
 if __name__ == '__main__':

@@ -1,5 +1,5 @@
 # Audio-first Mask2Former on sounding scenes, small enough to learn on a CPU
-# in minutes: 2,916 labelled training frames, batch 8, 365 iterations per
+# in minutes: 2,916 labeled training frames, batch 8, 365 iterations per
 # epoch. From scratch, hence one higher rate for all parts.
 _base_ = [
     '../_base_/default_runtime.py',

@@ -1,10 +1,10 @@
-"""The best score on MSMI scenes of who hears everything but the direction.
+"""The best score on MSMI scenes that mono sound allows.
 
-Two instances of a class look alike and sound alike; without the direction
-each of them sounds with a probability of one half. Who segments both has half
-of the pixels of the two right, who segments one of them only a third, taken
-over many images. The best that can be done with mono sound is therefore to
-segment every object of the classes that are heard.
+Two instances of a class look alike and sound alike: without the direction of
+the sound, each is the sounding one with a probability of one half. A model
+that segments both instances has half of their pixels right; one that segments
+a single instance has a third right, over many images. With mono sound the
+best choice is therefore to segment every object of the sounding classes.
 """
 
 from pathlib import Path

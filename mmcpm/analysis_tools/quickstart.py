@@ -39,7 +39,7 @@ def run_step(command: list[str], log: Path, title: str) -> float:
         command (list[str]): Script and arguments, without the interpreter.
         log (Path): Receives its output; its progress bar and its errors go
             to the terminal.
-        title (str): What the step does.
+        title (str): Description of the step.
 
     Returns:
         float: Seconds it took.
@@ -159,9 +159,9 @@ def run_quickstart(
         seed (int): Seed of the training.
         work_dir (str or Path): Receives logs, checkpoints, pictures and
             ``summary.json``.
-        data_root (str or Path, optional): Of the scenes; re-used if they are
-            there. Defaults to ``data/sounding_scenes_demo``.
-        install_seconds (float): What the installation took, for the summary.
+        data_root (str or Path, optional): Root folder of the scenes; re-used
+            if they are there. Defaults to ``data/sounding_scenes_demo``.
+        install_seconds (float): Duration of the installation, for the summary.
         options (list[str], optional): Further settings of the training, as
             for ``--cfg-options``.
         clips (tuple[int, int, int], optional): Clips of the splits, for
@@ -290,7 +290,7 @@ def best_checkpoint(work_dir: Path) -> Path:
     """Find the checkpoint that was best on the validation scenes.
 
     Args:
-        work_dir (Path): Of the training.
+        work_dir (Path): Work directory of the training.
 
     Returns:
         Path: The newest ``best_*.pth``.

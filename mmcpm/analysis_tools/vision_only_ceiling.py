@@ -16,7 +16,7 @@ import numpy as np
 from mmcpm.dataset_converters.sounding_scenes.presets import (
     CLIP_SECONDS,
     Preset,
-    count_labelled_frames,
+    count_labeled_frames,
     get_preset,
 )
 from mmcpm.dataset_converters.sounding_scenes.soundtrack import (
@@ -36,7 +36,7 @@ def probability_given_frame(preset: Preset, num_visible: int) -> float:
 
     Classes are exchangeable and one frame does not show the subset of its
     clip, so only the number of objects tells. Subsets are averaged with
-    their shares of the labelled training frames.
+    their shares of the labeled training frames.
 
     Args:
         preset (Preset): The world.
@@ -46,8 +46,7 @@ def probability_given_frame(preset: Preset, num_visible: int) -> float:
         float: Probability in [0, 1].
     """
     weights = [
-        count_labelled_frames(subset, 'train')
-        for subset in preset.subset_cycle
+        count_labeled_frames(subset, 'train') for subset in preset.subset_cycle
     ]
     chances = [
         sounding_probability(preset, subset, num_visible)
@@ -138,7 +137,7 @@ def _score_rules(
 def read_frames(
     data_root: str | Path, split: str
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Read the labelled frames of a split.
+    """Read the labeled frames of a split.
 
     Args:
         data_root (str | Path): Root of a dataset of sounding scenes.

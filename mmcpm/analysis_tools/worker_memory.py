@@ -1,4 +1,4 @@
-"""How much memory data loading takes, and whether that grows."""
+"""Measurement of the memory that data loading takes, and of its growth."""
 
 import os
 import statistics
@@ -20,9 +20,9 @@ class Sample(NamedTuple):
 
     Attributes:
         iteration (int): Batches read so far.
-        main (float): Of this process.
-        workers (float): Of its data-loading processes, on average. What they
-            share with this process counts as well.
+        main (float): Memory of this process.
+        workers (float): Memory of its data-loading processes, on average. What
+            they share with this process counts as well.
     """
 
     iteration: int
@@ -34,7 +34,7 @@ def resident_mib(process: int) -> float:
     """Read the resident set of a process (Linux).
 
     Args:
-        process (int): Its id.
+        process (int): Id of the process.
 
     Returns:
         float: MiB; 0 if it has ended.
@@ -102,11 +102,11 @@ def watch_memory(
     return samples
 
 
-def summarise(samples: list[Sample]) -> dict[str, float]:
+def memory_growth(samples: list[Sample]) -> dict[str, float]:
     """Compare the begin with the end, after a warm-up.
 
     Args:
-        samples (list[Sample]): Of :func:`watch_memory`.
+        samples (list[Sample]): Samples that :func:`watch_memory` returned.
 
     Returns:
         dict[str, float]: In MiB, ``main`` and ``workers`` at the end, and the

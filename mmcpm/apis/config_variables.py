@@ -1,4 +1,4 @@
-"""Follows the variables of configuration files.
+"""Parser that follows the variables of configuration files.
 
 A configuration file is Python: what it assigns at its top level is a setting
 that a run reads (``train_cfg``), or a variable from which it makes some
@@ -49,8 +49,9 @@ class ConfigFile(NamedTuple):
     """One file of a configuration's chain.
 
     Attributes:
-        path (str): Of the file.
-        tree (ast.Module): Its text; of JSON and YAML, as if it were Python.
+        path (str): Path of the file.
+        tree (ast.Module): Parsed text; that of JSON and YAML, as if it were
+            Python.
         is_lazy (bool): Whether it is pure Python: names of its bases are its
             own.
     """
@@ -253,7 +254,7 @@ def base_loads(node: ast.AST) -> Iterator[str | None]:
     """List the names that a piece of text takes from its bases.
 
     Args:
-        node (ast.AST): Of a text configuration.
+        node (ast.AST): Expression of a text configuration.
 
     Yields:
         str, optional: A name; None where it takes all, or what it takes

@@ -1,4 +1,4 @@
-"""What would end an evaluation at its first batch, known before a training.
+"""Checks of evaluation batches, before a training starts.
 
 An evaluation comes after a whole epoch; what upstream asserts there would
 throw that epoch away.
@@ -26,7 +26,7 @@ def check_padding(model: nn.Module) -> None:
     """Refuse paddings that cannot be meant, of training or evaluation.
 
     Args:
-        model (nn.Module): Not wrapped.
+        model (nn.Module): Model, without a wrapper.
 
     Raises:
         UsageError: If not exactly one of size and size_divisor is set.
@@ -57,7 +57,7 @@ def check_batches(loop: Any, model: nn.Module) -> None:
 
     Args:
         loop (ValLoop or TestLoop): The evaluation.
-        model (nn.Module): Not wrapped.
+        model (nn.Module): Model, without a wrapper.
 
     Raises:
         UsageError: Names two frames and their sizes.
@@ -122,7 +122,7 @@ def stored_size(path: str | None) -> tuple | None:
     """Read size and orientation from the header of a picture.
 
     Args:
-        path (str, optional): On the local disk.
+        path (str, optional): Path on the local disk.
 
     Returns:
         tuple, optional: What pictures of one size have in common; None if
@@ -149,8 +149,8 @@ def rehearse_validation(runner: Runner) -> None:
     """Predict and count one validation batch, without a trace.
 
     Args:
-        runner (Runner): Of a training, its weights loaded. Errors of its
-            validation are raised as they are.
+        runner (Runner): Runner of a training, its weights loaded. Errors of
+            its validation are raised as they are.
     """
     model, loop = runner.model, runner.val_loop
     if loop is None or not is_main_process():

@@ -1,4 +1,4 @@
-"""Finds the datasets of a configuration, however they are wrapped."""
+"""Datasets of a configuration, found within their wrappers."""
 
 import os.path as osp
 from collections.abc import Iterable, Iterator
@@ -18,8 +18,9 @@ def nested_datasets(
     """List a dataset and all it wraps, from the outside to the inside.
 
     Args:
-        settings (Any): Of a dataset, or of a wrapper such as ConcatDataset.
-        path (str): Where they stand in the configuration.
+        settings (Any): Settings of a dataset, or of a wrapper such as
+            ConcatDataset.
+        path (str): Place of the settings in the configuration.
 
     Yields:
         tuple[str, ConfigDict]: Where each stands, and its settings.
@@ -34,7 +35,7 @@ def wrapped(settings: dict) -> list[tuple[str, ConfigDict]]:
     """List the datasets that one takes its samples from.
 
     Args:
-        settings (dict): Of a dataset.
+        settings (dict): Settings of a dataset.
 
     Returns:
         list[tuple[str, ConfigDict]]: Where each stands in the settings, such
@@ -54,7 +55,7 @@ def innermost_datasets(
 
     Args:
         cfg (Config): The configuration.
-        dataloader (str): Its name; it may be missing.
+        dataloader (str): Name of the dataloader; it may be missing.
 
     Returns:
         list[tuple[str, ConfigDict]]: Where each stands, such as
@@ -77,7 +78,7 @@ def check_wrappers(
 
     Args:
         cfg (Config): The configuration.
-        dataloaders (Iterable[str]): Their names; they may be missing.
+        dataloaders (Iterable[str]): Names of dataloaders; they may be missing.
         with_tta (bool): Whether ``tta_pipeline`` is to replace the pipeline.
 
     Raises:
@@ -111,7 +112,7 @@ def set_data_root(
 
     Args:
         cfg (Config): Changed in place.
-        dataloaders (Iterable[str]): Their names; they may be missing.
+        dataloaders (Iterable[str]): Names of dataloaders; they may be missing.
         folder (str): The folder.
 
     Raises:

@@ -1,23 +1,20 @@
-"""Apply the options of the command line to a configuration.
+"""Options of the command line, applied to a configuration.
 
 One function per option; each changes the configuration in place and refuses
 what can be known to be wrong.
 """
 
-import difflib
 import os
 import os.path as osp
 import sys
 from argparse import Namespace
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from mmengine.config import Config, ConfigDict, DictAction
-from mmengine.fileio import list_from_file
 from mmengine.optim import AmpOptimWrapper, OptimWrapper
 from mmengine.runner import Runner
 from mmseg.registry import (
-    DATASETS,
     HOOKS,
     OPTIM_WRAPPERS,
     TRANSFORMS,
@@ -32,7 +29,8 @@ from mmcpm.utils.errors import UsageError
 from mmcpm.utils.io import ensure_writable
 from mmcpm.visualization import AVSLocalVisualizer
 
-from .nested_settings import innermost_datasets, set_data_root
+from .config_checks import check_spelling, datasets
+from .nested_settings import set_data_root
 from .unused_settings import check_option
 
 DATALOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
@@ -81,56 +79,6 @@ def apply_cfg_options(
                 f'--cfg-options {option} does not fit the '
                 f'configuration: {error}'
             ) from error
-
-
-def check_spelling(cfg: Config, key: str) -> None:
-    """Refuse a new setting that looks like a misspelt one.
-
-    mmengine adds every unknown setting, and many classes ignore the ones they
-    do not know: the run would not be what was asked for.
-
-    Args:
-        cfg (Config): The configuration.
-        key (str): Name of the setting, with dots.
-
-    Raises:
-        UsageError: Names the setting that was probably meant.
-    """
-    settings, path = cfg, []
-    for part in key.split('.'):
-        if not isinstance(settings, Config | dict):
-            return
-        if part not in settings:
-            names = set(settings)
-            if settings is cfg:  # Pure Python: what it imports is no setting.
-                names -= getattr(cfg, '_imported_names', set())
-            near = difflib.get_close_matches(part, sorted(names), 1, 0.85)
-            if near and not are_two_names(part, near[0]):
-                raise UsageError(
-                    f'--cfg-options {key}: the configuration has no '
-                    f'{".".join([*path, part])}. Did you mean '
-                    f'{".".join([*path, near[0]])}?'
-                )
-            return
-        settings = settings[part]
-        path.append(part)
-
-
-def are_two_names(first: str, second: str) -> bool:
-    """Tell names apart that differ in an abbreviation, such as loss_pcl.
-
-    Args:
-        first (str): A name.
-        second (str): One like it.
-
-    Returns:
-        bool: Whether a part of at most three letters is what differs.
-    """
-    parts = first.split('_'), second.split('_')
-    return len(parts[0]) == len(parts[1]) and any(
-        one != other and max(len(one), len(other)) <= 3
-        for one, other in zip(*parts, strict=True)
-    )
 
 
 def apply_data_root(cfg: Config, data_root: str) -> None:
@@ -242,7 +190,8 @@ def scale_lr_for_accumulation(runner: Runner) -> None:
     keeps the number that was given.
 
     Args:
-        runner (Runner): Of a training; its ``auto_scale_lr`` is changed.
+        runner (Runner): Runner of a training; its ``auto_scale_lr`` is
+            changed.
     """
     settings = runner.auto_scale_lr
     if not (settings and settings.get('enable')):
@@ -395,51 +344,3 @@ def apply_show(
         show_dir=show_dir,
         wait_time=wait_time,
     )
-
-
-def check_classes(cfg: Config, dataloaders: Iterable[str]) -> None:
-    """Compare ``num_classes`` of the heads with the classes of the datasets.
-
-    Args:
-        cfg (Config): The configuration.
-        dataloaders (Iterable[str]): Names of the dataloaders to look at.
-
-    Raises:
-        UsageError: If they differ, or if a dataset type is not registered.
-    """
-    for name, dataset in datasets(cfg, dataloaders):
-        cls = type_of(dataset, DATASETS)
-        if cls is None:
-            raise UsageError(
-                f'{name}: {dataset.get("type")} is not a registered dataset. '
-                "Check its spelling, and custom_imports = dict(imports=['"
-                "mmcpm'])"
-            )
-        metainfo = {
-            **getattr(cls, 'METAINFO', {}),
-            **(dataset.get('metainfo') or {}),
-        }
-        classes = metainfo.get('classes')
-        if isinstance(classes, str):
-            classes = list_from_file(classes)
-        for part in ('decode_head', 'auxiliary_head'):
-            heads = cfg.model.get(part) or []
-            for head in [heads] if isinstance(heads, dict) else heads:
-                count = head.get('num_classes')
-                if classes is None or count in (None, len(classes)):
-                    continue
-                raise UsageError(
-                    f'model.{part}.num_classes is {count}, but the dataset of '
-                    f'{name} has {len(classes)} classes, the background '
-                    f'included ({cls.__name__}: {", ".join(classes[:3])}, '
-                    f'...). Set model.{part}.num_classes={len(classes)}'
-                )
-
-
-def datasets(
-    cfg: Config, dataloaders: Iterable[str]
-) -> Iterator[tuple[str, ConfigDict]]:
-    """Yield dataloader names and their datasets, out of any wrappers."""
-    for name in dataloaders:
-        for _, dataset in innermost_datasets(cfg, name):
-            yield name, dataset

@@ -1,70 +1,30 @@
-"""What would go wrong later in a run and can be known before it starts."""
+"""Checks of the data, the model and the loops of a run, before it starts."""
 
 import contextlib
 import random
-import shutil
 from collections.abc import Iterable, Iterator
 
 import numpy as np
 import torch
 import torch.nn as nn
-from mmengine.config import Config
 from mmengine.dataset import InfiniteSampler
 from mmengine.dist import get_world_size, is_main_process
-from mmengine.hooks import CheckpointHook
-from mmengine.registry import OPTIMIZERS
-from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop, Runner
+from mmengine.runner import IterBasedTrainLoop, Runner
 from mmseg.structures import SegDataSample
 from torch.utils.data import DataLoader, Dataset
 
 from mmcpm.engine.hooks.epoch_seed_hook import nested_datasets
 from mmcpm.evaluation.metrics.frame_metric import FrameMetric
 from mmcpm.utils.checkpoints import unwrap
-from mmcpm.utils.errors import UsageError, describe
+from mmcpm.utils.errors import UsageError, shorten
 
 from .evaluation_checks import check_batches, check_padding
-from .score_names import (
-    check_scores,
-    computed_scores,
-    is_plateau,
-    schedules,
-    setting,
-)
+from .loop_checks import build_optimizer, check_loop, check_space
+from .score_names import computed_scores
 
 # The window of the sound may be so much longer than what is used of it: 96 of
 # 101 frames of a second.
 LONGEST_WINDOW = 1.1
-
-
-def check_numbers(cfg: Config, dataloaders: Iterable[str]) -> None:
-    """Refuse settings that are no numbers, or cannot be meant.
-
-    Args:
-        cfg (Config): The configuration.
-        dataloaders (Iterable[str]): Names of the dataloaders to look at.
-
-    Raises:
-        UsageError: Names the setting, what it must be and what it is.
-    """
-    wanted = [
-        ('train_cfg', key, least)
-        for key, least in (
-            ('max_epochs', 1),
-            ('max_iters', 1),
-            ('val_begin', 0),
-            ('val_interval', 1),
-        )
-    ]
-    for name in dataloaders:
-        wanted += [(name, 'batch_size', 1), (name, 'num_workers', 0)]
-    for part, key, least in wanted:
-        value = (cfg.get(part) or {}).get(key)
-        is_number = isinstance(value, int) and not isinstance(value, bool)
-        if value is not None and not (is_number and value >= least):
-            raise UsageError(
-                f'{part}.{key} must be a whole number, at least {least}, but '
-                f'is {value!r}. Set it with --cfg-options {part}.{key}=N'
-            )
 
 
 def check_run(runner: Runner, loops: Iterable) -> None:
@@ -73,8 +33,8 @@ def check_run(runner: Runner, loops: Iterable) -> None:
     Random numbers are drawn as if this had not happened.
 
     Args:
-        runner (Runner): Of the run.
-        loops (Iterable): Its built loops that are going to run.
+        runner (Runner): Runner of the run.
+        loops (Iterable): Built loops of the runner that are going to run.
 
     Raises:
         UsageError: Tells what does not fit.
@@ -128,71 +88,12 @@ def check_run(runner: Runner, loops: Iterable) -> None:
             check_space(runner)
 
 
-def check_loop(runner: Runner, loop) -> None:
-    """Refuse hooks and schedules that wait for what a loop never does.
-
-    Args:
-        runner (Runner): Of the training.
-        loop (BaseLoop): That trains.
-
-    Raises:
-        UsageError: Tells what would never happen.
-    """
-    check_scores(runner, runner.val_loop)
-    by_epoch = isinstance(loop, EpochBasedTrainLoop)
-    unit, last = 'epochs', loop.max_epochs
-    if not by_epoch:
-        unit, last = 'iterations', loop.max_iters
-    if runner.val_loop is not None and getattr(loop, 'val_begin', 0) > last:
-        raise UsageError(
-            f'train_cfg.val_begin={loop.val_begin} is after the end of the '
-            f'training ({last} {unit}): nothing would be validated. To train '
-            'without validation set val_cfg, val_dataloader and '
-            'val_evaluator to None'
-        )
-    checkpoints = [h for h in runner.hooks if isinstance(h, CheckpointHook)]
-    if not isinstance(loop, IterBasedTrainLoop):
-        for hook in checkpoints:
-            if by_epoch and not hook.by_epoch:
-                runner.logger.warning(
-                    f'{type(hook).__name__} saves every {hook.interval} '
-                    f'iterations of epochs of {len(loop.dataloader)}: a '
-                    'checkpoint within an epoch cannot be resumed. Set '
-                    'by_epoch=True to save after epochs.'
-                )
-        return
-    for hook in checkpoints:
-        if hook.by_epoch:
-            raise UsageError(
-                'IterBasedTrainLoop has no epochs, so that default_hooks.'
-                'checkpoint would save nothing before the end: set '
-                'checkpoint=dict(by_epoch=False, interval=N)'
-            )
-    for schedule in schedules(runner.param_schedulers):
-        if (
-            setting(schedule, 'by_epoch', True)
-            and not setting(schedule, 'convert_to_iter_based', False)
-            and not is_plateau(schedule)
-        ):
-            raise UsageError(
-                'IterBasedTrainLoop has no epochs, so that a param_scheduler '
-                'with by_epoch=True never takes a step: give all of them '
-                'by_epoch=False, and begin and end in iterations'
-            )
-    if runner.log_processor.by_epoch:
-        runner.logger.warning(
-            'IterBasedTrainLoop has no epochs, but the log counts in epochs: '
-            'set log_processor=dict(by_epoch=False) and default_hooks.logger.'
-            'log_metric_by_epoch=False.'
-        )
-
-
 def name_settings(dataset, path: str) -> None:
     """Tell datasets within wrappers where their settings stand.
 
     Args:
-        dataset (Dataset): Of a dataloader.
-        path (str): Of its settings.
+        dataset (Dataset): Dataset of a dataloader.
+        path (str): Path of its settings.
     """
     if hasattr(dataset, 'settings_path'):
         dataset.settings_path = path
@@ -200,61 +101,6 @@ def name_settings(dataset, path: str) -> None:
         name_settings(dataset.dataset, f'{path}.dataset')
     for index, inner in enumerate(getattr(dataset, 'datasets', ())):
         name_settings(inner, f'{path}.datasets.{index}')
-
-
-def build_optimizer(runner: Runner) -> None:
-    """Build the optimiser of a training now rather than in the run.
-
-    Args:
-        runner (Runner): Of the training.
-
-    Raises:
-        UsageError: If its settings are not accepted.
-    """
-    optimizer = dict(runner.optim_wrapper).get('optimizer') or {}
-    kind = optimizer.get('type') if isinstance(optimizer, dict) else None
-    if isinstance(kind, str) and OPTIMIZERS.get(kind) is None:
-        raise UsageError(
-            f'optim_wrapper.optimizer.type={kind!r} is no registered '
-            'optimiser. AdamW and SGD are, and all others of torch.optim'
-        )
-    try:
-        runner.optim_wrapper = runner.build_optim_wrapper(runner.optim_wrapper)
-    except (KeyError, TypeError, ValueError, AssertionError) as error:
-        raise UsageError(
-            'the optimiser cannot be built from optim_wrapper='
-            f'{dict(runner.optim_wrapper)}: {describe(error)}'
-        ) from error
-
-
-def check_space(runner: Runner) -> None:
-    """See whether a checkpoint has room in the work dir.
-
-    Args:
-        runner (Runner): Of the training.
-
-    Raises:
-        UsageError: If not even the weights alone have.
-    """
-    if not is_main_process():
-        return
-    weights = unwrap(runner.model).state_dict().values()
-    size = sum(weight.nbytes for weight in weights) / 2**20
-    free = shutil.disk_usage(runner.work_dir).free / 2**20
-    # AdamW keeps two numbers per weight; the old and the new checkpoint and
-    # the best one lie side by side for a moment.
-    wanted = 3 * size * 3
-    if free < size:
-        raise UsageError(
-            f'{runner.work_dir} has {free:.0f} MiB left, too little for a '
-            f'single checkpoint (the weights alone are {size:.0f} MiB). Make '
-            'room, or choose another --work-dir'
-        )
-    if free < wanted:
-        runner.logger.warning(
-            f'{runner.work_dir} has {free:.0f} MiB left; the checkpoints of '
-            f'this training may need {wanted:.0f} MiB.'
-        )
 
 
 def check_files(dataset) -> None:
@@ -270,7 +116,6 @@ def check_files(dataset) -> None:
     allowed = getattr(dataset, 'skip_unreadable', 0)
     if len(missing) <= allowed:
         return
-    more = f' and {len(missing) - 5} more' if len(missing) > 5 else ''
     remedy = (
         "Restore them from the dataset's archive, or remove the rows of their "
         'clips from the metadata.'
@@ -284,7 +129,7 @@ def check_files(dataset) -> None:
     raise UsageError(
         f'{len(missing)} files of the split '
         f'{getattr(dataset, "split", "")!r} are missing: '
-        f'{", ".join(missing[:5])}{more}. {remedy}'
+        f'{shorten(missing)}. {remedy}'
     )
 
 
@@ -292,9 +137,9 @@ def check_sample(model: nn.Module, sample: dict) -> None:
     """Compare the sound of a sample with what the model is built for.
 
     Args:
-        model (nn.Module): With ``audio_frontend`` and ``audio_backbone``, or
-            it is not looked at.
-        sample (dict): Of the dataset, packed.
+        model (nn.Module): Model with ``audio_frontend`` and
+            ``audio_backbone``, or it is not looked at.
+        sample (dict): Sample of the dataset, packed.
 
     Raises:
         UsageError: If channels, sample rate or duration differ.
@@ -348,8 +193,8 @@ def check_partners(
     Args:
         model (nn.Module): Its decode head may hear mixtures, or it is not
             looked at.
-        dataloader (DataLoader): Of the training.
-        sample (dict): Of its dataset, packed.
+        dataloader (DataLoader): Dataloader of the training.
+        sample (dict): Sample of its dataset, packed.
 
     Raises:
         UsageError: If every batch is a single frame, on a single process,
@@ -380,9 +225,9 @@ def check_protocols(metrics: Iterable, dataset: Dataset, sample: dict) -> None:
     leaves some out.
 
     Args:
-        metrics (Iterable[BaseMetric]): Of the evaluation.
-        dataset (Dataset): Of the evaluation, maybe a wrapper.
-        sample (dict): Of the dataset, packed.
+        metrics (Iterable[BaseMetric]): Metrics of the evaluation.
+        dataset (Dataset): Dataset of the evaluation, maybe a wrapper.
+        sample (dict): Sample of the dataset, packed.
 
     Raises:
         UsageError: Tells which size or which frames are missing.
@@ -431,7 +276,7 @@ def kept_random_state() -> Iterator[None]:
     """Give all generators their state back afterwards.
 
     Yields:
-        None: For the block that draws numbers.
+        None: Control of the block that draws numbers.
     """
     states = random.getstate(), np.random.get_state()
     with torch.random.fork_rng(devices=[]):

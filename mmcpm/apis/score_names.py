@@ -21,7 +21,7 @@ def named_scores(runner: Runner) -> Iterator[tuple[str, str, str | None]]:
     """List the scores that hooks and schedules of a run depend on.
 
     Args:
-        runner (Runner): Of the training.
+        runner (Runner): Runner of the training.
 
     Yields:
         tuple[str, str, str or None]: Who names it, for messages; its name;
@@ -101,8 +101,8 @@ def check_scores(runner: Runner, loop: Any) -> None:
     """Refuse a training that depends on a score that is not computed.
 
     Args:
-        runner (Runner): Of the training.
-        loop (ValLoop or None): Its validation.
+        runner (Runner): Runner of the training.
+        loop (ValLoop or None): Validation loop of the runner.
 
     Raises:
         UsageError: Names who depends on it, and the scores there are.
@@ -143,8 +143,9 @@ def computed_scores(metrics: Iterable, groups: Iterable[str]) -> list[str]:
     """List the scores of those metrics that can tell.
 
     Args:
-        metrics (Iterable[BaseMetric]): Of an evaluation.
-        groups (Iterable[str]): Of :func:`frame_groups`.
+        metrics (Iterable[BaseMetric]): Metrics of an evaluation.
+        groups (Iterable[str]): Names of groups of frames, see
+            :func:`frame_groups`.
 
     Returns:
         list[str]: Full names.

@@ -1,4 +1,4 @@
-"""What tools/train.py and tools/test.py do with their arguments.
+"""Training and testing, as tools/train.py and tools/test.py start them.
 
 The tools only parse; :mod:`.options` applies each option, and what can be
 known to be wrong is refused here before a run starts.
@@ -8,7 +8,7 @@ import json
 import os
 import os.path as osp
 from argparse import Namespace
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from mmengine.config import Config
@@ -30,9 +30,10 @@ from mmcpm.utils.errors import RUN_ERRORS, SET_UP_ERRORS, UsageError, reported
 from mmcpm.utils.io import ensure_writable
 
 from . import options
-from . import sanity_checks as preflight
+from .config_checks import check_classes, check_numbers, require
 from .evaluation_checks import rehearse_validation
 from .nested_settings import check_wrappers
+from .sanity_checks import check_run, kept_random_state
 from .unused_settings import check_files
 
 
@@ -58,9 +59,9 @@ def train(args: Namespace) -> None:
             options.apply_auto_scale_lr(cfg)
         options.apply_resume(cfg, args.resume)
         dataloaders = ('train_dataloader', 'val_dataloader')
-        preflight.check_numbers(cfg, dataloaders)
+        check_numbers(cfg, dataloaders)
         check_wrappers(cfg, dataloaders)
-        options.check_classes(cfg, dataloaders)
+        check_classes(cfg, dataloaders)
         ensure_writable(cfg.work_dir, '--work-dir')
         start = cfg.get('load_from')
         checkpoint = read_checkpoint(start, cfg.resume) if start else None
@@ -76,7 +77,7 @@ def train(args: Namespace) -> None:
             )
             checkpoint = None  # Frees it: the Runner reads the file itself.
         # Builds the datasets, so that their faults show now.
-        preflight.check_run(runner, (runner.train_loop, runner.val_loop))
+        check_run(runner, (runner.train_loop, runner.val_loop))
         progress = Progress()
         runner.register_hook(progress)
     with reported(
@@ -107,9 +108,9 @@ def test(args: Namespace) -> dict[str, float]:
         cfg = load_config(args, decided)
         require(cfg, ('model', 'test_dataloader', 'test_evaluator'))
         cfg.load_from, cfg.resume = args.checkpoint, False
-        preflight.check_numbers(cfg, ('test_dataloader',))
+        check_numbers(cfg, ('test_dataloader',))
         check_wrappers(cfg, ('test_dataloader',), args.tta)
-        options.check_classes(cfg, ('test_dataloader',))
+        check_classes(cfg, ('test_dataloader',))
         if args.tta:
             options.apply_tta(cfg)
         if args.sound != 'true':
@@ -125,7 +126,7 @@ def test(args: Namespace) -> dict[str, float]:
         runner = build_runner(cfg)
         check_weights_fit(runner.model, checkpoint, args.checkpoint)
         checkpoint = None  # Frees it: the Runner reads the file itself.
-        preflight.check_run(runner, (runner.test_loop,))
+        check_run(runner, (runner.test_loop,))
         progress = Progress()
         runner.register_hook(progress)
     with reported('test.py', progress.expected_errors):
@@ -154,12 +155,8 @@ class Progress(Hook):
         self.has_begun = False
 
     def before_train(self, runner: Runner) -> None:
-        """Let the validation fail now, not after an epoch.
-
-        Args:
-            runner (Runner): Of the training.
-        """
-        with preflight.kept_random_state():
+        """Let the validation fail now, not after an epoch."""
+        with kept_random_state():
             rehearse_validation(runner)
 
     def _after_iter(self, *args, **kwargs) -> None:
@@ -177,8 +174,9 @@ def load_config(
     """Read the configuration and apply what both tools have in common.
 
     Args:
-        args (Namespace): With ``config``, ``cfg_options``, ``launcher``,
-            ``local_rank``, ``work_dir``, ``seed`` and ``data_root``.
+        args (Namespace): Parsed arguments with ``config``, ``cfg_options``,
+            ``launcher``, ``local_rank``, ``work_dir``, ``seed`` and
+            ``data_root``.
         decided (Mapping[str, str], optional): Further settings that the tool
             sets itself, and by what argument.
 
@@ -217,7 +215,7 @@ def read_config(path: str, is_whole: bool = True) -> Config:
     """Read a configuration file.
 
     Args:
-        path (str): Of the file.
+        path (str): Path of the file.
         is_whole (bool): Whether it is to describe a run; a base has settings
             that only its children read.
 
@@ -252,9 +250,9 @@ def write_scores(
     """Save the scores of a test, and what was tested how, as JSON.
 
     Args:
-        args (Namespace): Of tools/test.py.
+        args (Namespace): Parsed arguments of tools/test.py.
         metrics (dict[str, float]): The scores.
-        runner (Runner): Of the test.
+        runner (Runner): Runner of the test.
     """
     loop = runner.test_loop
     content = {
@@ -290,25 +288,6 @@ def write_scores(
 def plain_numbers(value: Any) -> Any:
     """Turn a number or array of NumPy or PyTorch into Python's own."""
     return value.tolist() if hasattr(value, 'tolist') else str(value)
-
-
-def require(cfg: Config, keys: Iterable[str]) -> None:
-    """Refuse a configuration whose main parts are missing or no dicts."""
-    missing = [key for key in keys if cfg.get(key) is None]
-    if missing:
-        raise UsageError(
-            f'config {cfg.filename} does not set {", ".join(missing)}. Give '
-            'a complete one, such as those in configs/cpm, not a _base_ file'
-        )
-    parts = {key: cfg[key] for key in keys if not key.endswith('evaluator')}
-    for key in [key for key in parts if key.endswith('_dataloader')]:
-        parts[f'{key}.dataset'] = dict(cfg[key]).get('dataset')
-    for key, value in parts.items():
-        if not isinstance(value, dict):
-            raise UsageError(
-                f'{key} must be a dict of settings, but is {value!r} (config '
-                f'{cfg.filename}, with the --cfg-options)'
-            )
 
 
 def build_runner(cfg: Config) -> Runner:

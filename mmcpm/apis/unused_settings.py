@@ -1,4 +1,4 @@
-"""Refuses settings that nothing reads.
+"""Checks for settings that nothing reads.
 
 mmengine accepts any top-level setting. One that it does not know is a
 variable: what was made of it in the file that uses it stays as it is when it
@@ -73,7 +73,7 @@ def check_option(cfg: Config, key: str) -> None:
 
     Args:
         cfg (Config): The configuration, before the option.
-        key (str): What is to be set, with dots.
+        key (str): Name of the setting, with dots.
 
     Raises:
         UsageError: Names the settings that were made of the variable.
@@ -93,7 +93,7 @@ def check_files(cfg: Config) -> None:
     """Refuse config files that set what nothing reads.
 
     Args:
-        cfg (Config): As read from a file.
+        cfg (Config): Configuration, as read from a file.
 
     Raises:
         UsageError: Names each setting, its file, and the settings that work.
@@ -121,7 +121,7 @@ def is_exempt(file: ConfigFile) -> bool:
     """Tell whether a file may set what nothing reads.
 
     Args:
-        file (ConfigFile): Of a configuration.
+        file (ConfigFile): File of a configuration.
 
     Returns:
         bool: True for a copy that a run or print_config has written, in
@@ -156,7 +156,7 @@ def _remedy(
 
     Args:
         cfg (Config): The configuration.
-        files (Sequence[ConfigFile]): Its files.
+        files (Sequence[ConfigFile]): Files of the configuration.
         read (set[str]): Settings that a run reads.
         name (str): The variable.
 

@@ -21,7 +21,7 @@ FRAMES_PER_CLIP = 5
 
 @DATASETS.register_module()
 class AVSBenchObjectDataset(BaseAVSDataset):
-    """AVSBench-Object, one labelled frame of a five-second clip per sample.
+    """AVSBench-Object, one labeled frame of a five-second clip per sample.
 
     .. code-block:: none
 
@@ -40,7 +40,7 @@ class AVSBenchObjectDataset(BaseAVSDataset):
 
     Files count frames from 1; ``frame_index`` and ``sample_id`` count from 0,
     as everywhere in mmcpm: frame ``i`` is in the files ``_{i + 1}`` and hears
-    the seconds ``[i, i + 1)``. Every frame is labelled, but in the training
+    the seconds ``[i, i + 1)``. Every frame is labeled, but in the training
     clips of S4 only the first.
 
     In the mask files 255 means "sounds", it is no value to ignore: load them
@@ -52,8 +52,8 @@ class AVSBenchObjectDataset(BaseAVSDataset):
         subset (str): 's4' or 'ms3'.
         split (str): 'train', 'val' or 'test'. Defaults to 'train'.
         frame_sampling (str, optional): 'random': one sample per clip, a
-            labelled frame drawn anew whenever it is visited. 'all': one
-            sample per labelled frame. Defaults to None: 'random' for
+            labeled frame drawn anew whenever it is visited. 'all': one
+            sample per labeled frame. Defaults to None: 'random' for
             training on 'train', 'all' otherwise, where it is the only choice.
         metadata_file (str, optional): Defaults to None: 's4_meta_data.csv'
             or 'ms3_meta_data.csv'.

@@ -27,13 +27,13 @@ SOURCES = ('ss', 'ms')
 
 
 def voc_palette(num_classes: int) -> list[list[int]]:
-    """Make the colours of PASCAL VOC, which ``labels_rgb`` uses.
+    """Make the colors of PASCAL VOC, which ``labels_rgb`` uses.
 
     Each three bits of the class id, the lowest first, give one bit of red,
     green and blue, the highest first.
 
     Args:
-        num_classes (int): Number of colours, at most 256.
+        num_classes (int): Number of colors, at most 256.
 
     Returns:
         list[list[int]]: Red, green, blue in 0..255 for every class id.
@@ -52,7 +52,7 @@ def voc_palette(num_classes: int) -> list[list[int]]:
 
 @DATASETS.register_module()
 class AVSBenchSemanticDataset(BaseAVSDataset):
-    """AVSBench-Semantic, one labelled frame per sample.
+    """AVSBench-Semantic, one labeled frame per sample.
 
     .. code-block:: none
 
@@ -65,7 +65,7 @@ class AVSBenchSemanticDataset(BaseAVSDataset):
                 ├── labels_semantic/0.png ...  class ids
                 └── audio.wav                  one second per frame
 
-    Every frame is labelled, but in the training clips of v1s only the first.
+    Every frame is labeled, but in the training clips of v1s only the first.
 
     Args:
         data_root (str): Folder of the dataset.
@@ -75,8 +75,8 @@ class AVSBenchSemanticDataset(BaseAVSDataset):
             several ('ms') sounding classes. Names of the two kinds together
             select the intersection. Defaults to None: all clips.
         frame_sampling (str, optional): 'random': one sample per clip, a
-            labelled frame drawn anew whenever it is visited. 'all': one
-            sample per labelled frame. Defaults to None: 'random' for
+            labeled frame drawn anew whenever it is visited. 'all': one
+            sample per labeled frame. Defaults to None: 'random' for
             training on 'train', 'all' otherwise, where it is the only choice.
         metadata_file (str): Defaults to 'metadata.csv'.
         label_index_file (str, optional): None skips its check. Defaults to
@@ -173,7 +173,7 @@ class AVSBenchSemanticDataset(BaseAVSDataset):
             and (not sources or clip.sources in sources)
         )
 
-    def _labelled_frames(self, clip: Clip) -> tuple[int, ...]:
+    def _labeled_frames(self, clip: Clip) -> tuple[int, ...]:
         """List the frames of a clip that have a label map."""
         if clip.subset == 'v1s' and clip.split == 'train':
             return (0,)
@@ -222,7 +222,7 @@ class AVSBenchSemanticDataset(BaseAVSDataset):
 
     def _items(self, clip: Clip) -> list[dict]:
         """Make the items of the data list that stand for a clip."""
-        frames = self._labelled_frames(clip)
+        frames = self._labeled_frames(clip)
         draws = self.frame_sampling == 'random'
         return [
             {

@@ -1,7 +1,7 @@
-"""What the audio-visual segmentation datasets share.
+"""Base class of the audio-visual segmentation datasets.
 
-A sample is one labelled frame of a clip with the clip's sound. In training,
-one labelled frame per clip may be drawn anew at every visit.
+A sample is one labeled frame of a clip with the clip's sound. In training,
+one labeled frame per clip may be drawn anew at every visit.
 """
 
 import contextlib
@@ -39,7 +39,7 @@ def worker_generator(seed: int) -> torch.Generator:
     """Make the generator of a data-loading process, once.
 
     Args:
-        seed (int): Of the process, see ``torch.utils.data.WorkerInfo``.
+        seed (int): Seed of the process, see ``torch.utils.data.WorkerInfo``.
 
     Returns:
         torch.Generator: The same one as long as the seed is the same.
@@ -57,9 +57,9 @@ def draw_frame(frames: Sequence[int], rank: int = 0) -> int:
     EpochSeedHook does) repeats the draws.
 
     Args:
-        frames (Sequence[int]): The labelled frames of the clip.
-        rank (int): Of the process among those that train together: they may
-            have the same seed, and shall not draw alike.
+        frames (Sequence[int]): The labeled frames of the clip.
+        rank (int): Rank of the process among those that train together: they
+            may have the same seed, and shall not draw alike.
 
     Returns:
         int: One of ``frames``, each with equal probability.
@@ -78,7 +78,7 @@ def find_missing_files(paths: Iterable[str]) -> list[str]:
     """Look for files, reading every folder once.
 
     Args:
-        paths (Iterable[str]): On the local disk.
+        paths (Iterable[str]): Paths on the local disk.
 
     Returns:
         list[str]: Those that are not there, sorted.
@@ -95,12 +95,12 @@ def find_missing_files(paths: Iterable[str]) -> list[str]:
     return sorted(missing)
 
 
-def labelled_classes(dataset: BaseSegDataset, info: dict) -> frozenset[int]:
+def labeled_classes(dataset: BaseSegDataset, info: dict) -> frozenset[int]:
     """Read which classes the label of a frame holds.
 
     Args:
-        dataset (BaseSegDataset): Whose pipeline reads labels.
-        info (dict): Of the frame, as the pipeline gets it.
+        dataset (BaseSegDataset): Dataset whose pipeline reads labels.
+        info (dict): Input of the pipeline for the frame.
 
     Returns:
         frozenset[int]: Class ids, without background.
@@ -124,7 +124,7 @@ class BaseAVSDataset(BaseSegDataset):
     """Base class of the audio-visual segmentation datasets.
 
     Subclasses implement ``load_data_list`` and ``frame_info``. An item of the
-    data list holds ``uid``, ``frames`` (the labelled frames it stands for:
+    data list holds ``uid``, ``frames`` (the labeled frames it stands for:
     one, or those of a whole clip to draw from) and what ``frame_info`` needs;
     paths are made when a sample is read, so that the list stays small.
 
@@ -246,7 +246,7 @@ class BaseAVSDataset(BaseSegDataset):
         )
 
     def get_data_info(self, idx: int) -> dict:
-        """Describe a sample; draw its frame where several are labelled.
+        """Describe a sample; draw its frame where several are labeled.
 
         Every call is a visit, with a draw of its own.
 
@@ -289,7 +289,7 @@ class BaseAVSDataset(BaseSegDataset):
             found = set()
             for frame in item['frames']:
                 info = self._describe_frame(item, frame)
-                found |= labelled_classes(self, info)
+                found |= labeled_classes(self, info)
             self._cat_ids[idx] = sorted(found)
         return self._cat_ids[idx]
 
@@ -300,7 +300,7 @@ class BaseAVSDataset(BaseSegDataset):
             idx (int): Index of the sample.
 
         Returns:
-            Any: What the pipeline gives.
+            Any: Output of the pipeline.
 
         Raises:
             IndexError: If there is no such sample, which ends a loop over

@@ -1,4 +1,4 @@
-"""The same frames with another sound: does a model listen?
+"""Dataset wrapper that gives frames the sound of another clip, or silence.
 
 A model that only looks scores the same whatever it hears.
 """
@@ -51,7 +51,7 @@ def draw_partners(
         disjoint = [i for i in heard if not classes[i] & own]
         if not heard:
             raise ValueError(
-                'Swapped audio needs at least two clips with a labelled '
+                'Swapped audio needs at least two clips with a labeled '
                 f'sounding object, but none differs from {clip!r} (sample '
                 f'{index} of {len(classes)}).'
             )
@@ -63,7 +63,7 @@ def source_of(dataset, idx: int) -> tuple[BaseDataset, int]:
     """Find the dataset that reads a sample, inside any wrappers.
 
     Args:
-        dataset (Dataset): A dataset or a wrapper, fully initialised.
+        dataset (Dataset): A dataset or a wrapper, fully initialized.
         idx (int): Index of the sample in it.
 
     Returns:
@@ -114,7 +114,7 @@ class CounterfactualAudioDataset:
 
     @property
     def metainfo(self) -> dict:
-        """Of the dataset."""
+        """Same value as that of the wrapped dataset."""
         return copy.deepcopy(self.dataset.metainfo)
 
     def full_init(self) -> None:
@@ -129,7 +129,7 @@ class CounterfactualAudioDataset:
             )
 
     def _sounds(self, index: int, info: dict) -> frozenset:
-        """Tell what sounds in a sample; nothing if nothing is labelled.
+        """Tell what sounds in a sample; nothing if nothing is labeled.
 
         Where a visit draws one of several frames, all of them count. Of two
         classes in all ("sounding" or not) the label does not tell.
@@ -141,11 +141,11 @@ class CounterfactualAudioDataset:
         return classes
 
     def get_data_info(self, idx: int) -> dict:
-        """Of the dataset."""
+        """Same value as that of the wrapped dataset."""
         return self.dataset.get_data_info(idx)
 
     def get_cat_ids(self, idx: int) -> list[int]:
-        """Of the dataset."""
+        """Same value as that of the wrapped dataset."""
         return self.dataset.get_cat_ids(idx)
 
     def __len__(self) -> int:

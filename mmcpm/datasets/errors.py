@@ -12,7 +12,7 @@ def why(error: Exception) -> str:
     """Tell what an error is about, without naming its file once more.
 
     Args:
-        error (Exception): Of reading a file.
+        error (Exception): Error met while a file was read.
 
     Returns:
         str: For example 'no such file or directory'.

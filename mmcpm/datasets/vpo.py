@@ -11,11 +11,13 @@ import os.path as osp
 from mmengine.logging import print_log
 from mmseg.registry import DATASETS
 
+from mmcpm.utils.errors import shorten
+
 from .avsbench_semantic import voc_palette
 from .base_avs_dataset import BaseAVSDataset, find_missing_files
 from .errors import DatasetIndexError, SampleReadError
 from .metadata.avsbench_semantic import SPLITS, read_text
-from .metadata.index_table import check_present, check_root, shorten
+from .metadata.index_table import check_present, check_root
 from .metadata.vpo import (
     TEST,
     TRAIN,
@@ -235,7 +237,7 @@ class VPODataset(BaseAVSDataset):
 
     @staticmethod
     def _clip_item(clip: VPOClip) -> dict:
-        """Make the item that stands for a row of the re-organised form."""
+        """Make the item that stands for a row of the re-organized form."""
         return {
             'uid': f'{clip.uid}/{osp.splitext(clip.frame)[0]}',
             'frames': (0,),

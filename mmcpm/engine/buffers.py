@@ -1,4 +1,4 @@
-"""Copies of what a training changes beside its weights, to go back to."""
+"""Copies of buffers, averages and rates of a training, to go back to."""
 
 import copy
 
@@ -61,7 +61,7 @@ def averaged_models(runner) -> list[BaseAveragedModel]:
     """List the averaged models that hooks of a run keep (EMAHook).
 
     Args:
-        runner (Runner): Of the training, begun.
+        runner (Runner): Runner of a training that has begun.
 
     Returns:
         list[BaseAveragedModel]: In the order of the hooks.
@@ -116,7 +116,7 @@ class EpochRates:
     """Learning rates and schedules as they are at the begin of an epoch.
 
     Args:
-        runner (Runner): Of the training.
+        runner (Runner): Runner of the training.
     """
 
     def __init__(self, runner) -> None:

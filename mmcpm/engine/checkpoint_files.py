@@ -4,12 +4,11 @@ import os
 import os.path as osp
 import re
 import shutil
-import tempfile
 import zipfile
 
 from mmengine.fileio import LocalBackend, register_backend
 
-TEMPORARY_SUFFIX = '.incomplete'
+from mmcpm.utils.io import write_whole
 
 
 class AtomicLocalBackend(LocalBackend):
@@ -28,26 +27,9 @@ class AtomicLocalBackend(LocalBackend):
         """
         folder = osp.dirname(osp.abspath(filepath))
         os.makedirs(folder, exist_ok=True)
-        temporary = None
         try:
-            with tempfile.NamedTemporaryFile(
-                dir=folder,
-                prefix=f'.{osp.basename(filepath)}.',
-                suffix=TEMPORARY_SUFFIX,
-                delete=False,
-            ) as file:
-                temporary = file.name
-                file.write(obj)
-                file.flush()
-                os.fsync(file.fileno())
-            # Temporary files are private; a checkpoint is an ordinary file.
-            mask = os.umask(0)
-            os.umask(mask)
-            os.chmod(temporary, 0o666 & ~mask)
-            os.replace(temporary, filepath)
+            write_whole(filepath, obj, sync=True)
         except OSError as error:
-            if temporary is not None and osp.exists(temporary):
-                os.remove(temporary)
             free = shutil.disk_usage(folder).free
             raise OSError(
                 error.errno,

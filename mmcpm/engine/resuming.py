@@ -1,6 +1,7 @@
-"""What a resumed run has to have in common with the one it continues."""
+"""Comparison of a resumed run with the run that it continues."""
 
 import ast
+from collections.abc import Iterator
 
 from mmcpm.utils.errors import UsageError
 
@@ -16,113 +17,62 @@ COMPARED = (
 IGNORED = ('data_root', 'init_cfg', 'num_workers', 'prefetch_factor')
 
 
-def parse_settings(text: str) -> dict:
-    """Read the text of a configuration without executing it.
-
-    A checkpoint carries its configuration as Python text, which nobody
-    should run just because it came with the weights.
-
-    Args:
-        text (str): Of ``mmengine.Config.pretty_text``.
-
-    Returns:
-        dict: Nested dicts and lists; what is no literal is left as text.
-    """
-    return {
-        target.id: _evaluate(statement.value)
-        for statement in ast.parse(text).body
-        if isinstance(statement, ast.Assign)
-        for target in statement.targets
-        if isinstance(target, ast.Name)
-    }
-
-
-def _evaluate(node: ast.expr):
-    """Turn dicts, lists and literals into what they stand for."""
-    if isinstance(node, ast.Call) and getattr(node.func, 'id', '') == 'dict':
-        return {item.arg: _evaluate(item.value) for item in node.keywords}
-    if isinstance(node, ast.Dict):
-        return {
-            ast.unparse(key).strip('\'"'): _evaluate(value)
-            for key, value in zip(node.keys, node.values, strict=True)
-            if key is not None
-        }
-    if isinstance(node, ast.List | ast.Tuple):
-        return [_evaluate(item) for item in node.elts]
-    try:
-        return ast.literal_eval(node)
-    except ValueError:
-        return ast.unparse(node)
-
-
-def differences(before, now, path: str = '') -> list[str]:
-    """List where two nested settings differ.
-
-    Args:
-        before (Any): Settings of the earlier run.
-        now (Any): Settings of this one.
-        path (str): Where they stand, for the output.
-
-    Returns:
-        list[str]: For example ``'optim_wrapper.optimizer.lr: 0.1 -> 0.2'``.
-    """
-    if isinstance(before, dict) and isinstance(now, dict):
-        return [
-            line
-            for key in {**before, **now}
-            if key not in IGNORED
-            for line in differences(
-                before.get(key),
-                now.get(key),
-                f'{path}.{key}' if path else str(key),
-            )
-        ]
-    if (
-        isinstance(before, list)
-        and isinstance(now, list)
-        and len(before) == len(now)
-    ):
-        return [
-            line
-            for index, pair in enumerate(zip(before, now, strict=True))
-            for line in differences(*pair, f'{path}.{index}')
-        ]
-    if before == now or (
-        path.endswith('.type') and _bare(before) == _bare(now)
-    ):
-        return []
-    return [f'{path}: {_short(before)} -> {_short(now)}']
-
-
-def _bare(name) -> str:
-    """Return the name of a type without its scope or address."""
-    return str(name).rpartition('.')[2]
-
-
-def _short(value) -> str:
-    """Show a setting in at most 60 characters."""
-    text = repr(value)
-    return text if len(text) <= 60 else f'{text[:57]}...'
-
-
 def changed_settings(before: str, now: str) -> list[str]:
     """Compare two configurations where it matters to the weights.
 
+    A checkpoint carries its configuration as Python text, which is read
+    here but not executed: nobody should run what came with the weights.
+
     Args:
-        before (str): Text of the configuration a checkpoint carries.
-        now (str): Text of this run's.
+        before (str): Text of the configuration that a checkpoint carries, as
+            ``mmengine.Config.pretty_text`` writes it.
+        now (str): Text of this run's configuration.
 
     Returns:
-        list[str]: See :func:`differences`; empty if a text cannot be read.
+        list[str]: Differences, for example
+        ``'optim_wrapper.optimizer.lr: 0.1 -> 0.2'``; empty if a text cannot
+        be read.
     """
     try:
-        old, new = parse_settings(before), parse_settings(now)
+        old, new = (
+            {
+                path: value
+                for statement in ast.parse(text).body
+                if isinstance(statement, ast.Assign)
+                and ast.unparse(statement.targets[0]) in COMPARED
+                for path, value in _settings(
+                    statement.value, ast.unparse(statement.targets[0])
+                )
+            }
+            for text in (before, now)
+        )
     except SyntaxError:  # Of another program, or of a newer Python.
         return []
-    return differences(
-        {key: old.get(key) for key in COMPARED},
-        {key: new.get(key) for key in COMPARED},
-    )
+    return [
+        f'{path}: {old.get(path)} -> {new.get(path)}'
+        for path in {**old, **new}
+        if old.get(path) != new.get(path)
+    ]
+
+
+def _settings(node: ast.expr, path: str) -> Iterator[tuple[str, str]]:
+    """Yield the settings nested in an expression: path and text."""
+    if isinstance(node, ast.Call) and getattr(node.func, 'id', '') == 'dict':
+        items = [(item.arg, item.value) for item in node.keywords]
+    elif isinstance(node, ast.Dict):
+        keys = [ast.unparse(key).strip('\'"') for key in node.keys]
+        items = zip(keys, node.values, strict=True)
+    elif isinstance(node, ast.List | ast.Tuple):
+        items = enumerate(node.elts)
+    else:
+        text = ast.unparse(node)
+        if path.endswith('.type'):  # With or without its scope or address.
+            text = text.strip('\'"').rpartition('.')[2]
+        yield path, text if len(text) <= 60 else f'{text[:57]}...'
+        return
+    for key, value in items:
+        if key not in IGNORED:
+            yield from _settings(value, f'{path}.{key}')
 
 
 def check_progress(

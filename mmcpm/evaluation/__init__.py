@@ -1,4 +1,4 @@
-from .confusion import frame_confusion
+from .functional import frame_confusion
 from .metrics.avsbench_jf import AVSBenchJFMetric
 from .metrics.avss_legacy import AVSSLegacyMetric
 from .metrics.coverage import CoverageMetric

@@ -1,4 +1,4 @@
-"""Says what is wrong with a checkpoint before a run starts from it.
+"""Checks of a checkpoint, before a run starts from it.
 
 mmengine loads whatever names match and warns about the rest in the log, so
 that a foreign file is tested with random weights.
@@ -85,10 +85,11 @@ def why_unreadable(path: str, error: Exception) -> str:
 
     Args:
         path (str): File or address.
-        error (Exception): What PyTorch or mmengine raised.
+        error (Exception): Error that PyTorch or mmengine raised.
 
     Returns:
-        str: One line. PyTorch's own advice is to load it without caution.
+        str: Reason, in one line. PyTorch's own advice is to load it without
+            caution.
     """
     text = str(error).strip()
     line = text.partition('\n')[0]
@@ -140,7 +141,7 @@ def check_weights_fit(
     Args:
         model (nn.Module): The model, possibly wrapped for several ranks or
             for test-time augmentation.
-        checkpoint (dict): As :func:`read_checkpoint` returns it.
+        checkpoint (dict): Checkpoint, as :func:`read_checkpoint` returns it.
         path (str): Its name, for messages.
         partly (bool): Whether it is enough if some weights fit, to start a
             training from.

@@ -1,4 +1,4 @@
-"""What a report of a fault needs to know about the environment.
+"""Description of the environment, for reports of faults.
 
 Only the standard library is imported here, and tools/misc/collect_env.py
 loads this file on its own: it is wanted most where mmcpm cannot be imported.
@@ -90,7 +90,7 @@ def describe_package(distribution: str, module: str) -> str:
 
     Args:
         distribution (str): Its name for pip.
-        module (str): Its name in Python.
+        module (str): Name of the module in Python.
 
     Returns:
         str: The version, and the error if the module cannot be imported.

@@ -1,4 +1,4 @@
-"""What the ``type`` of a configuration stands for.
+"""Classes that the ``type`` of a configuration stands for.
 
 A text configuration names a type (``'OptimWrapper'``), with the scope of its
 registry or without. A pure-Python one holds the class itself, and its dumped

@@ -1,4 +1,4 @@
-"""What a user can put right ends a tool with one message, not a traceback."""
+"""Errors that a user can put right: one message and no traceback."""
 
 import contextlib
 import errno
@@ -7,7 +7,7 @@ import os
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import torch
@@ -55,7 +55,7 @@ def reported(
         after_interrupt (str): What the user can do who pressed Ctrl-C.
 
     Yields:
-        None: For the block whose errors are reported.
+        None: Control of the block whose errors are reported.
 
     Raises:
         SystemExit: With code 2, in place of a reported error, or 130 if the
@@ -70,11 +70,11 @@ def reported(
         if os.environ.get(TRACEBACK_VARIABLE):
             raise
         if os.environ.get('RANK', '0') == '0':
-            tell(program, f'interrupted. {after_interrupt}'.strip())
+            print_message(program, f'interrupted. {after_interrupt}'.strip())
         raise SystemExit(INTERRUPTED) from None
     except Exception as error:
         remedy = explain_lack(error)
-        message = remedy or describe(error) or broken_condition(error)
+        message = remedy or error_message(error) or broken_condition(error)
         place = traceback.extract_tb(error.__traceback__)[-1]
         expected = isinstance(
             error, (UsageError, *(kinds() if callable(kinds) else kinds))
@@ -93,13 +93,13 @@ def reported(
                 f'\n({type(error).__name__} in {place.filename}:'
                 f'{place.lineno}; {TRACEBACK_VARIABLE}=1 shows the traceback)'
             )
-        tell(program, f'error: {message}')
+        print_message(program, f'error: {message}')
         raise SystemExit(EXIT_CODE) from None
     finally:
         logging.raiseExceptions = raises
 
 
-def tell(program: str, message: str) -> None:
+def print_message(program: str, message: str) -> None:
     """Print a message on stderr, with the rank where there are several."""
     rank = os.environ.get('RANK')
     if rank not in (None, '0'):
@@ -155,7 +155,7 @@ def explain_lack(error: BaseException) -> str:
     return ''
 
 
-def describe(error: BaseException) -> str:
+def error_message(error: BaseException) -> str:
     """Return the message of an error without the traceback inside it.
 
     Args:
@@ -198,3 +198,18 @@ def broken_condition(error: BaseException) -> str:
         line.strip() for line in lines if line.strip().startswith('assert ')
     ]
     return f'this does not hold: {conditions[-1]}' if conditions else ''
+
+
+def shorten(names: Sequence[str], limit: int = 5) -> str:
+    """Join names for a message, the first ones if there are many.
+
+    Args:
+        names (Sequence[str]): The names.
+        limit (int): Number of names that are told. Defaults to 5.
+
+    Returns:
+        str: For example ``'a, b and 3 more'``; 'nothing' if there is none.
+    """
+    rest = len(names) - limit
+    more = f' and {rest} more' if rest > 0 else ''
+    return (', '.join(names[:limit]) or 'nothing') + more

@@ -2,10 +2,14 @@
 
 import os
 import tempfile
+import uuid
+from collections.abc import Callable
 from pathlib import Path
 
 from .errors import UsageError
 
+# Part of the names of files that are not yet whole.
+PARTIAL = '.partial-'
 # Bytes that have to have room where something is going to be written.
 PROBE_SIZE = 1 << 16
 
@@ -37,31 +41,41 @@ def sample_file(directory: str | Path, sample_id: str, suffix: str) -> Path:
     return Path(directory, *parts[:-1], parts[-1] + suffix)
 
 
-def write_whole(path: str | Path, content: bytes) -> None:
+def write_whole(
+    path: str | Path,
+    content: bytes | Callable[[str], None],
+    *,
+    sync: bool = False,
+) -> None:
     """Write a file under a temporary name, then rename it.
 
-    A reader, another rank, or a run that was interrupted never leaves or
-    sees half a file.
+    Readers, other ranks and the next run never see half a file, even if the
+    process is killed.
 
     Args:
-        path (str | Path): The file; missing folders are made.
-        content (bytes): What it holds.
+        path (str | Path): Path of the file; missing folders are made.
+        content (bytes or Callable): The bytes, or a function that writes a
+            file, or makes a link, at the path that it is given. That path
+            has the suffix of ``path``.
+        sync (bool): Whether bytes reach the disk before the file gets its
+            name. Defaults to False.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(
-        dir=path.parent, prefix='.', suffix='.incomplete'
-    )
+    name = f'.{path.stem}{PARTIAL}{uuid.uuid4().hex[:12]}{path.suffix}'
+    partial = path.with_name(name)
     try:
-        with os.fdopen(handle, 'wb') as file:
-            file.write(content)
-        mask = os.umask(0)
-        os.umask(mask)
-        os.chmod(temporary, 0o666 & ~mask)  # mkstemp makes private files.
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
+        if callable(content):
+            content(str(partial))
+        else:
+            with open(partial, 'wb') as file:
+                file.write(content)
+                if sync:
+                    file.flush()
+                    os.fsync(file.fileno())
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def ensure_writable(directory: str | Path, option: str) -> None:

@@ -1,4 +1,4 @@
-"""One picture of a frame: what is seen, heard, labelled and predicted."""
+"""One picture of a frame: what is seen, heard, labeled and predicted."""
 
 from collections.abc import Sequence
 
@@ -35,11 +35,12 @@ class AVSLocalVisualizer(SegLocalVisualizer):
 
     Args:
         name (str): Name of the instance.
-        vis_backends (list[dict], optional): Where pictures and scalars go.
+        vis_backends (list[dict], optional): Backends that store pictures and
+            scalars.
         save_dir (str, optional): Folder of the backends.
         classes (Sequence[str], optional): Names of the classes.
-        palette (Sequence, optional): RGB colours of the classes.
-        alpha (float): Opacity of the classes' colours, 0 to 1.
+        palette (Sequence, optional): RGB colors of the classes.
+        alpha (float): Opacity of the classes' colors, 0 to 1.
     """
 
     def __init__(
@@ -153,7 +154,7 @@ class AVSLocalVisualizer(SegLocalVisualizer):
         data_sample = SegDataSample() if data_sample is None else data_sample
         maps = {}
         if draw_gt and 'gt_sem_seg' in data_sample:
-            maps['labelled'] = data_sample.gt_sem_seg
+            maps['labeled'] = data_sample.gt_sem_seg
         if draw_pred and 'pred_sem_seg' in data_sample:
             maps['predicted'] = data_sample.pred_sem_seg
         maps = {
@@ -218,13 +219,13 @@ class AVSLocalVisualizer(SegLocalVisualizer):
         width: int,
         size: int,
     ) -> list[np.ndarray]:
-        """Name the classes that are labelled as sounding and predicted."""
+        """Name the classes that are labeled as sounding and predicted."""
         rows = []
         for heading, labels in maps.items():
             classes, counts = np.unique(labels, return_counts=True)
             shares = dict(zip(classes.tolist(), counts, strict=True))
             chosen = [c for c in shares if c not in (0, IGNORED)]
-            if heading == 'labelled' and audio_labels is not None:
+            if heading == 'labeled' and audio_labels is not None:
                 # They name what the crop or the frame does not show, too.
                 chosen = sorted({*chosen, *map(int, audio_labels)})
             entries = [
@@ -236,8 +237,8 @@ class AVSLocalVisualizer(SegLocalVisualizer):
                 for c in chosen
             ]
             start = (
-                'labelled as sounding:'
-                if heading == 'labelled'
+                'labeled as sounding:'
+                if heading == 'labeled'
                 else 'predicted:'
             )
             rows.append(
@@ -268,9 +269,9 @@ def sound_rows(
 
     Args:
         audio (Tensor | ndarray): Waveform, float, shape (channels, samples).
-        sample_rate (int): In Hz.
-        width (int): Of the rows, in pixels.
-        size (int): Of the font, in pixels.
+        sample_rate (int): Sample rate, Hz.
+        width (int): Width of the rows, in pixels.
+        size (int): Size of the font, in pixels.
 
     Returns:
         list[np.ndarray]: Rows of the picture, RGB, uint8.

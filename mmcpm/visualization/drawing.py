@@ -1,4 +1,4 @@
-"""Pieces of a picture of a scored frame, each an RGB array."""
+"""Pieces of a picture of a scored frame, and the colors of its classes."""
 
 import functools
 from collections.abc import Sequence
@@ -8,6 +8,7 @@ import cv2
 import matplotlib
 import numpy as np
 import torch
+from matplotlib.patches import Patch
 from PIL import Image, ImageDraw, ImageFont
 
 from mmcpm.models.audio_frontends.stft import stft_magnitude
@@ -15,7 +16,11 @@ from mmcpm.models.audio_frontends.stft import stft_magnitude
 IGNORED = 255
 PAPER = (255, 255, 255)
 INK = (30, 30, 30)
-# Decibels between the darkest and the brightest colour of a spectrogram, and
+# Background and "no object" have no color of their own in the palettes: RGB
+# in 0..1.
+BACKGROUND = (0.5, 0.5, 0.5)
+NO_OBJECT = (0.8, 0.8, 0.8)
+# Decibels between the darkest and the brightest color of a spectrogram, and
 # how loud (magnitude, decibels) a second has to be for the brightest one: so
 # that faint noise does not look like an event.
 DYNAMIC_RANGE = 70.0
@@ -31,19 +36,19 @@ def overlay_classes(
     """Paint the foreground classes over an image.
 
     The background (class 0) is left as it is; ignored pixels are hatched.
-    Painted pixels lose their own colour, so that the hue is the palette's.
+    Painted pixels lose their own color, so that the hue is the palette's.
 
     Args:
         image (np.ndarray): RGB, uint8, shape (H, W, 3).
         labels (np.ndarray): Class of each pixel, integers, shape (H, W).
-        palette (Sequence[Sequence[int]]): RGB colour of each class.
+        palette (Sequence[Sequence[int]]): RGB color of each class.
         alpha (float): Opacity of the paint, 0 to 1.
 
     Returns:
         np.ndarray: RGB, uint8, shape (H, W, 3).
     """
     painted = image.copy()
-    grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)[..., None]
+    gray = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)[..., None]
     thickness = 1 if image.shape[1] < 500 else 3  # Half of 3 is inside.
     for label in np.unique(labels):
         region = labels == label
@@ -53,8 +58,8 @@ def overlay_classes(
             painted[hatch] = 160
         elif label != 0:
             paint = alpha * np.asarray(palette[label], np.float32)
-            painted[region] = (1 - alpha) * grey[region] + paint
-            # Dark colours of the palette vanish on dark frames without it.
+            painted[region] = (1 - alpha) * gray[region] + paint
+            # Dark colors of the palette vanish on dark frames without it.
             edges, _ = cv2.findContours(
                 region.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE
             )
@@ -71,9 +76,9 @@ def spectrogram_strip(
 
     Args:
         audio (np.ndarray | torch.Tensor): Samples, float, shape (S,).
-        sample_rate (int): In Hz.
-        width (int): Of the strip, in pixels.
-        height (int): Of the strip, in pixels.
+        sample_rate (int): Sample rate, Hz.
+        width (int): Width of the strip, in pixels.
+        height (int): Height of the strip, in pixels.
 
     Returns:
         np.ndarray: RGB, uint8, shape (height, width, 3).
@@ -98,20 +103,20 @@ def spectrogram_strip(
         (width, height),
         interpolation=cv2.INTER_LINEAR,
     )
-    colours = cv2.applyColorMap(strip, cv2.COLORMAP_MAGMA)
-    return np.ascontiguousarray(colours[..., ::-1])
+    colors = cv2.applyColorMap(strip, cv2.COLORMAP_MAGMA)
+    return np.ascontiguousarray(colors[..., ::-1])
 
 
 def text_block(
     entries: Sequence[tuple[str, Sequence[int] | None]], width: int, size: int
 ) -> np.ndarray:
-    """Set words in lines, each after a square of its colour if it has one.
+    """Set words in lines, each after a square of its color if it has one.
 
     Args:
         entries (Sequence[tuple]): Pieces of text that are not broken, each
-            with its RGB colour or None.
-        width (int): Of the block, in pixels.
-        size (int): Of the font, in pixels.
+            with its RGB color or None.
+        width (int): Width of the block, in pixels.
+        size (int): Size of the font, in pixels.
 
     Returns:
         np.ndarray: RGB, uint8, shape (height, width, 3).
@@ -119,20 +124,20 @@ def text_block(
     face = font(size)
     gap, line_height = size // 2, size * 8 // 5
     placed, x, y = [], 0, size // 4
-    for text, colour in entries:
-        square = 0 if colour is None else size + gap
+    for text, color in entries:
+        square = 0 if color is None else size + gap
         length = square + int(face.getlength(text))
         if x and x + length > width:
             x, y = 0, y + line_height
-        placed.append((x, y, text, colour))
+        placed.append((x, y, text, color))
         x += length + size
     canvas = Image.new('RGB', (width, y + line_height + size // 4), PAPER)
     draw = ImageDraw.Draw(canvas)
-    for x, y, text, colour in placed:
-        if colour is not None:
+    for x, y, text, color in placed:
+        if color is not None:
             draw.rectangle(
                 (x, y + size // 4, x + size, y + size * 5 // 4),
-                tuple(int(c) for c in colour),
+                tuple(int(c) for c in color),
                 INK,
             )
             x += size + gap
@@ -145,3 +150,42 @@ def font(size: int) -> ImageFont.FreeTypeFont:
     """Load a font; matplotlib brings one along on every platform."""
     folder = Path(matplotlib.get_data_path(), 'fonts', 'ttf')
     return ImageFont.truetype(str(folder / 'DejaVuSans.ttf'), size)
+
+
+def class_colors(palette: Sequence[Sequence[int]]) -> np.ndarray:
+    """Color the classes as figures show them.
+
+    Args:
+        palette (Sequence[Sequence[int]]): RGB colors of the dataset's C
+            classes, 0 to 255, background first.
+
+    Returns:
+        np.ndarray: RGB in 0..1, ``[C + 1, 3]``: background and, last, "no
+        object" are gray.
+    """
+    colors = np.asarray([*palette, (0, 0, 0)], float) / 255
+    colors[0], colors[-1] = BACKGROUND, NO_OBJECT
+    return colors
+
+
+def class_patches(
+    shown: Sequence[int],
+    classes: Sequence[str],
+    palette: Sequence[Sequence[int]],
+) -> list[Patch]:
+    """Make the entries of a legend.
+
+    Args:
+        shown (Sequence[int]): Class ids, C for "no object".
+        classes (Sequence[str]): Names of the dataset's C classes.
+        palette (Sequence[Sequence[int]]): RGB colors of the classes, 0 to 255.
+
+    Returns:
+        list[Patch]: One per class id, with its color and name.
+    """
+    colors = class_colors(palette)
+    names = [*classes, 'no object']
+    return [
+        Patch(facecolor=colors[k], edgecolor='black', label=names[k])
+        for k in shown
+    ]

@@ -12,7 +12,7 @@ from mmcpm.analysis_tools.vision_only_ceiling import (
 from mmcpm.dataset_converters.sounding_scenes import scene
 from mmcpm.dataset_converters.sounding_scenes.presets import (
     PRESETS,
-    count_labelled_frames,
+    count_labeled_frames,
 )
 from mmcpm.dataset_converters.sounding_scenes.scene import make_clip
 from mmcpm.dataset_converters.sounding_scenes.writer import (
@@ -31,7 +31,7 @@ def make_frame(visible, sounding):
 
 
 def test_probability_by_hand():
-    # Labelled training frames of a cycle: v1s 1, v1m 5, v2 30.
+    # Labeled training frames of a cycle: v1s 1, v1m 5, v2 30.
     v1s, others = 0.92 / 2, 0.82 * 1.5 / 2
     expected = (1 * v1s + 35 * others) / 36
     assert probability_given_frame(DEMO, 2) == pytest.approx(expected)
@@ -51,7 +51,7 @@ def test_probability_agrees_with_drawn_clips(monkeypatch):
     for index in range(3000):
         clip = make_clip(DEMO, 'train', index)
         count = len(clip.world.classes)
-        for t in range(count_labelled_frames(clip.subset, 'train')):
+        for t in range(count_labeled_frames(clip.subset, 'train')):
             sounding[count] += len(clip.schedule.sounding[t])
             seen[count] += count
     for count in (2, 3, 4):  # 4 standard errors are about 0.017
@@ -67,7 +67,7 @@ def test_rule_is_chosen_in_training_and_scored_on_test():
     test = [make_frame((1, 2), (1,)), make_frame((1, 2, 3, 4), (1,))]
     bounds = ceiling_of_frames(DEMO, train, test)
     # Class 1: 10 right of 20. Class 2: 10 pixels, none right. Background:
-    # 90 + 90 labelled, of which 80 + 90 are found, and 10 too many.
+    # 90 + 90 labeled, of which 80 + 90 are found, and 10 too many.
     ious = [170 / 190, 10 / 20, 0, *[0] * 6]
     assert bounds['vision_only_ceiling']['mIoU'] == pytest.approx(
         sum(ious) / 9

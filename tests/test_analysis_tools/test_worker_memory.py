@@ -11,8 +11,8 @@ from torch.utils.data import DataLoader, Dataset
 from mmcpm.analysis_tools.worker_memory import (
     Sample,
     build_dataloader,
+    memory_growth,
     resident_mib,
-    summarise,
     watch_memory,
 )
 
@@ -65,7 +65,7 @@ def test_leak_of_a_worker_is_seen(mib, leaks):
     )
     assert [sample.iteration for sample in samples] == list(range(4, 41, 4))
     # A MiB per sample is 1,000 MiB per 1,000 iterations.
-    growth = summarise(samples)['workers_growth']
+    growth = memory_growth(samples)['workers_growth']
     assert (500 < growth < 1500) if leaks else (abs(growth) < 100)
 
 
@@ -78,7 +78,7 @@ def test_epochs_are_repeated():
 def test_summary_by_hand():
     samples = [Sample(10 * i, 100 + 0.1 * i, 50) for i in range(8)]
     # After two of eight, 0.1 MiB per ten iterations.
-    assert summarise(samples) == {
+    assert memory_growth(samples) == {
         'main': 100.7,
         'main_growth': 10.0,
         'workers': 50,

@@ -2,6 +2,7 @@ import pytest
 from mmengine.config import Config
 
 from mmcpm.apis import options
+from mmcpm.apis.config_checks import check_classes
 from mmcpm.apis.nested_settings import (
     check_wrappers,
     innermost_datasets,
@@ -89,15 +90,15 @@ def test_options_reach_every_dataset(dataset, paths, tmp_path):
 )
 def test_classes_of_every_dataset_are_compared(dataset, paths):
     cfg = make(dataset)
-    options.check_classes(cfg, ('test_dataloader',))
+    check_classes(cfg, ('test_dataloader',))
     cfg.model.decode_head.num_classes = 9
     with pytest.raises(UsageError, match='num_classes is 9, .* 71 classes'):
-        options.check_classes(cfg, ('test_dataloader',))
+        check_classes(cfg, ('test_dataloader',))
 
 
 def test_classes_of_the_second_dataset_differ():
     with pytest.raises(UsageError, match='num_classes is 71, .* 9 classes'):
-        options.check_classes(make(concat(A, B)), ('test_dataloader',))
+        check_classes(make(concat(A, B)), ('test_dataloader',))
 
 
 def test_one_data_root_for_several():

@@ -20,8 +20,7 @@ from mmseg.structures import SegDataSample
 from torch.utils.data import Dataset
 
 import mmcpm  # noqa: F401
-from mmcpm.apis import options
-from mmcpm.apis import train_and_test as cli
+from mmcpm.apis import config_checks, options, train_and_test
 from mmcpm.utils.checkpoints import read_checkpoint
 from mmcpm.utils.errors import UsageError
 
@@ -67,7 +66,7 @@ class FourFrames(Dataset):
 
 @MODELS.register_module(force=True)
 class PointwiseSegmentor(BaseModel):
-    """Classifies every pixel by its colour."""
+    """Classifies every pixel by its color."""
 
     def __init__(self, decode_head, **kwargs):
         super().__init__(**kwargs)
@@ -202,14 +201,19 @@ def refused(call, args, capsys):
 
 
 def test_work_dir_comes_from_option_then_config_then_name(config):
-    assert cli.load_config(args_to_train(config)).work_dir == 'work_dirs/toy'
+    assert (
+        train_and_test.load_config(args_to_train(config)).work_dir
+        == 'work_dirs/toy'
+    )
     settings = ['work_dir=here']
     assert (
-        cli.load_config(args_to_train(config, cfg_options=settings)).work_dir
+        train_and_test.load_config(
+            args_to_train(config, cfg_options=settings)
+        ).work_dir
         == 'here'
     )
     assert (
-        cli.load_config(
+        train_and_test.load_config(
             args_to_train(config, cfg_options=settings, work_dir='there')
         ).work_dir
         == 'there'
@@ -217,7 +221,7 @@ def test_work_dir_comes_from_option_then_config_then_name(config):
 
 
 def test_seed_keeps_other_settings_of_randomness(config):
-    cfg = cli.load_config(
+    cfg = train_and_test.load_config(
         args_to_train(
             config, seed=7, cfg_options=['randomness.deterministic=True']
         )
@@ -226,7 +230,7 @@ def test_seed_keeps_other_settings_of_randomness(config):
 
 
 def test_options_override_nested_settings(config):
-    cfg = cli.load_config(
+    cfg = train_and_test.load_config(
         args_to_train(
             config,
             cfg_options=[
@@ -281,7 +285,7 @@ def test_scores_of_any_metric_can_be_written(tmp_path):
 @pytest.mark.parametrize('option', ['a', 'a=[1,(2]'])
 def test_options_that_cannot_be_parsed(config, option):
     with pytest.raises(UsageError, match=r'expects KEY=VALUE.*but got') as e:
-        cli.load_config(
+        train_and_test.load_config(
             args_to_train(config, cfg_options=['work_dir=b', option])
         )
     assert repr(option) in str(e.value)
@@ -289,7 +293,7 @@ def test_options_that_cannot_be_parsed(config, option):
 
 def test_options_that_do_not_fit(config):
     with pytest.raises(UsageError, match='val_evaluator.9.x=1 does not fit'):
-        cli.load_config(
+        train_and_test.load_config(
             args_to_train(config, cfg_options=['val_evaluator.9.x=1'])
         )
 
@@ -298,7 +302,7 @@ def test_missing_config(tmp_path):
     with pytest.raises(
         UsageError, match=f'config not found: {tmp_path}/none.py'
     ):
-        cli.load_config(args_to_train('none.py'))
+        train_and_test.load_config(args_to_train('none.py'))
 
 
 @pytest.mark.parametrize(
@@ -316,11 +320,11 @@ def test_config_that_cannot_be_read(tmp_path, text, reason):
     path = tmp_path / 'broken.py'
     path.write_text(text)
     with pytest.raises(UsageError, match=f'broken.py cannot be.*{reason}'):
-        cli.load_config(args_to_train(str(path)))
+        train_and_test.load_config(args_to_train(str(path)))
 
 
 def test_data_root_reaches_every_dataset(config, data_root):
-    cfg = cli.load_config(args_to_train(config))
+    cfg = train_and_test.load_config(args_to_train(config))
     cfg.train_dataloader.dataset = {
         'type': 'RepeatDataset',
         'times': 2,
@@ -339,7 +343,7 @@ def test_data_root_reaches_every_dataset(config, data_root):
 
 def test_data_root_must_exist(config):
     with pytest.raises(UsageError, match='--data-root is not a folder'):
-        cli.load_config(args_to_train(config, data_root='nowhere'))
+        train_and_test.load_config(args_to_train(config, data_root='nowhere'))
 
 
 @pytest.mark.parametrize(
@@ -352,7 +356,7 @@ def test_data_root_must_exist(config):
 def test_amp_by_device(config, monkeypatch, cuda, wrapper):
     monkeypatch.setattr(torch.cuda, 'is_available', lambda: cuda)
     monkeypatch.setenv('CUDA_VISIBLE_DEVICES', '0')
-    cfg = cli.load_config(args_to_train(config))
+    cfg = train_and_test.load_config(args_to_train(config))
     options.apply_amp(cfg)
     assert cfg.optim_wrapper.type == wrapper
     assert cfg.optim_wrapper.get('loss_scale') == ('dynamic' if cuda else None)
@@ -361,7 +365,7 @@ def test_amp_by_device(config, monkeypatch, cuda, wrapper):
 
 
 def test_amp_refuses_other_wrappers(config):
-    cfg = cli.load_config(args_to_train(config))
+    cfg = train_and_test.load_config(args_to_train(config))
     cfg.optim_wrapper.type = 'ApexOptimWrapper'
     with pytest.raises(UsageError, match='--amp.*ApexOptimWrapper'):
         options.apply_amp(cfg)
@@ -369,7 +373,9 @@ def test_amp_refuses_other_wrappers(config):
 
 def test_auto_scale_lr(config):
     settings = ['auto_scale_lr.base_batch_size=16']
-    cfg = cli.load_config(args_to_train(config, cfg_options=settings))
+    cfg = train_and_test.load_config(
+        args_to_train(config, cfg_options=settings)
+    )
     options.apply_auto_scale_lr(cfg)
     assert cfg.auto_scale_lr == {'base_batch_size': 16, 'enable': True}
 
@@ -403,12 +409,14 @@ def test_rate_is_scaled_with_the_frames_of_an_update(
         assert runner.cfg.auto_scale_lr.base_batch_size == 16
 
     monkeypatch.setattr(Runner, 'train', train)
-    cli.train(args_to_train(config, data_root=data_root, auto_scale_lr=True))
+    train_and_test.train(
+        args_to_train(config, data_root=data_root, auto_scale_lr=True)
+    )
     assert rates == [pytest.approx([rate, 2 * rate])]
 
 
 def test_optimizers_that_accumulate_differently_are_refused(config):
-    cfg = cli.load_config(args_to_train(config))
+    cfg = train_and_test.load_config(args_to_train(config))
     cfg.auto_scale_lr = dict(base_batch_size=16)
     cfg.optim_wrapper = dict(
         constructor='X',
@@ -424,13 +432,15 @@ def test_optimizers_that_accumulate_differently_are_refused(config):
 
 @pytest.mark.parametrize('settings', [None, ['auto_scale_lr.enable=False']])
 def test_auto_scale_lr_needs_the_base_batch_size(config, settings):
-    cfg = cli.load_config(args_to_train(config, cfg_options=settings))
+    cfg = train_and_test.load_config(
+        args_to_train(config, cfg_options=settings)
+    )
     with pytest.raises(UsageError, match='base_batch_size=16'):
         options.apply_auto_scale_lr(cfg)
 
 
 def test_tta_needs_its_settings(config):
-    cfg = cli.load_config(
+    cfg = train_and_test.load_config(
         args_to_train(config, cfg_options=['tta_model.type=X'])
     )
     with pytest.raises(UsageError, match='--tta needs tta_pipeline in'):
@@ -459,14 +469,14 @@ def test_tta_follows_the_test_pipeline(option, refused):
 
 def test_show_needs_a_display(config, monkeypatch):
     monkeypatch.setattr('sys.platform', 'linux')
-    cfg = cli.load_config(args_to_train(config))
+    cfg = train_and_test.load_config(args_to_train(config))
     with pytest.raises(UsageError, match='--show-dir'):
         options.apply_show(cfg, True, None, 0)
 
 
 def test_show_keeps_settings_of_hook_and_visualizer(config, monkeypatch):
     monkeypatch.setenv('DISPLAY', ':0')
-    cfg = cli.load_config(args_to_train(config))
+    cfg = train_and_test.load_config(args_to_train(config))
     cfg.visualizer = {'type': 'AVSLocalVisualizer', 'alpha': 0.3}
     cfg.default_hooks.visualization = {
         'type': 'AVSVisualizationHook',
@@ -486,7 +496,7 @@ def test_show_keeps_settings_of_hook_and_visualizer(config, monkeypatch):
 
 
 def test_show_replaces_visualizers_that_cannot_draw_sound(config):
-    cfg = cli.load_config(args_to_train(config))
+    cfg = train_and_test.load_config(args_to_train(config))
     cfg.visualizer = {
         'type': 'SegLocalVisualizer',
         'name': 'visualizer',
@@ -505,32 +515,32 @@ def test_show_replaces_visualizers_that_cannot_draw_sound(config):
 
 @pytest.mark.parametrize('head', [{'num_classes': 70}, [{'num_classes': 70}]])
 def test_classes_of_head_and_dataset_must_agree(config, head):
-    cfg = cli.load_config(args_to_train(config))
+    cfg = train_and_test.load_config(args_to_train(config))
     cfg.model.decode_head = head
     with pytest.raises(
         UsageError,
         match=r'decode_head.num_classes is 70, but the dataset of '
         r'val_dataloader has 3 classes.*num_classes=3',
     ):
-        options.check_classes(cfg, ('val_dataloader',))
+        config_checks.check_classes(cfg, ('val_dataloader',))
 
 
 def test_classes_may_be_set_by_the_dataset_config(config):
-    cfg = cli.load_config(args_to_train(config))
+    cfg = train_and_test.load_config(args_to_train(config))
     cfg.train_dataloader.dataset.metainfo = {'classes': ['background', 'dog']}
     with pytest.raises(UsageError, match='has 2 classes'):
-        options.check_classes(cfg, ('train_dataloader',))
+        config_checks.check_classes(cfg, ('train_dataloader',))
     cfg.model.decode_head.num_classes = 2
-    options.check_classes(cfg, ('train_dataloader',))
+    config_checks.check_classes(cfg, ('train_dataloader',))
 
 
 def test_unknown_dataset(config):
-    cfg = cli.load_config(args_to_train(config))
+    cfg = train_and_test.load_config(args_to_train(config))
     cfg.test_dataloader.dataset.type = 'AVSBenchSemantics'
     with pytest.raises(
         UsageError, match='test_dataloader: AVSBenchSemantics is not'
     ):
-        options.check_classes(cfg, ('test_dataloader',))
+        config_checks.check_classes(cfg, ('test_dataloader',))
 
 
 def test_resume_takes_a_checkpoint(config):
@@ -540,7 +550,7 @@ def test_resume_takes_a_checkpoint(config):
 
 
 def test_resume_without_checkpoint_starts_anew(config, capsys):
-    cfg = cli.load_config(args_to_train(config))
+    cfg = train_and_test.load_config(args_to_train(config))
     cfg.load_from = 'pretrained.pth'
     options.apply_resume(cfg, 'auto')
     # mmengine would resume from the pretrained weights.
@@ -549,7 +559,7 @@ def test_resume_without_checkpoint_starts_anew(config, capsys):
 
 
 def test_resume_finds_the_newest_whole_checkpoint(config):
-    cfg = cli.load_config(args_to_train(config, work_dir='run'))
+    cfg = train_and_test.load_config(args_to_train(config, work_dir='run'))
     os.mkdir('run')
     for epoch in (2, 9, 10, 11):
         torch.save({'epoch': epoch}, f'run/epoch_{epoch}.pth')
@@ -560,20 +570,20 @@ def test_resume_finds_the_newest_whole_checkpoint(config):
 
 
 def test_no_resume(config):
-    cfg = cli.load_config(args_to_train(config))
+    cfg = train_and_test.load_config(args_to_train(config))
     options.apply_resume(cfg, None)
     assert cfg.resume is False
 
 
 def test_sound_wraps_the_test_dataset(config):
-    cfg = cli.load_config(args_to_train(config))
+    cfg = train_and_test.load_config(args_to_train(config))
     inner = cfg.test_dataloader.dataset
     options.apply_sound(cfg, 'swapped')
     wrapper = cfg.test_dataloader.dataset
     assert wrapper.type == 'mmseg.CounterfactualAudioDataset'
     assert (wrapper.sound, wrapper.dataset) == ('swapped', inner)
     # What looks for the dataset itself still finds it.
-    found = options.datasets(cfg, ('test_dataloader',))
+    found = config_checks.datasets(cfg, ('test_dataloader',))
     assert [dataset for _, dataset in found] == [inner]
 
 
@@ -581,12 +591,12 @@ def test_sound_wraps_the_test_dataset(config):
 
 
 def test_train_then_test(config, data_root):
-    cli.train(
+    train_and_test.train(
         args_to_train(config, data_root=data_root, work_dir='run', seed=1)
     )
     assert Path('run/epoch_1.pth').is_file()
 
-    scores = cli.test(
+    scores = train_and_test.test(
         args_to_test(
             config,
             'run/epoch_1.pth',
@@ -624,7 +634,7 @@ def test_train_then_test(config, data_root):
     )
     assert scores['dataset/aAcc'] == hits / (4 * 48)
 
-    cli.train(
+    train_and_test.train(
         args_to_train(
             config,
             data_root=data_root,
@@ -650,7 +660,7 @@ def test_out_with_a_list_of_metrics_and_tta(config, data_root):
     options.apply_tta(cfg := Config.fromfile(config))
     assert cfg.model.module.type == 'PointwiseSegmentor'
     assert cfg.test_dataloader.dataset.pipeline == []
-    scores = cli.test(
+    scores = train_and_test.test(
         args_to_test(
             config,
             'weights.pth',
@@ -667,7 +677,7 @@ def test_out_with_a_list_of_metrics_and_tta(config, data_root):
     (log,) = Path('tested').glob('*/*.log')
     assert 'These are scores with --sound silence.' in log.read_text()
     args = Namespace(sound='swapped', tta=True)
-    assert cli.unusual_options(args) == ['--sound swapped', '--tta']
+    assert train_and_test.unusual_options(args) == ['--sound swapped', '--tta']
     assert len(list(Path('maps').rglob('*.png'))) == 4
 
 
@@ -706,7 +716,7 @@ def test_train_refuses_what_is_wrong(config, data_root, capsys):
     ):
         arguments = {'data_root': data_root, **wrong}
         args = args_to_train(arguments.pop('config', config), **arguments)
-        found = refused(cli.train, args, capsys)
+        found = refused(train_and_test.train, args, capsys)
         assert message in found and found.startswith('train.py: error: ')
 
 
@@ -736,7 +746,9 @@ def test_test_refuses_what_is_wrong(config, data_root, capsys):
         arguments = {'data_root': data_root, **wrong}
         checkpoint = arguments.pop('checkpoint', 'good.pth')
         found = refused(
-            cli.test, args_to_test(config, checkpoint, **arguments), capsys
+            train_and_test.test,
+            args_to_test(config, checkpoint, **arguments),
+            capsys,
         )
         assert message in found and found.startswith('test.py: error: ')
 
@@ -748,5 +760,5 @@ def test_bad_label_met_while_testing(config, data_root, capsys, monkeypatch):
         torch, 'full', lambda shape, value: torch.zeros(shape).long() + 9
     )
     args = args_to_test(config, 'good.pth', data_root=data_root)
-    found = refused(cli.test, args, capsys)
+    found = refused(train_and_test.test, args, capsys)
     assert '-a_0_5000/0: the label holds the value 9' in found

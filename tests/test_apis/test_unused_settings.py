@@ -7,8 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from mmengine.config import Config
 
-from mmcpm.apis import options
-from mmcpm.apis import train_and_test as cli
+from mmcpm.apis import options, train_and_test
 from mmcpm.apis.config_variables import ConfigFile, _parse, unused_variables
 from mmcpm.apis.unused_settings import (
     READ_BY_MMENGINE,
@@ -42,7 +41,7 @@ def write(folder, **files):
 
 def refusal(folder, **files):
     with pytest.raises(UsageError) as error:
-        cli.read_config(write(folder, **files))
+        train_and_test.read_config(write(folder, **files))
     return str(error.value)
 
 
@@ -74,7 +73,7 @@ def refusal(folder, **files):
         ('train_dataloder = dict()', 2, 'Did you mean train_dataloader'),
         ('hooks = []', 2, 'Did you mean custom_hooks or default_hooks?'),
         ('end = 4', 2, 'Did you mean param_scheduler.0.end?'),
-        ('colour = 4', 2, 'begins with an underscore: _colour'),
+        ('color = 4', 2, 'begins with an underscore: _color'),
         # The model's own comes first.
         (
             'data_preprocessor = dict(size=4)\n'
@@ -114,7 +113,7 @@ def test_child_without_effect(tmp_path, child, line, remedy):
     ],
 )
 def test_child_with_effect(tmp_path, child):
-    cli.read_config(
+    train_and_test.read_config(
         write(tmp_path, base=BASE, child=f"_base_ = ['base.py']\n{child}\n")
     )
 
@@ -123,7 +122,9 @@ def test_between_base_and_child(tmp_path):
     """Set in the middle and used by the last: it has an effect."""
     middle = "_base_ = ['base.py']\nspare = dict(depth=7)\n"
     last = "_base_ = ['middle.py']\nmodel = dict(tail=_base_.spare)\n"
-    cli.read_config(write(tmp_path, base=BASE, middle=middle, last=last))
+    train_and_test.read_config(
+        write(tmp_path, base=BASE, middle=middle, last=last)
+    )
     message = refusal(
         tmp_path, base=BASE, middle=middle, last="_base_ = ['middle.py']\n"
     )
@@ -175,7 +176,7 @@ def test_pure_python_child_without_effect(tmp_path, child, remedy):
     ],
 )
 def test_pure_python_child_with_effect(tmp_path, child):
-    cli.read_config(
+    train_and_test.read_config(
         write(tmp_path, pure_base=PURE, child=f'{INHERIT}{child}\n')
     )
 
@@ -184,10 +185,10 @@ def test_yaml_child(tmp_path):
     write(tmp_path, base=BASE)
     child = tmp_path / 'child.yaml'
     child.write_text("_base_: ['base.py']\ntrain_cfg: {max_epochs: 2}\n")
-    cli.read_config(str(child))
+    train_and_test.read_config(str(child))
     child.write_text("_base_: ['base.py']\nmax_epochs: 2\n")
     with pytest.raises(UsageError, match='child.yaml: .*train_cfg.max_epochs'):
-        cli.read_config(str(child))
+        train_and_test.read_config(str(child))
 
 
 @pytest.mark.parametrize('suffix', ['py', 'json', 'yaml'])
@@ -195,19 +196,19 @@ def test_yaml_child(tmp_path):
 def test_written_copies_go_on_working(tmp_path, suffix, is_pure):
     """In them variables stand beside what was made of them."""
     text = PURE if is_pure else BASE
-    cfg = cli.read_config(write(tmp_path, original=text))
+    cfg = train_and_test.read_config(write(tmp_path, original=text))
     copy = tmp_path / f'copy.{suffix}'
     cfg.dump(str(copy))
     if suffix == 'py':
         assert 'max_epochs = 3' in copy.read_text()
-    cfg = cli.read_config(str(copy))
+    cfg = train_and_test.read_config(str(copy))
     with pytest.raises(UsageError, match='mean train_cfg.max_epochs'):
         options.apply_cfg_options(cfg, ['max_epochs=2'])
     # But a child of it that sets a variable has no effect either.
     child = tmp_path / 'child.py'
     child.write_text(f"_base_ = ['copy.{suffix}']\nmax_epochs = 2\n")
     with pytest.raises(UsageError, match='mean train_cfg.max_epochs'):
-        cli.read_config(str(child))
+        train_and_test.read_config(str(child))
 
 
 @pytest.mark.parametrize(
@@ -221,7 +222,7 @@ def test_written_copies_go_on_working(tmp_path, suffix, is_pure):
     ],
 )
 def test_option_without_effect(tmp_path, option, message):
-    cfg = cli.read_config(write(tmp_path, base=BASE))
+    cfg = train_and_test.read_config(write(tmp_path, base=BASE))
     before = cfg.to_dict()
     with pytest.raises(UsageError) as error:
         options.apply_cfg_options(cfg, [option], {'launcher': '--launcher'})
@@ -231,7 +232,7 @@ def test_option_without_effect(tmp_path, option, message):
 
 
 def test_options_with_effect(tmp_path):
-    cfg = cli.read_config(write(tmp_path, base=BASE))
+    cfg = train_and_test.read_config(write(tmp_path, base=BASE))
     options.apply_cfg_options(
         cfg,
         [
@@ -266,7 +267,7 @@ def test_what_mmengine_reads():
     text = (root / 'hooks/test_time_aug_hook.py').read_text()
     found |= set(re.findall(r"'(\w+)' in cfg", text))
     found |= set(re.findall(r"'(tta_\w+)'", text))
-    # Of dataloaders, environments and optimisers, not of the whole.
+    # Of dataloaders, environments and optimizers, not of the whole.
     found -= {
         'cudnn_benchmark',
         'dist_cfg',

@@ -10,7 +10,7 @@ import torch
 from mmengine.logging import MessageHub, MMLogger
 from mmengine.runner import Runner
 
-from mmcpm.apis import train_and_test as cli
+from mmcpm.apis import train_and_test
 from mmcpm.visualization import AVSLocalVisualizer
 
 CONFIGS = Path(__file__).resolve().parents[2] / 'configs/_base_'
@@ -85,7 +85,7 @@ class Tools:
     def train(self, *options: str, **arguments) -> str:
         """Train; return what was printed on stderr."""
         self._call(
-            cli.train,
+            train_and_test.train,
             options,
             {'resume': None, 'amp': False, 'auto_scale_lr': False},
             arguments,
@@ -95,7 +95,7 @@ class Tools:
     def test(self, checkpoint, *options: str, **arguments) -> dict:
         """Test; return the scores."""
         return self._call(
-            cli.test,
+            train_and_test.test,
             options,
             {
                 'checkpoint': str(checkpoint),
@@ -159,7 +159,7 @@ class Tools:
         # Nothing of the user's was touched, nothing half is left behind.
         after = digests(self.data_root) if self.data_root.is_dir() else {}
         assert after == before
-        assert not list(Path('.').rglob('*.incomplete'))
+        assert not list(Path('.').rglob('*.partial-*'))
         return message
 
 

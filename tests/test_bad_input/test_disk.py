@@ -85,7 +85,7 @@ def test_disk_fills_up_with_label_maps(tools, tmp_path, weights):
             begun=True,
         )
         assert 'the disk or the quota is full' in message
-        assert not [p for p in disk.rglob('*') if 'incomplete' in p.name]
+        assert not [p for p in disk.rglob('*') if 'partial' in p.name]
 
 
 def test_disk_is_read_only(tools, tmp_path):

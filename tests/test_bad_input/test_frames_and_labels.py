@@ -65,7 +65,7 @@ def test_frame_is_a_folder(tools):
         (png(np.full((36, 40), 300, np.uint16)), 'it holds the values 300'),
         (
             png(np.zeros((36, 40, 3), np.uint8)),
-            'shape (36, 40, 3), a colour picture',
+            'shape (36, 40, 3), a color picture',
         ),
         (
             half(png(np.random.default_rng(0).integers(0, 9, (36, 40)))),

@@ -27,8 +27,8 @@ import pytest
             'does not fit the configuration',
         ),
         (
-            'train_dataloader.dataset.colour=True',
-            "unexpected keyword argument 'colour'",
+            'train_dataloader.dataset.color=True',
+            "unexpected keyword argument 'color'",
         ),
         ('default_hooks.logger.type=LogHook', 'LogHook is not in the mmseg'),
         (
@@ -78,12 +78,12 @@ import pytest
         ),
         (
             'optim_wrapper.optimizer.lr=fast',
-            'the optimiser cannot be built from optim_wrapper=',
+            'the optimizer cannot be built from optim_wrapper=',
         ),
         ('optim_wrapper.optimizer.lr=nan', 'Invalid learning rate: nan'),
         (
             'optim_wrapper.optimizer.type=Adamm',
-            "optim_wrapper.optimizer.type='Adamm' is no registered optimiser",
+            "optim_wrapper.optimizer.type='Adamm' is no registered optimizer",
         ),
         (
             'model.decode_head.num_classes=70',
@@ -137,7 +137,7 @@ def test_new_settings_are_accepted(tools):
         'train_dataloader.dataset.skip_unreadable=1',
         'default_hooks.progress.type=ProgressBarHook',
         'model.backbone.frozen_stages=1',
-        # Not a misspelt norm_cfg or loss_cls.
+        # Not a misspelled norm_cfg or loss_cls.
         'model.decode_head.loss_cl2.type=X',
         '_note=mine',
     )

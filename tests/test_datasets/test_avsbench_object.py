@@ -25,8 +25,8 @@ S4 = (
 MS3 = (('a_0', 'train'), ('a_1', 'train'), ('b', 'val'), ('c', 'test'))
 
 
-def write_files(frames, masks, sound, labelled, sine_second):
-    """Frame i (from 1) is of grey 40 i; its mask has 6 i white pixels."""
+def write_files(frames, masks, sound, labeled, sine_second):
+    """Frame i (from 1) is of gray 40 i; its mask has 6 i white pixels."""
     for path in (*frames, *masks, sound):
         path.parent.mkdir(parents=True, exist_ok=True)
     for number, (frame, mask) in enumerate(
@@ -35,7 +35,7 @@ def write_files(frames, masks, sound, labelled, sine_second):
         cv2.imwrite(str(frame), np.full((8, 12, 3), 40 * number, np.uint8))
         white = np.zeros((8, 12), np.uint8)
         white[:number, :6] = 255
-        if number <= labelled:
+        if number <= labeled:
             cv2.imwrite(str(mask), white)
     seconds = np.concatenate([sine_second(i) for i in range(5)])
     soundfile.write(sound, seconds, 16000)
@@ -99,7 +99,7 @@ def sample_ids(data):
     return [data.get_data_info(i)['sample_id'] for i in range(len(data))]
 
 
-def test_only_the_first_frame_of_s4_training_clips_is_labelled(roots):
+def test_only_the_first_frame_of_s4_training_clips_is_labeled(roots):
     wanted = ['dog_barking/-x_0_5000/0', 'horse_clip-clop/y/0']
     assert sample_ids(dataset(roots, 's4', frame_sampling='all')) == wanted
     drawn = dataset(roots, 's4')
@@ -109,7 +109,7 @@ def test_only_the_first_frame_of_s4_training_clips_is_labelled(roots):
 
 
 @pytest.mark.parametrize('split', ['val', 'test'])
-def test_every_labelled_frame_is_tested(roots, split):
+def test_every_labeled_frame_is_tested(roots, split):
     clip = {'val': 'v', 'test': 't'}[split]
     data = dataset(roots, 's4', split=split, test_mode=True)
     assert sample_ids(data) == [f'dog_barking/{clip}/{i}' for i in range(5)]
@@ -201,7 +201,7 @@ def test_missing_folders_and_files_are_named(copies):
     assert dataset(copies, 'ms3').missing_files() == [str(lost)]
 
 
-def test_the_folder_above_is_recognised(roots):
+def test_the_folder_above_is_recognized(roots):
     with pytest.raises(DatasetNotFoundError, match='mean .*Single-source'):
         AVSBenchObjectDataset(data_root=str(roots['s4'].parent), subset='s4')
     with pytest.raises(DatasetNotFoundError, match='No data root at'):

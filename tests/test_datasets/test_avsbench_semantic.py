@@ -26,7 +26,7 @@ def sample_ids(data):
 
 
 @pytest.mark.parametrize(
-    ('label', 'colour'),
+    ('label', 'color'),
     [
         (0, [0, 0, 0]),
         (1, [128, 0, 0]),
@@ -42,12 +42,12 @@ def sample_ids(data):
         (70, [32, 128, 128]),
     ],
 )
-def test_palette_is_that_of_labels_rgb(label, colour):
-    assert AVSBenchSemanticDataset.METAINFO['palette'][label] == colour
+def test_palette_is_that_of_labels_rgb(label, color):
+    assert AVSBenchSemanticDataset.METAINFO['palette'][label] == color
 
 
-def test_palette_has_71_distinct_colours():
-    assert len({tuple(colour) for colour in voc_palette(71)}) == 71
+def test_palette_has_71_distinct_colors():
+    assert len({tuple(color) for color in voc_palette(71)}) == 71
 
 
 def test_classes_are_those_published():
@@ -92,7 +92,7 @@ def test_all_frames_come_in_order(avss_root):
     )
 
 
-def test_only_first_frame_of_v1s_training_clips_is_labelled(avss_root):
+def test_only_first_frame_of_v1s_training_clips_is_labeled(avss_root):
     data = dataset(avss_root, subset='v1s', frame_sampling='all')
     assert sample_ids(data) == [
         '__GOGlHL23s_4000_9000/0',

@@ -97,13 +97,13 @@ def test_sound_reaches_the_model(config, sine_second):
 
 
 def test_every_frame_is_paired_with_its_second(config, sine_second):
-    """Frame i has grey level 20 + 20 i and hears second i."""
+    """Frame i has gray level 20 + 20 i and hears second i."""
     data = DATASETS.build(config.test_dataloader.dataset)
     for i in range(len(data)):
         packed = data[i]
         sample = packed['data_samples']
-        grey = packed['inputs'].float().mean().item()
-        assert grey == pytest.approx(20 + 20 * sample.frame_index, abs=2)
+        gray = packed['inputs'].float().mean().item()
+        assert gray == pytest.approx(20 + 20 * sample.frame_index, abs=2)
         expected = sine_second(sample.frame_index)
         assert np.abs(sample.audio[0].numpy() - expected).max() < 1e-4
 

@@ -220,7 +220,7 @@ LABEL = 'labels_semantic/0.png'
             ('audio file', 'audio.wav', 'LoadAudioFromFile'),
         )
         for fault in ('missing', 'empty', 'cut')
-        # OpenCV 4 fills the missing rows with grey.
+        # OpenCV 4 fills the missing rows with gray.
         if (transform, fault) != ('LoadImageFromFile', 'cut')
     ],
 )
@@ -399,12 +399,12 @@ def test_missing_files_are_found_by_folder(tmp_path):
     assert find_missing_files(paths) == [paths[1], paths[0]]
 
 
-def test_files_of_every_labelled_frame_are_looked_for(avss_copy):
+def test_files_of_every_labeled_frame_are_looked_for(avss_copy):
     assert dataset(avss_copy).missing_files() == []
     clip = avss_copy / 'v2/-apT0tfo6U_16000_26000'
     for name in ('audio.wav', 'frames/0.jpg', 'labels_semantic/9.png'):
         (clip / name).unlink()
-    # Not labelled in training: not needed.
+    # Not labeled in training: not needed.
     (avss_copy / 'v1s/__GOGlHL23s_4000_9000/frames/1.jpg').unlink()
     for sampling in ('random', 'all'):
         data = dataset(avss_copy, frame_sampling=sampling)

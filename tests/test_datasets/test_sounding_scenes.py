@@ -38,7 +38,7 @@ def config(tmp_path_factory):
 @pytest.mark.parametrize(
     ('split', 'frames'), [('train', 36), ('val', 40), ('test', 40)]
 )
-def test_every_labelled_frame_is_a_sample(config, split, frames):
+def test_every_labeled_frame_is_a_sample(config, split, frames):
     dataset = DATASETS.build(config[f'{split}_dataloader'].dataset)
     assert len(dataset) == frames
     assert dataset.metainfo['classes'] == DEMO.class_names

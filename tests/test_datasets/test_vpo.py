@@ -165,7 +165,7 @@ def test_classes_are_those_published():
     )  # fmt: skip
 
 
-# The re-organised form
+# The re-organized form
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ import zipfile
 import pytest
 import torch
 
-from mmcpm.engine import checkpoint_files
 from mmcpm.engine.checkpoint_files import (
     AtomicLocalBackend,
     find_newest_whole_checkpoint,
@@ -19,7 +18,7 @@ def test_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
     def full(descriptor):
         raise OSError(errno.ENOSPC, 'No space left on device')
 
-    monkeypatch.setattr(checkpoint_files.os, 'fsync', full)
+    monkeypatch.setattr('os.fsync', full)
     with pytest.raises(
         OSError,
         match='epoch_1.pth could not be saved.*MiB '

@@ -64,7 +64,7 @@ def printed(monkeypatch):
         'avss_legacy',
     ):
         monkeypatch.setattr(
-            f'mmcpm.evaluation.{name}.print_log',
+            f'mmcpm.evaluation.metrics.{name}.print_log',
             lambda message, **kwargs: lines.append(message),
         )
     return lines

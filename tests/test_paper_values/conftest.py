@@ -30,7 +30,7 @@ class Family(NamedTuple):
     seconds: float  # appendix A
     channels: int  # Section 4.4: stereo for VPO
     frames: int  # appendix A: 96 x 256 and 300 x 256
-    sampling: str | None  # which labelled frames of a clip an epoch sees
+    sampling: str | None  # which labeled frames of a clip an epoch sees
     metrics: tuple[str, ...]  # Section 4.1.1
     best: str
 

@@ -9,7 +9,7 @@ from mmengine.structures import PixelData
 from mmseg.registry import MODELS, TRANSFORMS
 from mmseg.structures import SegDataSample
 
-# torchvision's normalisation, of pixels in 0..1, in the order RGB.
+# torchvision's normalization, of pixels in 0..1, in the order RGB.
 MEAN = (0.485, 0.456, 0.406)
 STD = (0.229, 0.224, 0.225)
 
@@ -38,7 +38,7 @@ def only(steps, kind):
     return steps[found[0]], found[0]
 
 
-def test_pixels_are_normalised_as_rgb_and_padded(config, paper):
+def test_pixels_are_normalized_as_rgb_and_padded(config, paper):
     preprocessor = MODELS.build(config.model.data_preprocessor)
     frame = torch.empty(3, 40, 50, dtype=torch.uint8)
     frame[:] = torch.tensor([10, 100, 200])[:, None, None]  # blue, green, red
@@ -80,7 +80,7 @@ def test_frames_are_augmented_for_training(pipelines, paper):
     assert only(steps, 'SwapStereoOnFlip')[1] > flip_place
     # Classes are known before the crop can lose some.
     assert only(steps, 'RecordSoundingClasses')[1] < crop_place
-    # SSD's colour jitter, as in Mask2Former.
+    # SSD's color jitter, as in Mask2Former.
     jitter, _ = only(steps, 'PhotoMetricDistortion')
     assert (jitter.brightness_delta, jitter.hue_delta) == (32, 18)
     for quantity in ('contrast', 'saturation'):

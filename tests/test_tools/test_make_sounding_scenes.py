@@ -41,7 +41,7 @@ def test_tool_writes_scenes_and_tells_the_ceiling(run, tmp_path, capsys):
     run(*arguments)
     told = capsys.readouterr().out
     assert 'Wrote sounding scenes (preset demo, seed 2)' in told
-    assert 'train     5 clips,     36 labelled frames' in told
+    assert 'train     5 clips,     36 labeled frames' in told
     assert 'vision_only_ceiling: mIoU 0.' in told
     assert (tmp_path / 'scenes' / 'metadata.csv').is_file()
     run(*arguments)

@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader, Dataset
 from mmcpm.utils.errors import (
     RUN_ERRORS,
     UsageError,
-    describe,
+    error_message,
     explain_lack,
     reported,
 )
@@ -213,7 +213,9 @@ def test_other_errors_are_no_lack():
 def test_errors_of_the_system_name_their_file():
     with pytest.raises(FileNotFoundError) as error:
         os.stat('/none/such')
-    assert describe(error.value) == 'No such file or directory: /none/such'
+    assert (
+        error_message(error.value) == 'No such file or directory: /none/such'
+    )
 
 
 def test_a_log_that_cannot_be_written_is_no_error(capsys):

@@ -84,6 +84,24 @@ def test_write_whole_leaves_the_old_file_if_it_fails(tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_a_file_is_whole_or_not_there(tmp_path):
+    path = tmp_path / 'new/a.txt'
+
+    def write_half(partial):
+        # The suffix stays: it tells libraries the format.
+        assert partial.endswith('.txt')
+        assert not path.exists()
+        Path(partial).write_text('half')
+        raise OSError('pulled out')
+
+    with pytest.raises(OSError, match='pulled out'):
+        write_whole(path, write_half)
+    assert list(path.parent.iterdir()) == []
+    write_whole(path, lambda partial: Path(partial).write_text('whole'))
+    assert [p.name for p in path.parent.iterdir()] == ['a.txt']
+    assert path.read_text() == 'whole'
+
+
 def test_ensure_writable_makes_the_folder(tmp_path):
     ensure_writable(tmp_path / 'a' / 'b', '--out')
     assert list((tmp_path / 'a' / 'b').iterdir()) == []

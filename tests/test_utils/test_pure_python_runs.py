@@ -10,7 +10,7 @@ import torch
 from mmengine.config import Config
 from mmengine.logging import MessageHub, MMLogger
 
-from mmcpm.apis import train_and_test as cli
+from mmcpm.apis import train_and_test
 from mmcpm.visualization import AVSLocalVisualizer
 
 PARTS = """
@@ -22,8 +22,8 @@ from mmseg.registry import MODELS
 
 
 @MODELS.register_module(force=True)
-class ColourAndLoudness(BaseModel):
-    '''Classifies every pixel by its colour and the frame's loudness.'''
+class ColorAndLoudness(BaseModel):
+    '''Classifies every pixel by its color and the frame's loudness.'''
 
     def __init__(self, decode_head, **kwargs):
         super().__init__(**kwargs)
@@ -64,7 +64,7 @@ from mmcpm.engine.hooks import (
     AtomicCheckpointHook, EpochSeedHook, SampleReportHook)
 from mmcpm.evaluation import DatasetIoUFMetric
 from mmcpm.models import AVSegTTAModel
-from parts import ColourAndLoudness
+from parts import ColorAndLoudness
 from torch.optim import SGD
 
 default_scope = None
@@ -99,7 +99,7 @@ val_cfg = dict(type=ValLoop)
 test_cfg = dict(type=TestLoop)
 optim_wrapper = dict(type=OptimWrapper, optimizer=dict(type=SGD, lr=0.1))
 auto_scale_lr = dict(enable=False, base_batch_size=4)
-model = dict(type=ColourAndLoudness, decode_head=dict(num_classes=71))
+model = dict(type=ColorAndLoudness, decode_head=dict(num_classes=71))
 tta_model = dict(type=AVSegTTAModel)
 tta_pipeline = steps + [dict(type=TestTimeAug, transforms=[
     [dict(type=RandomFlip, prob=0.0), dict(type=RandomFlip, prob=1.0)],
@@ -158,12 +158,12 @@ def outcomes(tmp_path_factory, avss_root):
 def run(name, data_root):
     """Train with all options, resume, and test with all options."""
     where = {'config': f'{name}.py', 'data_root': str(data_root)}
-    call(cli.train, TRAIN, work_dir=name, **where)
+    call(train_and_test.train, TRAIN, work_dir=name, **where)
     # The copy that the run has left, further.
     where['config'] = f'{name}/{name}.py'
     options = ['train_cfg.max_epochs=2']
     call(
-        cli.train,
+        train_and_test.train,
         TRAIN,
         work_dir=name,
         resume='auto',
@@ -178,7 +178,7 @@ def run(name, data_root):
     scores = {}
     for sound in ('silence', 'swapped'):
         call(
-            cli.test,
+            train_and_test.test,
             TEST,
             checkpoint=weights,
             sound=sound,

@@ -87,9 +87,9 @@ def test_picture_tells_everything(visualizer, words):
         [
             'clip/0',
             'frame',
-            'labelled',
+            'labeled',
             'predicted',
-            'labelled as sounding: dog (6 %)',
+            'labeled as sounding: dog (6 %)',
             'predicted: missile-rocket (6 %)',
             'heard: 1 s, up to 8 kHz',
         ]
@@ -100,13 +100,13 @@ def test_sounding_class_out_of_view(visualizer, words):
     visualizer.draw_clip(
         frame(), sample(labels(0), labels(0), audio_labels=(3,))
     )
-    assert 'labelled as sounding: violin (not in view)' in words
+    assert 'labeled as sounding: violin (not in view)' in words
     assert 'predicted: nothing' in words
 
 
 def test_ignored_pixels_are_no_class(visualizer, words):
     visualizer.draw_clip(frame(), sample(labels(255)))
-    assert 'labelled as sounding: nothing' in words
+    assert 'labeled as sounding: nothing' in words
 
 
 def test_tiny_object(visualizer, words):
@@ -149,9 +149,9 @@ def test_panels_stand_side_by_side(visualizer):
     plain = (picture == 77).all(2)  # And some pixels of the letters.
     assert plain[:, :312].sum() == pytest.approx(300 * 300, abs=20)
     # Paint: 0.4 * 77 + 0.6 * 255 in the class's channel.
-    for start, colour in ((312, [183, 30, 30]), (624, [30, 183, 30])):
+    for start, color in ((312, [183, 30, 30]), (624, [30, 183, 30])):
         panel = picture[:, start : start + 312]
-        painted = (panel == colour).all(2)
+        painted = (panel == color).all(2)
         assert painted.sum() == pytest.approx((300 / 4) ** 2, rel=0.1)
         background = (panel == 77).all(2)
         assert background.sum() == pytest.approx(300 * 300 * 15 / 16, abs=20)
@@ -206,7 +206,7 @@ def test_every_rank_knows_the_dataset(monkeypatch, words):
     visualizer = AVSLocalVisualizer()
     visualizer.dataset_meta = {'classes': CLASSES, 'palette': PALETTE}
     visualizer.draw_clip(frame(), sample(labels(1)))
-    assert 'labelled as sounding: dog (6 %)' in words
+    assert 'labeled as sounding: dog (6 %)' in words
 
 
 def test_no_dataset_is_assumed():

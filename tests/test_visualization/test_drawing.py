@@ -2,12 +2,15 @@ import numpy as np
 import pytest
 
 from mmcpm.visualization.drawing import (
+    class_colors,
+    class_patches,
     overlay_classes,
     spectrogram_strip,
     text_block,
 )
 
 PALETTE = [[0, 0, 0], [250, 0, 0], [0, 0, 250]]
+FULL_PALETTE = [[0, 0, 0], [255, 0, 0], [0, 51, 255]]
 
 
 def noise(shape):
@@ -90,7 +93,7 @@ def test_other_lengths_and_rates(samples, rate):
     assert strip.shape == (100, 300, 3)
 
 
-def test_text_has_squares_of_the_colours():
+def test_text_has_squares_of_the_colors():
     block = text_block([('dog', (250, 0, 0)), ('none', None)], 400, 18)
     assert block.shape[1] == 400
     red = (block == (250, 0, 0)).all(2)
@@ -104,3 +107,20 @@ def test_long_text_is_broken_into_lines():
     assert many.shape[0] > 2 * one.shape[0]
     margin = many[:, -2:]
     assert (margin == 255).all()
+
+
+def test_background_and_no_object_are_gray():
+    colors = class_colors(FULL_PALETTE)
+    assert colors.shape == (4, 3)
+    assert colors[1:3].tolist() == [[1, 0, 0], [0, 0.2, 1]]
+    for gray in colors[[0, 3]]:
+        assert 0.2 < gray[0] == gray[1] == gray[2] < 0.9
+    assert not np.allclose(colors[0], colors[3])
+
+
+def test_legend_names_classes_and_no_object():
+    patches = class_patches(
+        [2, 3], ['background', 'dog', 'bell'], FULL_PALETTE
+    )
+    assert [patch.get_label() for patch in patches] == ['bell', 'no object']
+    assert patches[0].get_facecolor() == (0, 0.2, 1, 1)

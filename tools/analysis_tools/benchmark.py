@@ -71,7 +71,7 @@ def main(argv: list[str] | None = None) -> None:
         if args.table:
             print(table.benchmark_table(args.table))
         else:
-            print(runs.describe(runs.run(args)))
+            print(runs.format_report(runs.run(args)))
 
 
 if __name__ == '__main__':

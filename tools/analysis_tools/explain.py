@@ -1,4 +1,4 @@
-"""Draw what a checkpoint has learnt: spectrograms, mixtures, queries."""
+"""Draw what a checkpoint has learned: spectrograms, mixtures, queries."""
 
 import argparse
 import os
@@ -14,9 +14,9 @@ os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE')
 def build_parser() -> argparse.ArgumentParser:
     """Describe the arguments."""
     parser = argparse.ArgumentParser(
-        description='Draw what a checkpoint has learnt: sounds that prompts '
+        description='Draw what a checkpoint has learned: sounds that prompts '
         'recover from mixtures (spectrograms.png), the mixtures of the '
-        'classifier (mixtures.png) and the classes of the learnt queries '
+        'classifier (mixtures.png) and the classes of the learned queries '
         '(queries.png)'
     )
     parser.add_argument('config', help='config file')
@@ -64,11 +64,11 @@ def main(argv: list[str] | None = None) -> None:
         argv (list[str], optional): Arguments; those of the process if None.
     """
     args = build_parser().parse_args(argv)
-    from mmcpm.analysis_tools.explain import report as explain
+    from mmcpm.analysis_tools.explain import report
     from mmcpm.utils import errors
 
     with errors.reported('explain.py'):
-        pictures, notes = explain.run(args)
+        pictures, notes = report.run(args)
         for line in (*notes, *map(str, pictures)):
             print(line)
 

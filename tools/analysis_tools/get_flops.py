@@ -38,7 +38,7 @@ def main(argv: list[str] | None = None) -> None:
     from mmcpm.utils import errors
 
     with errors.reported('get_flops.py'):
-        print(flops.describe(flops.run(args)))
+        print(flops.format_report(flops.run(args)))
 
 
 if __name__ == '__main__':

@@ -37,19 +37,18 @@ def main(argv: list[str] | None = None) -> None:
     """
     args = build_parser().parse_args(argv)
     from mmcpm.analysis_tools import worker_memory
-    from mmcpm.apis import options
-    from mmcpm.apis import train_and_test as cli
+    from mmcpm.apis import options, train_and_test
     from mmcpm.utils import errors
 
     with errors.reported('worker_memory.py'):
-        cfg = cli.read_config(args.config)
+        cfg = train_and_test.read_config(args.config)
         if args.data_root is not None:
             options.apply_data_root(cfg, args.data_root)
         samples = worker_memory.watch_memory(
             worker_memory.build_dataloader(cfg, args.workers, args.endless),
             args.iterations,
         )
-    summary = worker_memory.summarise(samples)
+    summary = worker_memory.memory_growth(samples)
     print(
         f'After {samples[-1].iteration} iterations, {args.workers} workers: '
         f'this process {summary["main"]} MiB '

@@ -16,7 +16,7 @@ from mmcpm.dataset_converters.checking.command_line import (
     EXIT_CODES,
     add_arguments,
     options_of,
-    tell,
+    print_report,
 )
 from mmcpm.dataset_converters.checking.report import Report
 from mmcpm.dataset_converters.sounding_scenes.presets import get_preset
@@ -39,8 +39,8 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         '--decode-rgb-labels',
         action='store_true',
-        help='--prepare, avss: turn label maps that are colour pictures into '
-        'class ids, and make missing ones of labels_rgb; a colour that '
+        help='--prepare, avss: turn label maps that are color pictures into '
+        'class ids, and make missing ones of labels_rgb; a color that '
         'stands for no class is refused',
     )
     return parser.parse_args()
@@ -90,7 +90,7 @@ def main() -> None:
         'avsbench.py',
         after_interrupt='The same command continues.' if args.prepare else '',
     ):
-        code = tell(run(args), args)
+        code = print_report(run(args), args)
     sys.exit(code)
 
 

@@ -1,4 +1,4 @@
-"""Make a dataset like VPO of instance annotations and labelled recordings.
+"""Make a dataset like VPO of instance annotations and labeled recordings.
 
 VPO-SS, VPO-MS and VPO-MSMI as CAVP describes them (Chen et al., CVPR 2024):
 pictures whose objects are given sounds of their class, panned by where they
@@ -62,7 +62,7 @@ def parse_args() -> argparse.Namespace:
         (
             'min_separation',
             float,
-            'least distance, in widths of the picture, of the centres of '
+            'least distance, in widths of the picture, of the centers of '
             'instances of a class in VPO-MSMI',
         ),
         ('seconds', float, 'length of the clips'),

@@ -73,7 +73,7 @@ def main() -> None:
     for split, clips in marker['clips'].items():
         print(
             f'  {split:5} {clips:5} clips, '
-            f'{marker["labelled_frames"][split]:6} labelled frames'
+            f'{marker["labelled_frames"][split]:6} labeled frames'
         )
     clips, bounds = marker['clips'], {}
     # The ceiling is that of the classes and scores of AVSBench-Semantic.

@@ -8,7 +8,7 @@ from mmcpm.dataset_converters.checking.command_line import (
     EXIT_CODES,
     add_arguments,
     options_of,
-    tell,
+    print_report,
 )
 from mmcpm.dataset_converters.checking.report import Report
 from mmcpm.dataset_converters.checking.vpo_rows import VPOCopy
@@ -67,7 +67,7 @@ def main() -> None:
         'vpo.py',
         after_interrupt='The same command continues.' if args.prepare else '',
     ):
-        code = tell(run(args), args)
+        code = print_report(run(args), args)
     sys.exit(code)
 
 

@@ -31,12 +31,11 @@ def main(argv: list[str] | None = None) -> None:
         argv (list[str], optional): Arguments; those of the process if None.
     """
     args = build_parser().parse_args(argv)
-    from mmcpm.apis import options
-    from mmcpm.apis import train_and_test as cli
+    from mmcpm.apis import options, train_and_test
     from mmcpm.utils import errors
 
     with errors.reported('print_config.py'):
-        cfg = cli.read_config(args.config, is_whole=False)
+        cfg = train_and_test.read_config(args.config, is_whole=False)
         options.apply_cfg_options(cfg, args.cfg_options)
         print(cfg.pretty_text)
         if args.out is not None:

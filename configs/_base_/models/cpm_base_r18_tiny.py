@@ -1,6 +1,6 @@
 # The audio-first Mask2Former in a size that a laptop trains in minutes from
 # scratch: ResNet-18 and VGGish at a fraction of their widths, 64 channels,
-# 20 queries, 96 x 96 frames. VGGish gets batch normalisation, which it needs
+# 20 queries, 96 x 96 frames. VGGish gets batch normalization, which it needs
 # without pretrained weights.
 _base_ = ['./cpm_base_r50.py']
 

@@ -1,2 +1,2 @@
-# Table 4, row 1: learnt queries and a linear classifier only.
+# Table 4, row 1: learned queries and a linear classifier only.
 _base_ = ['../cpm_base_r18_scenes_hard.py']

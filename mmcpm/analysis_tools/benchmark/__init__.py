@@ -1,4 +1,4 @@
-"""How fast a configuration trains, segments and reads its data.
+"""Benchmarks of training, inference and data loading.
 
 Everything is compared with a peer in the same run, in turns: a ratio of two
 runs of different moments tells about the machine. See

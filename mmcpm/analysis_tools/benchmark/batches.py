@@ -39,12 +39,12 @@ def random_labels(
         OBJECTS[0], OBJECTS[1] + 1, (), generator=generator
     ).item()
     for index in range(number):
-        centre = 0.2 + 0.6 * torch.rand(2, generator=generator)
+        center = 0.2 + 0.6 * torch.rand(2, generator=generator)
         radius = 0.1 + 0.15 * torch.rand(2, generator=generator)
         away = torch.stack(
             [
-                ((y - centre[0]) / radius[0]).abs().expand(height, width),
-                ((x - centre[1]) / radius[1]).abs().expand(height, width),
+                ((y - center[0]) / radius[0]).abs().expand(height, width),
+                ((x - center[1]) / radius[1]).abs().expand(height, width),
             ]
         )
         inside = (away.norm(dim=0) if index % 2 else away.amax(0)) < 1
@@ -77,7 +77,7 @@ def random_batch(
         cfg (Config): A whole configuration.
         size (tuple[int, int]): Height and width of the images.
         batch (int): Frames.
-        seed (int): Of the contents.
+        seed (int): Seed of the contents.
 
     Returns:
         dict: ``inputs`` and ``data_samples``.
@@ -106,7 +106,7 @@ def pack_sample(label: Tensor, audio: Tensor | None) -> SegDataSample:
         audio (Tensor, optional): ``[channels, samples]``.
 
     Returns:
-        SegDataSample: With the meta information that the models read.
+        SegDataSample: Sample with the meta information that the models read.
     """
     size = tuple(label.shape[-2:])
     sounding = [k for k in label.unique().tolist() if k not in (0, 255)]

@@ -1,12 +1,9 @@
 """Throughput of decoding and augmentation on one core."""
 
 import copy
-import random
 from argparse import Namespace
 from collections.abc import Callable
 
-import numpy as np
-import torch
 from mmcv.transforms import Compose
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
@@ -14,19 +11,13 @@ from mmseg.datasets.transforms import RandomCrop
 from mmseg.registry import DATASETS, TRANSFORMS
 
 from mmcpm.apis.nested_settings import innermost_datasets
+from mmcpm.engine.hooks.epoch_seed_hook import seed_everything
 from mmcpm.utils.config_types import is_type
 from mmcpm.utils.errors import UsageError
 
 from .parts import PartTimer
 from .peers import stock_pipeline
-from .steps import compare, interleave, summarise
-
-
-def seed_everything(seed: int) -> None:
-    """Let both pipelines draw the same scales, crops and flips."""
-    random.seed(seed)
-    np.random.seed(seed)
-    torch.manual_seed(seed)
+from .steps import compare, interleave, time_statistics
 
 
 def build_reader(
@@ -75,8 +66,9 @@ def measure_data(args: Namespace, cfg: Config, peer: Config | None) -> dict:
 
     Args:
         args (Namespace): The parsed arguments.
-        cfg (Config): Whose training pipeline is timed.
-        peer (Config, optional): Of the peer, if that is a configuration.
+        cfg (Config): Configuration whose training pipeline is timed.
+        peer (Config, optional): Configuration of the peer; None if there is no
+            peer, or it is mmseg's pipeline.
 
     Returns:
         dict: Seconds per batch, samples per second, parts (transforms).
@@ -110,7 +102,7 @@ def measure_data(args: Namespace, cfg: Config, peer: Config | None) -> dict:
     for prefix, times, reader in zip(
         ('', 'peer_'), seconds, readers, strict=False
     ):
-        report.update(summarise(times, prefix))
+        report.update(time_statistics(times, prefix))
         per_second = args.batch / report[f'{prefix}median_s']
         report[f'{prefix}samples_per_second'] = per_second
         report[f'{prefix}parts'] = time_transforms(reader, args.batch)

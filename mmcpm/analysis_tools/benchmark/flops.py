@@ -16,7 +16,8 @@ from mmseg.models.decode_heads import Mask2FormerHead
 from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
 
-from mmcpm.apis.train_and_test import read_config, require
+from mmcpm.apis.config_checks import require
+from mmcpm.apis.train_and_test import read_config
 from mmcpm.models.segmentors import AVEncoderDecoder
 from mmcpm.utils.config_types import type_name
 
@@ -142,7 +143,7 @@ def _parts(model: nn.Module) -> dict[str, nn.Module]:
     }
 
 
-def describe(report: dict) -> str:
+def format_report(report: dict) -> str:
     """Put a report in some lines for a reader."""
     lines = [
         f'{report["config"]} ({report["model"]}), one frame of '

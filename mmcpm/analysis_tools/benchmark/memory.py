@@ -10,7 +10,7 @@ import torch
 # How the numbers come about; goes into the reports.
 CPU_METHOD = (
     'peak resident memory of a child process with this model alone, above '
-    'what it had before the model was built: weights, gradients, optimiser '
+    'what it had before the model was built: weights, gradients, optimizer '
     'state, activations'
 )
 CUDA_METHOD = 'torch.cuda.max_memory_allocated with this model alone'
@@ -54,7 +54,7 @@ def peak_memory(arguments: dict) -> float | None:
     """Measure the peak memory of a model in a process of its own.
 
     Args:
-        arguments (dict): Of :class:`.steps.Subject`.
+        arguments (dict): Arguments for :class:`.steps.Subject`.
 
     Returns:
         float, optional: MiB, see :data:`CPU_METHOD`; None where the system

@@ -1,4 +1,4 @@
-"""Where the time of a step goes."""
+"""Timers for the parts of a step."""
 
 import functools
 import time
@@ -87,8 +87,8 @@ class PartTimer:
         """Let a function be timed.
 
         Args:
-            function (Callable): Any.
-            part (str): What it is a part of.
+            function (Callable): Function to time.
+            part (str): Name of the part that its time counts for.
 
         Returns:
             Callable: The same, timed.

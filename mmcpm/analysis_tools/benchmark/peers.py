@@ -1,4 +1,4 @@
-"""What a configuration is compared with."""
+"""Stock models and pipelines that a configuration is compared with."""
 
 import copy
 
@@ -98,7 +98,7 @@ def stock_pipeline(pipeline: list[dict]) -> list[dict]:
     """Derive mmseg's image-only pipeline with the same augmentation.
 
     Args:
-        pipeline (list[dict]): Of a dataset with audio.
+        pipeline (list[dict]): Pipeline of a dataset with audio.
 
     Returns:
         list[dict]: Without audio, with mmseg's own loading and packing.

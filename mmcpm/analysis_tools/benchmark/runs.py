@@ -1,4 +1,4 @@
-"""A whole measurement, from arguments to a report."""
+"""A benchmark, from arguments to a report."""
 
 import json
 import platform
@@ -10,14 +10,15 @@ import torch
 from mmengine.config import Config
 
 from mmcpm.apis import options
-from mmcpm.apis.train_and_test import read_config, require
+from mmcpm.apis.config_checks import require
+from mmcpm.apis.train_and_test import read_config
 from mmcpm.utils.checkpoints import read_checkpoint
 from mmcpm.utils.errors import UsageError
 
 from .batches import random_batch, real_batch
 from .data import measure_data
 from .memory import CPU_METHOD, CUDA_METHOD, peak_memory
-from .steps import Subject, compare, interleave, summarise
+from .steps import Subject, compare, interleave, time_statistics
 
 STOCK = 'stock'
 
@@ -96,8 +97,9 @@ def measure_model(args: Namespace, cfg: Config, peer: Config | None) -> dict:
 
     Args:
         args (Namespace): The parsed arguments.
-        cfg (Config): Of the model.
-        peer (Config, optional): Of the peer, if that is a configuration.
+        cfg (Config): Configuration of the model.
+        peer (Config, optional): Configuration of the peer; None if there is no
+            peer, or it is a stock model.
 
     Returns:
         dict: Times, memory and parts.
@@ -147,7 +149,7 @@ def measure_model(args: Namespace, cfg: Config, peer: Config | None) -> dict:
     for prefix, times, peak, parts in zip(
         ('', 'peer_'), seconds, peaks, zip(*turns, strict=True), strict=False
     ):
-        report.update(summarise(times, prefix))
+        report.update(time_statistics(times, prefix))
         report[f'{prefix}peak_mb'] = peak
         report[f'{prefix}parts'] = {
             name: statistics.fmean(turn[name] for turn in parts)
@@ -158,11 +160,11 @@ def measure_model(args: Namespace, cfg: Config, peer: Config | None) -> dict:
     return report
 
 
-def describe(report: dict) -> str:
+def format_report(report: dict) -> str:
     """Put a report in some lines for a reader.
 
     Args:
-        report (dict): Of :func:`run`.
+        report (dict): Report that :func:`run` returned.
 
     Returns:
         str: Times, memory, parts.

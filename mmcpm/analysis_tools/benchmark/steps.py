@@ -28,18 +28,18 @@ class Subject:
     """A model and the step of it that is timed.
 
     A training step is the forward pass, the backward pass and the update with
-    the optimiser and the gradient clipping of the configuration; a test step
+    the optimizer and the gradient clipping of the configuration; a test step
     is the forward pass with post-processing to label maps. Batches lie on
-    the device, normalised.
+    the device, normalized.
 
     Args:
         cfg (Config): A whole configuration.
-        batch (dict): Of a dataloader.
+        batch (dict): Batch of a dataloader.
         task (str): 'train' or 'infer'.
         size (tuple[int, int]): Height and width of the images.
         device (str): Name of the device.
         dtype (str): 'fp32' or, under autocast, 'bf16' or 'fp16'.
-        checkpoint (dict, optional): Its ``state_dict`` is loaded.
+        checkpoint (dict, optional): Checkpoint whose ``state_dict`` is loaded.
         stock (bool): Whether mmseg's Mask2Former takes the model's place.
     """
 
@@ -62,7 +62,7 @@ class Subject:
         self.model = MODELS.build(
             stock_model(model_cfg) if stock else model_cfg
         )
-        # mmengine logs the initialisation of every parameter.
+        # mmengine logs the initialization of every parameter.
         MMLogger.get_instance('benchmark', log_level='WARNING')
         self.model.init_weights()
         if checkpoint is not None:
@@ -155,7 +155,7 @@ def interleave(
     warmup: int,
     device: str = 'cpu',
 ) -> list[list[float]]:
-    """Time functions in turns, so that they share the machine's moods.
+    """Time functions in turns, so that other load slows all of them alike.
 
     Args:
         functions (list[Callable]): One or two.
@@ -177,7 +177,9 @@ def interleave(
     return seconds
 
 
-def summarise(seconds: list[float], prefix: str = '') -> dict[str, float]:
+def time_statistics(
+    seconds: list[float], prefix: str = ''
+) -> dict[str, float]:
     """Median and spread (first and third quartile, least) of times."""
     low, middle, high = seconds[0], seconds[0], seconds[0]
     if len(seconds) > 1:

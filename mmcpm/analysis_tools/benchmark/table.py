@@ -9,7 +9,7 @@ def benchmark_table(files: Iterable[Path]) -> str:
     """Lay out results of tools/analysis_tools/benchmark.py.
 
     Args:
-        files (Iterable[Path]): Its JSON files.
+        files (Iterable[Path]): JSON files of the tool.
 
     Returns:
         str: A Markdown table: medians in seconds, their ratio, and peak

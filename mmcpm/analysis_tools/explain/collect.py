@@ -1,4 +1,4 @@
-"""Asks a model what its prompts, mixtures and queries stand for."""
+"""Collection of what prompts, mixtures and queries of a model stand for."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -21,20 +21,20 @@ from .spectrogram_figure import Recovery, masked_magnitude
 
 
 @torch.no_grad()
-def recover_sounds(
+def separate_sources(
     model: AVEncoderDecoder,
     frames: Sequence[dict],
     classes: Sequence[str],
     seed: int,
 ) -> tuple[list[Recovery], list[str]]:
-    """Let the prompts of the labelled classes undo mixtures of the frames.
+    """Let the prompts of the labeled classes undo mixtures of the frames.
 
     Args:
-        model (AVEncoderDecoder): In evaluation mode.
+        model (AVEncoderDecoder): Model in evaluation mode.
         frames (Sequence[dict]): Packed samples. What is mixed in is the sound
             of another of them, or their own ``offscreen_audio``.
         classes (Sequence[str]): Names of the classes.
-        seed (int): Of partners and prompts.
+        seed (int): Seed of partners and prompts.
 
     Returns:
         tuple[list[Recovery], list[str]]: What was recovered, and why nothing
@@ -71,7 +71,7 @@ def recover_sounds(
                 sample,
                 [level[i : i + 1] for level in levels],
                 mine,
-                describe(sample, classes),
+                frame_title(sample, classes),
             )
             if isinstance(row, str):
                 notes.append(f'without {sample.sample_id}, {row}')
@@ -138,11 +138,11 @@ def mixture_points(
         mixtures (nn.Module): A GMMClassifier whose bank has members.
         per_class (int): Prompts for each foreground class that is ready to
             be prompted.
-        seed (int): Of the draw.
-        noise (bool): See its ``sample``.
+        seed (int): Seed of the draw.
+        noise (bool): Argument of its ``sample``.
 
     Returns:
-        MixturePoints: Of the classes with members.
+        MixturePoints: Points of the classes with members.
     """
     known = mixtures.count > 0  # [C + 1]
     slots = torch.arange(mixtures.bank.shape[1], device=known.device)
@@ -165,13 +165,13 @@ def mixture_points(
 
 
 @torch.no_grad()
-def look_at_queries(
+def collect_query_classes(
     model: AVEncoderDecoder, frames: Sequence[dict], classes: Sequence[str]
 ) -> list[FrameQueries]:
     """Segment frames, and ask their queries for their classes.
 
     Args:
-        model (AVEncoderDecoder): In evaluation mode.
+        model (AVEncoderDecoder): Model in evaluation mode.
         frames (Sequence[dict]): Packed samples.
         classes (Sequence[str]): Names of the classes.
 
@@ -181,7 +181,7 @@ def look_at_queries(
     rows = []
     for frame in frames:
         inputs, sample = _prepare(model, frame)
-        title = describe(sample, classes)
+        title = frame_title(sample, classes)
         (result,) = model.predict(inputs, [sample])
         rows.append(
             FrameQueries(
@@ -201,11 +201,11 @@ def look_at_queries(
     return rows
 
 
-def describe(sample: SegDataSample, classes: Sequence[str]) -> str:
+def frame_title(sample: SegDataSample, classes: Sequence[str]) -> str:
     """Name a frame and what sounds in it.
 
     Args:
-        sample (SegDataSample): With ``sample_id`` and labels.
+        sample (SegDataSample): Sample with ``sample_id`` and labels.
         classes (Sequence[str]): Names of the classes.
 
     Returns:

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from mmcpm.visualization.class_colors import class_colours, class_patches
+from mmcpm.visualization.drawing import class_colors, class_patches
 
 # Components with a smaller share of their class's members are called dead.
 DEAD_WEIGHT = 1e-3
@@ -37,32 +37,32 @@ class Projection(NamedTuple):
     origin: np.ndarray
     # Orthonormal, [2, D].
     axes: np.ndarray
-    # Shares of the variance of the class centres, [2].
+    # Shares of the variance of the class centers, [2].
     shares: np.ndarray
 
 
 def fit_projection(members: np.ndarray, labels: np.ndarray) -> Projection:
-    """Find the plane in which the centres of the classes differ most.
+    """Find the plane in which the centers of the classes differ most.
 
-    Its axes are the first two principal components of the class centres.
+    Its axes are the first two principal components of the class centers.
     Every class counts the same, however many members it has. Two classes
     differ along one axis only: the second is then the direction in which the
     members vary most beside it.
 
     Args:
         members (np.ndarray): ``[S, D]``, D > 1.
-        labels (np.ndarray): Their classes, ``[S]``.
+        labels (np.ndarray): Classes of the points, shape (S,).
 
     Returns:
         Projection: The plane. Each axis points to where its largest
         coordinate is positive.
     """
     members = members.astype(float)
-    centres = np.stack(
+    centers = np.stack(
         [members[labels == k].mean(0) for k in np.unique(labels)]
     )
-    origin = centres.mean(0)
-    _, scales, axes = np.linalg.svd(centres - origin, full_matrices=False)
+    origin = centers.mean(0)
+    _, scales, axes = np.linalg.svd(centers - origin, full_matrices=False)
     power = scales**2
     # Rounding leaves directions without extent.
     axes = axes[power > 1e-12 * max(power.sum(), 1e-12)][:2]
@@ -85,7 +85,8 @@ def project(points: np.ndarray, projection: Projection) -> np.ndarray:
 
     Args:
         points (np.ndarray): ``[..., D]``.
-        projection (Projection): Of :func:`fit_projection`.
+        projection (Projection): Plane of the class centers, see
+            :func:`fit_projection`.
 
     Returns:
         np.ndarray: ``[..., 2]``.
@@ -101,15 +102,15 @@ def draw_mixtures(
     """Draw members, means and sampled prompts of every class.
 
     Args:
-        points (MixturePoints): What to draw; the plane is fitted to the
+        points (MixturePoints): Points to draw; the plane is fitted to the
             members.
         classes (Sequence[str]): Names of the dataset's C classes.
-        palette (Sequence[Sequence[int]]): Their RGB colours, 0 to 255.
+        palette (Sequence[Sequence[int]]): RGB colors of the classes, 0 to 255.
 
     Returns:
-        Figure: For a canvas or a file.
+        Figure: Figure for a canvas or a file.
     """
-    colours = class_colours(palette)
+    colors = class_colors(palette)
     plane = fit_projection(points.members, points.labels)
     shown = np.unique([*points.labels, *points.sample_labels])
     columns = 1 + len(shown) // 32
@@ -118,7 +119,7 @@ def draw_mixtures(
     axes.scatter(
         *project(points.members, plane).T,
         s=9,
-        c=colours[points.labels],
+        c=colors[points.labels],
         alpha=0.6,
         linewidths=0,
         label='members',
@@ -127,7 +128,7 @@ def draw_mixtures(
         *project(points.samples, plane).T,
         s=36,
         marker='^',
-        c=colours[points.sample_labels],
+        c=colors[points.sample_labels],
         edgecolors='white',
         linewidths=0.5,
         label='prompts',
@@ -140,19 +141,19 @@ def draw_mixtures(
         s=40,
         marker='X',
         facecolors='none',
-        edgecolors=colours[owners[dead]],
+        edgecolors=colors[owners[dead]],
         label='dead',
     )
     axes.scatter(
         *means[~dead].T,
         s=40 + 120 * points.weights[~dead],
         marker='X',
-        c=colours[owners[~dead]],
+        c=colors[owners[~dead]],
         edgecolors='black',
         label='means',
     )
     across, up = (
-        f'principal component {number} of the class centres ({share:.0%} of '
+        f'principal component {number} of the class centers ({share:.0%} of '
         'their variance)'
         if share > 1e-6
         else f'principal component {number}, of the members'
@@ -200,5 +201,5 @@ def _make_square(axes: Axes) -> None:
     middle, half = limits.mean(1), np.ptp(limits, axis=1).max() / 2
     axes.set_xlim(middle[0] - half, middle[0] + half)
     axes.set_ylim(middle[1] - half, middle[1] + half)
-    # Centred in its space, a box would push its labels off the page.
+    # Centered in its space, a box would push its labels off the page.
     axes.set_aspect('equal', 'box', anchor='SW')

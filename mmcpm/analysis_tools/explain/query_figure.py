@@ -1,4 +1,4 @@
-"""Which class each learnt query stands for (CPM, Figure 3a)."""
+"""Figure of the class that each learned query stands for (CPM, Figure 3a)."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -9,14 +9,18 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from mmcpm.visualization.class_colors import class_colours, class_patches
-from mmcpm.visualization.drawing import IGNORED, overlay_classes
+from mmcpm.visualization.drawing import (
+    IGNORED,
+    class_colors,
+    class_patches,
+    overlay_classes,
+)
 
 OPACITY = 0.6
 
 
 class FrameQueries(NamedTuple):
-    """A frame, its segmentation, and the classes of N learnt queries."""
+    """A frame, its segmentation, and the classes of N learned queries."""
 
     title: str
     # RGB, uint8, [H, W, 3].
@@ -33,19 +37,19 @@ class FrameQueries(NamedTuple):
 def query_strip(
     classes: np.ndarray, palette: Sequence[Sequence[int]]
 ) -> np.ndarray:
-    """Colour queries by class.
+    """Color queries by class.
 
     Args:
         classes (np.ndarray): Class ids ``[R, N]``, C for "no object".
-        palette (Sequence[Sequence[int]]): RGB colours of the C classes.
+        palette (Sequence[Sequence[int]]): RGB colors of the C classes.
 
     Returns:
-        np.ndarray: RGB in 0..1, ``[R, N, 3]``: background is grey, "no
+        np.ndarray: RGB in 0..1, ``[R, N, 3]``: background is gray, "no
         object" white.
     """
-    colours = class_colours(palette)
-    colours[-1] = 1.0
-    return colours[classes]
+    colors = class_colors(palette)
+    colors[-1] = 1.0
+    return colors[classes]
 
 
 def draw_queries(
@@ -56,12 +60,12 @@ def draw_queries(
     """Draw truth, prediction and queries, a frame per row.
 
     Args:
-        rows (Sequence[FrameQueries]): At least one.
+        rows (Sequence[FrameQueries]): Rows of the figure, at least one.
         classes (Sequence[str]): Names of the dataset's C classes.
-        palette (Sequence[Sequence[int]]): Their RGB colours, 0 to 255.
+        palette (Sequence[Sequence[int]]): RGB colors of the classes, 0 to 255.
 
     Returns:
-        Figure: For a canvas or a file.
+        Figure: Figure for a canvas or a file.
     """
     height, width = rows[0].frame.shape[:2]
     # Inches; portraits are not to become slivers, nor panoramas the page.
@@ -83,7 +87,7 @@ def draw_queries(
             1, 3, width_ratios=(panel, panel, strip_width)
         )
         for axes, name, labels in (
-            (truth, 'labelled', row.labels),
+            (truth, 'labeled', row.labels),
             (guess, 'predicted', row.prediction),
         ):
             axes.imshow(_overlay(row.frame, labels, palette))
@@ -117,7 +121,7 @@ def _draw_strip(
     axes.tick_params(labelsize='small')
     axes.xaxis.set_major_locator(MaxNLocator(10, integer=True))
     axes.set_title(
-        'class of each learnt query (blank: no object)', fontsize='small'
+        'class of each learned query (blank: no object)', fontsize='small'
     )
 
 

@@ -1,6 +1,6 @@
-"""Lets a checkpoint show what it has learnt, in three pictures.
+"""Report on what a checkpoint has learned, in three pictures.
 
-What is in them comes from :mod:`.model_questions`; they are drawn in
+What is in them comes from :mod:`.collect`; they are drawn in
 :mod:`mmcpm.visualization`.
 """
 
@@ -19,7 +19,8 @@ from mmengine.runner import load_checkpoint
 from mmseg.registry import DATASETS, MODELS
 
 from mmcpm.apis import options
-from mmcpm.apis.train_and_test import read_config, require
+from mmcpm.apis.config_checks import check_classes, require
+from mmcpm.apis.train_and_test import read_config
 from mmcpm.compat import revert_sync_bn
 from mmcpm.models.decode_heads.av_mask2former_head import AVMask2FormerHead
 from mmcpm.models.segmentors import AVEncoderDecoder
@@ -27,7 +28,7 @@ from mmcpm.utils.checkpoints import check_weights_fit, read_checkpoint
 from mmcpm.utils.errors import UsageError
 from mmcpm.utils.io import ensure_writable, write_whole
 
-from .collect import look_at_queries, mixture_points, recover_sounds
+from .collect import collect_query_classes, mixture_points, separate_sources
 from .mixture_figure import draw_mixtures
 from .query_figure import draw_queries
 from .sounding_frames import draw_frames, frames_by_name
@@ -62,7 +63,7 @@ def run(args: Namespace) -> Explanation:
     require(cfg, ('model', 'test_dataloader'))
     if args.data_root is not None:
         options.apply_data_root(cfg, args.data_root)
-    options.check_classes(cfg, ('test_dataloader',))
+    check_classes(cfg, ('test_dataloader',))
     if args.num_frames < 1:
         raise UsageError(
             f'--num-frames must be at least 1, but is {args.num_frames}'
@@ -84,11 +85,11 @@ def load_model(cfg: Config, checkpoint: str) -> AVEncoderDecoder:
     """Build a model, in evaluation mode, with the weights of a checkpoint.
 
     Args:
-        cfg (Config): With ``model``.
+        cfg (Config): Configuration with ``model``.
         checkpoint (str): File or address.
 
     Returns:
-        AVEncoderDecoder: On the device that there is.
+        AVEncoderDecoder: Model on the device that there is.
 
     Raises:
         UsageError: If the model has no audio-first head, or if the
@@ -123,13 +124,13 @@ def explain(
     """Draw all that a model has to show.
 
     Args:
-        model (AVEncoderDecoder): In evaluation mode.
+        model (AVEncoderDecoder): Model in evaluation mode.
         frames (Sequence[dict]): Packed samples, ``inputs`` and
             ``data_samples`` each.
         metainfo (dict): ``classes`` and ``palette`` of the dataset.
         folder (Path): Receives ``spectrograms.png``, ``mixtures.png`` and
             ``queries.png``.
-        seed (int): Of partners and prompts.
+        seed (int): Seed of partners and prompts.
 
     Returns:
         Explanation: The files, and notes on what was left out.
@@ -139,7 +140,7 @@ def explain(
     figures: dict[str, Figure] = {}
     notes = []
 
-    recovered, left_out = recover_sounds(model, frames, classes, seed)
+    recovered, left_out = separate_sources(model, frames, classes, seed)
     notes += [f'spectrograms.png: {note}' for note in left_out]
     if recovered:
         figures['spectrograms'] = draw_spectrograms(
@@ -164,7 +165,7 @@ def explain(
         noise = getattr(prompts, 'source', 'gmm') != 'mean'
         points = mixture_points(mixtures, PROMPTS_PER_CLASS, seed, noise)
         figures['mixtures'] = draw_mixtures(points, classes, palette)
-    queries = look_at_queries(model, frames, classes)
+    queries = collect_query_classes(model, frames, classes)
     figures['queries'] = draw_queries(queries, classes, palette)
 
     pictures = []

@@ -1,4 +1,4 @@
-"""Chooses frames of a dataset in which something sounds."""
+"""Selection of frames of a dataset in which something sounds."""
 
 import difflib
 from collections.abc import Sequence
@@ -15,8 +15,8 @@ def sounding_labels(data_sample: SegDataSample) -> tuple[int, ...]:
     """Read which classes sound in a frame.
 
     Args:
-        data_sample (SegDataSample): With ``audio_labels`` or ``gt_sem_seg``.
-            Gets ``audio_labels`` if it has none.
+        data_sample (SegDataSample): Sample with ``audio_labels`` or
+            ``gt_sem_seg``. Gets ``audio_labels`` if it has none.
 
     Returns:
         tuple[int, ...]: Class ids, ascending, without background.
@@ -42,7 +42,7 @@ def frames_by_name(dataset, sample_ids: Sequence[str]) -> list[dict]:
     """Read frames.
 
     Args:
-        dataset (Dataset): Of packed samples with a ``sample_id`` each.
+        dataset (Dataset): Dataset of packed samples with a ``sample_id`` each.
         sample_ids (Sequence[str]): Whom to read, at least one; repetitions
             are left out.
 
@@ -79,9 +79,9 @@ def draw_frames(dataset, number: int, seed: int) -> list[dict]:
     one of the frames before it: either can be the other's noise.
 
     Args:
-        dataset (Dataset): Of packed samples with a ``sample_id`` each.
+        dataset (Dataset): Dataset of packed samples with a ``sample_id`` each.
         number (int): Frames, at least 1.
-        seed (int): Of the draw.
+        seed (int): Seed of the draw.
 
     Returns:
         list[dict]: ``inputs`` and ``data_samples`` of each; fewer than asked

@@ -1,4 +1,4 @@
-"""What the prompts recover of a mixture of sounds (CPM, Figure 7)."""
+"""Figure of the sounds that prompts recover from mixtures (CPM, Figure 7)."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from matplotlib.figure import Figure
 
-# Decibels between the darkest and the brightest colour.
+# Decibels between the darkest and the brightest color.
 DYNAMIC_RANGE = 60.0
 PANELS = ('mixture', 'noise', 'target', 'recovered')
 HEADINGS = {
@@ -37,7 +37,7 @@ def masked_magnitude(mixture: np.ndarray, ratio: np.ndarray) -> np.ndarray:
 
     Args:
         mixture (np.ndarray): Linear magnitude ``[T, F]``.
-        ratio (np.ndarray): In 0..1, ``[T, F]``.
+        ratio (np.ndarray): Ratio mask in 0..1, shape (T, F).
 
     Returns:
         np.ndarray: Linear magnitude ``[T, F]``.
@@ -71,13 +71,13 @@ def draw_spectrograms(
     All panels share one scale, whose 0 dB is the loudest mixture.
 
     Args:
-        rows (Sequence[Recovery]): At least one.
+        rows (Sequence[Recovery]): Rows of the figure, at least one.
         seconds_per_frame (float): Distance of two spectra.
         hertz_per_bin (float): Distance of two frequencies.
         first_bin (int): Number of the lowest frequency that is kept.
 
     Returns:
-        Figure: For a canvas or a file.
+        Figure: Figure for a canvas or a file.
     """
     # The floor lets silence be drawn.
     peak = max(1e-6, *(float(row.mixture.max()) for row in rows))
@@ -94,7 +94,7 @@ def draw_spectrograms(
         for name, axes in zip(PANELS, all_axes, strict=True):
             magnitude = getattr(row, name)
             num_frames, num_bins = magnitude.shape
-            # Centres of pixels are where the spectra are.
+            # Centers of pixels are where the spectra are.
             left, right = -0.5, num_frames - 0.5
             low, high = first_bin - 0.5, first_bin + num_bins - 0.5
             image = axes.imshow(

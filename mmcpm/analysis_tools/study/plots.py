@@ -1,4 +1,4 @@
-"""Draws what a study has found: one picture per question."""
+"""Plots of the results of a study: one picture per question."""
 
 import re
 import statistics
@@ -35,7 +35,7 @@ def lambda_of(name: str) -> float | None:
 def draw_scores(axes: Axes, groups: Groups) -> None:
     """Draw mIoU by variant: seeds as dots, their mean as a line."""
     for row, runs in enumerate(groups.values()):
-        for key, colour, label in (
+        for key, color, label in (
             ('mIoU', 'tab:blue', 'true sound'),
             ('mIoU_swapped', 'tab:orange', "another clip's sound"),
             ('mIoU_silence', 'tab:gray', 'silence'),
@@ -45,11 +45,11 @@ def draw_scores(axes: Axes, groups: Groups) -> None:
                 values,
                 [row] * len(values),
                 'o',
-                color=colour,
+                color=color,
                 alpha=0.5,
                 label=label if row == 0 else None,
             )
-            axes.plot(statistics.fmean(values), row, '|', color=colour, ms=18)
+            axes.plot(statistics.fmean(values), row, '|', color=color, ms=18)
     ceilings = {
         run['mIoU_ceiling']
         for runs in groups.values()
@@ -93,12 +93,12 @@ def draw_coverage(axes: Axes, groups: Groups) -> None:
             for key in ('coverage', 'coverage_final')
         )
         axes.plot([before, after], [row, row], '-', color='tab:gray')
-        for value, colour, label in (
+        for value, color, label in (
             (before, 'tab:orange', 'after the audio decoder'),
             (after, 'tab:blue', 'at the end'),
         ):
             axes.plot(
-                value, row, 'o', color=colour, label=None if row else label
+                value, row, 'o', color=color, label=None if row else label
             )
     axes.set_yticks(range(len(groups)), groups)
     axes.invert_yaxis()

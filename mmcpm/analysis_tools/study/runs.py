@@ -1,8 +1,8 @@
-"""Trains and tests many configurations with many seeds, and remembers.
+"""Trainings and tests of many configurations with many seeds, on record.
 
 Every run is made by the tools that users type. A finished run is one record
 in a JSON file, so that a study that was interrupted goes on where it was. The
-table of the records is made by :mod:`.study_table`.
+table of the records is made by :mod:`.table`.
 """
 
 import fcntl
@@ -33,7 +33,7 @@ from ..quickstart import (
 )
 
 # Scalars of the last training epoch that tell how a method fared.
-HEALTH = (
+PROMPT_STATS = (
     'gmm_ready',
     'gmm_dead',
     'gmm_mean_cosine',
@@ -122,7 +122,7 @@ def length_options(cfg: Config, epochs: int) -> list[str]:
 
     Args:
         cfg (Config): The configuration.
-        epochs (int): Of the schedule.
+        epochs (int): Number of epochs of the schedule.
 
     Returns:
         list[str]: As for ``--cfg-options``: the training, and the schedules
@@ -158,7 +158,7 @@ class Study:
         file (Path): JSON list that receives the records.
         work_dir (Path): Logs and checkpoints, one folder per run; the
             checkpoints of finished runs are removed.
-        data_root (Path): Of the dataset.
+        data_root (Path): Root folder of the dataset.
         epochs (int, optional): Length of the schedule; that of the
             configurations if None.
         split (str): Frames to score: 'val' for choosing, 'test' for
@@ -318,7 +318,7 @@ class Study:
                 f'{name}: test, {sound} sound',
             )
             scores[row] = json.loads(file.read_text())['metrics']
-        record = summarise(scores, read_scalars(folder))
+        record = summarize_run(scores, read_scalars(folder))
         record['mIoU_ceiling'] = self._ceiling
         record['iterations'] = read_checkpoint(
             (folder / 'last_checkpoint').read_text()
@@ -329,17 +329,17 @@ class Study:
         return {**record, 'seconds': round(seconds, 1)}
 
 
-def summarise(scores: dict[str, dict], scalars: list[dict]) -> dict:
+def summarize_run(scores: dict[str, dict], scalars: list[dict]) -> dict:
     """Sum up a run.
 
     Args:
         scores (dict[str, dict]): Metrics of the tests with the true sound
             ('model'), with silence and with another clip's sound.
-        scalars (list[dict]): What the training logged, in order.
+        scalars (list[dict]): Logged values of the training, in order.
 
     Returns:
         dict: Scores in 0..1, the stability score (nats) and the losses over
-        the epochs, and the last health figures.
+        the epochs, and the last statistics of the prompts (``health``).
     """
     steps = [line for line in scalars if 'loss' in line]
     epochs = [line for line in scalars if 'stability_score' in line]
@@ -357,7 +357,7 @@ def summarise(scores: dict[str, dict], scalars: list[dict]) -> dict:
         'mIoU_val': [round(line[f'{PROTOCOL}/mIoU'], 4) for line in checks],
         'health': {
             name: round(last[names[name]], 4)
-            for name in HEALTH
+            for name in PROMPT_STATS
             if name in names
         },
         'seconds_per_step': last.get('time'),
@@ -368,7 +368,7 @@ def read_scalars(folder: Path) -> list[dict]:
     """Read what a training logged, over all its resumptions.
 
     Args:
-        folder (Path): Its work dir.
+        folder (Path): Work directory of the training.
 
     Returns:
         list[dict]: Logged values in order.

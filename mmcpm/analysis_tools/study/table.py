@@ -1,4 +1,4 @@
-"""Sums up the records of a study: a table, and gains paired by seed.
+"""Tables of the records of a study, and gains paired by seed.
 
 Two trainings with the same seed see the same scenes in the same order, so
 that their difference says more than that of two averages.
@@ -47,7 +47,7 @@ def paired_gain(
     Args:
         runs (list[dict]): Runs of one variant.
         baseline (list[dict]): Runs of the other.
-        score (str): What to compare.
+        score (str): Name of the score to compare.
 
     Returns:
         tuple[float, float, int]: Mean gain, its standard error (NaN for one

@@ -17,7 +17,7 @@ from mmcpm.datasets.metadata.index_table import check_root
 
 from ..common.destination import Options
 from ..sounding_scenes.writer import MARKER
-from .clip_files import ClipFiles
+from .clip_files import ClipFiles, count_groups
 from .clips import check_clips, find_extra
 from .index_file import (
     IndexFile,
@@ -28,7 +28,6 @@ from .index_file import (
 from .labels import BinaryChecker
 from .preparing import prepare
 from .report import Finding, Report
-from .totals import count_groups
 
 # Clips and label maps by split, from the counts of the dataset's authors.
 PUBLISHED = {
@@ -86,7 +85,7 @@ def object_files(subset: str, line: int, clip: ObjectClip) -> ClipFiles:
 
     Args:
         subset (str): 's4' or 'ms3'.
-        line (int): Its line in the index file.
+        line (int): Line in the index file.
         clip (ObjectClip): The clip.
 
     Returns:
@@ -99,9 +98,9 @@ def object_files(subset: str, line: int, clip: ObjectClip) -> ClipFiles:
         'category': clip.category,
     }
     infos = [dataset.frame_info(item, i) for i in range(FRAMES_PER_CLIP)]
-    labelled = 1 if (subset, clip.split) == ('s4', 'train') else len(infos)
+    labeled = 1 if (subset, clip.split) == ('s4', 'train') else len(infos)
     frames = tuple(
-        (info['img_path'], info['seg_map_path'] if i < labelled else None)
+        (info['img_path'], info['seg_map_path'] if i < labeled else None)
         for i, info in enumerate(infos)
     )
     sounds = (infos[0]['audio_path'],)
@@ -193,7 +192,7 @@ def prepare_avsbench_object(
         root (str): The data root.
         folder (str): The folder to write.
         subset (str): 's4' or 'ms3'.
-        options (Options): How.
+        options (Options): Options of the copy.
         kwargs: ``leave_out`` and ``workers`` of :func:`prepare`.
 
     Returns:

@@ -17,7 +17,7 @@ from mmcpm.datasets.metadata.avsbench_semantic import (
 
 from ..common.destination import Options
 from ..sounding_scenes.writer import MARKER
-from .clip_files import ClipFiles
+from .clip_files import ClipFiles, count_groups
 from .clips import check_clips, find_extra
 from .index_file import (
     IndexFile,
@@ -28,7 +28,6 @@ from .index_file import (
 from .labels import ClassIdChecker
 from .preparing import prepare
 from .report import Finding, Report
-from .totals import count_groups
 
 METADATA, LABEL_INDEX = 'metadata.csv', 'label2idx.json'
 FRAMES_PER_CLIP = AVSBenchSemanticDataset.FRAMES_PER_CLIP
@@ -44,7 +43,7 @@ PUBLISHED = {
     'v2/val': (500, 5000),
     'v2/test': (750, 7500),
 }
-# The labels as colours; what others make of the clips (COMBO: processed_*,
+# The labels as colors; what others make of the clips (COMBO: processed_*,
 # audio.pkl); the truth of sounding scenes.
 KNOWN = (
     'labels_rgb',
@@ -85,7 +84,7 @@ def semantic_files(line: int, clip: Clip) -> ClipFiles:
     """List the files of a clip.
 
     Args:
-        line (int): Its line in the metadata.
+        line (int): Line of the clip in the metadata.
         clip (Clip): The clip.
 
     Returns:
@@ -96,9 +95,9 @@ def semantic_files(line: int, clip: Clip) -> ClipFiles:
         _paths_without_root().frame_info(clip._asdict(), i)
         for i in range(number)
     ]
-    labelled = 1 if (clip.subset, clip.split) == ('v1s', 'train') else number
+    labeled = 1 if (clip.subset, clip.split) == ('v1s', 'train') else number
     frames = tuple(
-        (info['img_path'], info['seg_map_path'] if i < labelled else None)
+        (info['img_path'], info['seg_map_path'] if i < labeled else None)
         for i, info in enumerate(infos)
     )
     group = f'{clip.subset}/{clip.split}'
@@ -135,10 +134,10 @@ def check_avsbench_semantic(
 
     Args:
         root (str): The data root.
-        classes (Sequence[str], optional): Its classes. Defaults to None:
-            those of AVSBench-Semantic.
-        palette (Sequence[Sequence[int]], optional): Their colours. Defaults
-            to None: those of AVSBench-Semantic.
+        classes (Sequence[str], optional): Names of the classes. Defaults to
+            None: those of AVSBench-Semantic.
+        palette (Sequence[Sequence[int]], optional): RGB colors of the classes.
+            Defaults to None: those of AVSBench-Semantic.
         deep (bool): Whether to decode frames, label maps and sounds; else
             their headers are read. Defaults to False.
         workers (int, optional): Processes; 0 works in this one. Defaults to
@@ -207,7 +206,7 @@ def prepare_avsbench_semantic(
     Args:
         root (str): The data root.
         folder (str): The folder to write.
-        options (Options): How.
+        options (Options): Options of the copy.
         num_classes (int): Class ids are below it. Defaults to 71.
         kwargs: ``leave_out`` and ``workers`` of :func:`prepare`.
 

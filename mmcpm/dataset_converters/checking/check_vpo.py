@@ -8,12 +8,11 @@ from mmcpm.datasets.vpo import COCO_IDS, VPODataset
 
 from ..common.destination import Options
 from ..sounding_scenes.writer import MARKER
-from .clip_files import ClipFiles
+from .clip_files import ClipFiles, count_groups
 from .clips import check_clips, find_extra
 from .labels import TranslatedChecker
 from .preparing import prepare
 from .report import Report
-from .totals import count_groups
 from .vpo_rows import GROUPS, VPOCopy, names_of_refused_rows, read_vpo_clips
 
 
@@ -26,7 +25,7 @@ def check_vpo(
     alone.
 
     Args:
-        copy (VPOCopy): Where it lies.
+        copy (VPOCopy): Place and layout of the copy.
         deep (bool): Whether to decode images, masks and sounds; else their
             headers are read. Defaults to False.
         workers (int, optional): Processes; 0 works in this one. Defaults to
@@ -73,9 +72,9 @@ def prepare_vpo(
     """Write a prepared copy of VPO.
 
     Args:
-        copy (VPOCopy): Where it lies.
+        copy (VPOCopy): Place and layout of the copy.
         folder (str): The folder to write.
-        options (Options): How.
+        options (Options): Options of the prepared copy.
         kwargs: ``leave_out`` and ``workers`` of :func:`prepare`.
 
     Returns:

@@ -1,6 +1,9 @@
-"""The files that a row of an index file asks for."""
+"""The files that a row of an index file asks for, and their number."""
 
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
+
+from .report import Count
 
 
 class ClipFiles(NamedTuple):
@@ -8,10 +11,10 @@ class ClipFiles(NamedTuple):
 
     Attributes:
         group (str): Subset and split, under which it is counted.
-        row (int): Its line in the index file.
+        row (int): Line in the index file.
         frames (tuple): Path of every frame, and of its label map or None.
-        sounds (tuple[str, ...]): Its sound files.
-        seconds (float): How long they should be.
+        sounds (tuple[str, ...]): Paths of the sound files.
+        seconds (float): Expected length of the sounds.
         at_least (bool): Whether they may be longer.
         more_rows (tuple[int, ...]): Further lines that speak of it.
         sources (tuple[str, ...]): Names of what sounds, by the index file.
@@ -31,3 +34,44 @@ class ClipFiles(NamedTuple):
         """list[str]: All its files."""
         pairs = [path for pair in self.frames for path in pair if path]
         return [*pairs, *self.sounds]
+
+
+def count_groups(
+    clips: Sequence[ClipFiles],
+    present: Sequence[int],
+    published: Mapping[str, tuple[int, int]],
+) -> list[Count]:
+    """Count clips and label maps of every subset and split.
+
+    Args:
+        clips (Sequence[ClipFiles]): All clips.
+        present (Sequence[int]): Label maps of each that are on disk.
+        published (Mapping[str, tuple[int, int]]): Clips and label maps of
+            the published dataset, by subset and split; may be empty.
+
+    Returns:
+        list[Count]: Published groups first, in their order, then others;
+        last the sum, if there are several.
+    """
+    groups = dict.fromkeys((*published, *(clip.group for clip in clips)))
+    counts = []
+    for group in groups:
+        inside = [i for i, clip in enumerate(clips) if clip.group == group]
+        counts.append(
+            Count(
+                group,
+                len(inside),
+                sum(
+                    label is not None
+                    for i in inside
+                    for _, label in clips[i].frames
+                ),
+                sum(present[i] for i in inside),
+                *published.get(group, (None, None)),
+            )
+        )
+    if len(counts) < 2:
+        return counts
+    columns = list(zip(*counts, strict=True))[1:]
+    sums = [None if None in cells else sum(cells) for cells in columns]
+    return [*counts, Count('all', *sums)]

@@ -174,7 +174,7 @@ def find_extra(
 
     Args:
         root (str): The data root.
-        folders (Iterable[str]): Where to look; need not exist.
+        folders (Iterable[str]): Folders to look in; they need not exist.
         expected (Iterable[str]): All files that are asked for.
         is_known (Callable): Whether files and folders of this name are
             there for another purpose.

@@ -1,4 +1,4 @@
-"""What the tools that check and prepare datasets have in common."""
+"""Arguments and output of the tools that check and prepare datasets."""
 
 import argparse
 
@@ -24,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--check',
         action='store_true',
         help='tell what is missing, unreadable, inconsistent or oddly '
-        'labelled, and how many clips there are',
+        'labeled, and how many clips there are',
     )
     task.add_argument(
         '--prepare',
@@ -78,11 +78,12 @@ def options_of(
     """Read how a copy is to be prepared.
 
     Args:
-        args (argparse.Namespace): Of :func:`add_arguments`.
-        palette (list[list[int]], optional): Colours to decode.
+        args (argparse.Namespace): Parsed arguments, with those of
+            :func:`add_arguments`.
+        palette (list[list[int]], optional): Colors to decode.
 
     Returns:
-        Options: How.
+        Options: Options of the copy.
 
     Raises:
         UsageError: If an argument is out of range or of no use.
@@ -102,12 +103,13 @@ def options_of(
     )
 
 
-def tell(report: Report, args: argparse.Namespace) -> int:
+def print_report(report: Report, args: argparse.Namespace) -> int:
     """Print a report, and write it to a file if asked for.
 
     Args:
         report (Report): The report.
-        args (argparse.Namespace): Of :func:`add_arguments`.
+        args (argparse.Namespace): Parsed arguments, with those of
+            :func:`add_arguments`.
 
     Returns:
         int: The exit code.

@@ -1,4 +1,4 @@
-"""Looking at a picture without decoding it."""
+"""Headers of pictures, read without decoding them."""
 
 from typing import NamedTuple
 
@@ -15,8 +15,8 @@ class Header(NamedTuple):
         height (int): Pixels, as they are stored.
         width (int): Pixels.
         mode (str): Pillow's name of the pixel format.
-        orientation (int): How viewers turn it by its EXIF data; 1 for not
-            at all.
+        orientation (int): EXIF orientation, by which viewers turn it; 1 for
+            not at all.
     """
 
     height: int
@@ -39,7 +39,7 @@ def read_header(path: str) -> Header:
         path (str): The file.
 
     Returns:
-        Header: What it tells.
+        Header: Content of the header.
 
     Raises:
         OSError: If it cannot be opened.

@@ -22,10 +22,10 @@ class IndexFile(NamedTuple):
     """An index file.
 
     Attributes:
-        name (str): Its path, relative to the data root.
+        name (str): Path of the file, relative to the data root.
         header (list[str]): The names of its columns; empty if it has none.
-        rows (list[Row]): Its rows, without that of the names.
-        findings (list[Finding]): What is wrong with it so far.
+        rows (list[Row]): Rows of the file, without that of the names.
+        findings (list[Finding]): Faults found so far.
         bad_cells (set[str]): All values of the rows that were refused: what
             lies on disk for them is not unasked for.
     """
@@ -154,7 +154,7 @@ def as_text(rows: list[list[str]]) -> str:
     """Write rows, separated by commas.
 
     Args:
-        rows (list[list[str]]): Their cells.
+        rows (list[list[str]]): Cells of the rows.
 
     Returns:
         str: One line per row.

@@ -1,4 +1,4 @@
-"""Looking at label maps of every dataset, with or without decoding them.
+"""Checks of the label maps of every dataset, with or without decoding them.
 
 What is decoded is decoded by the transforms that load it in training.
 """
@@ -28,10 +28,10 @@ SINGLE_VALUE_MODES = ('1', 'L', 'P', 'I', 'I;16', 'F')
 FOUND = tuple[Header | None, list[tuple[str, str]]]
 
 
-def decode_colours(
+def decode_colors(
     picture: np.ndarray, palette: Sequence[Sequence[int]]
 ) -> tuple[np.ndarray, dict[tuple[int, int, int], int]]:
-    """Turn the colours of a label picture into class ids.
+    """Turn the colors of a label picture into class ids.
 
     Args:
         picture (np.ndarray): RGB, uint8 ``[H, W, 3]``.
@@ -39,23 +39,23 @@ def decode_colours(
 
     Returns:
         tuple[np.ndarray, dict]: Class ids, uint8 ``[H, W]``, 255 where the
-        colour stands for no class; and those colours with their numbers of
+        color stands for no class; and those colors with their numbers of
         pixels, most frequent first.
     """
-    codes = _colour_codes(picture)
-    colours, where, numbers = np.unique(
+    codes = _color_codes(picture)
+    colors, where, numbers = np.unique(
         codes, return_inverse=True, return_counts=True
     )
     class_of = {
         int(code): label
-        for label, code in enumerate(_colour_codes(np.array(palette)))
+        for label, code in enumerate(_color_codes(np.array(palette)))
     }
     labels = np.array(
-        [class_of.get(int(code), 255) for code in colours], np.uint8
+        [class_of.get(int(code), 255) for code in colors], np.uint8
     )
     unknown = sorted(
         (-int(number), int(code))
-        for code, number in zip(colours, numbers, strict=True)
+        for code, number in zip(colors, numbers, strict=True)
         if int(code) not in class_of
     )
     return labels[where].reshape(codes.shape), {
@@ -64,24 +64,24 @@ def decode_colours(
     }
 
 
-def _colour_codes(colours: np.ndarray) -> np.ndarray:
+def _color_codes(colors: np.ndarray) -> np.ndarray:
     """Join red, green and blue to one number."""
-    red, green, blue = np.moveaxis(colours.astype(np.int32), -1, 0)
+    red, green, blue = np.moveaxis(colors.astype(np.int32), -1, 0)
     return red << 16 | green << 8 | blue
 
 
-def tell_colours(unknown: dict[tuple[int, int, int], int]) -> str:
-    """List colours for a message.
+def tell_colors(unknown: dict[tuple[int, int, int], int]) -> str:
+    """List colors for a message.
 
     Args:
-        unknown (dict): Numbers of pixels by colour.
+        unknown (dict): Numbers of pixels by color.
 
     Returns:
         str: The first five and how many there are.
     """
     listed = ', '.join(
-        f'{colour} on {number} pixels'
-        for colour, number in list(unknown.items())[:5]
+        f'{color} on {number} pixels'
+        for color, number in list(unknown.items())[:5]
     )
     return listed + (f', ... ({len(unknown)})' if len(unknown) > 5 else '')
 
@@ -123,14 +123,14 @@ class LabelChecker:
 
         Args:
             path (str): The file.
-            header (Header): Its header.
+            header (Header): Header of the file.
             deep (bool): Whether to decode it.
 
         Returns:
             list[tuple[str, str]]: Kind and text of each finding.
         """
         if header.mode not in SINGLE_VALUE_MODES:
-            return [('colour', f'pixels of mode {header.mode}')]
+            return [('color', f'pixels of mode {header.mode}')]
         return self.load(path) if deep else []
 
     def check_sources(self, root: str, clip: ClipFiles) -> list[Finding]:
@@ -141,7 +141,7 @@ class LabelChecker:
             clip (ClipFiles): The clip, with readable label maps.
 
         Returns:
-            list[Finding]: What is labelled and not named.
+            list[Finding]: What is labeled and not named.
         """
         return []
 
@@ -161,9 +161,9 @@ class ClassIdChecker(LabelChecker):
 
     Args:
         num_classes (int): Class ids are below it.
-        palette (Sequence[Sequence[int]]): The colours of ``labels_rgb``.
-        classes (Sequence[str]): Their names, to compare with the index file.
-            Defaults to none.
+        palette (Sequence[Sequence[int]]): The colors of ``labels_rgb``.
+        classes (Sequence[str]): Names of the classes, to compare with the
+            index file. Defaults to none.
     """
 
     def __init__(
@@ -179,40 +179,26 @@ class ClassIdChecker(LabelChecker):
     def check_content(
         self, path: str, header: Header, deep: bool
     ) -> list[tuple[str, str]]:
-        """Check what a readable file holds, and what colours say of it.
+        """Check what a readable file holds, and what colors say of it.
 
-        Args:
-            path (str): The file.
-            header (Header): Its header.
-            deep (bool): Whether to decode it, and its twin in
-                ``labels_rgb`` if there is one.
-
-        Returns:
-            list[tuple[str, str]]: Kind and text of each finding.
+        A map that is decoded is compared with its twin in ``labels_rgb``, if
+        there is one.
         """
         found = super().check_content(path, header, deep)
-        if not deep or found and found[0][0] != 'colour':
+        if not deep or found and found[0][0] != 'color':
             return found
         if not found:
-            return self._compare_colours(path)
+            return self._compare_colors(path)
         try:
-            unknown = decode_colours(_read_colours(path), self.palette)[1]
+            unknown = decode_colors(_read_colors(path), self.palette)[1]
         except (OSError, SyntaxError, ValueError) as error:
             return [('label', why(error))]
         if unknown:
-            found.append(('unknown colour', tell_colours(unknown)))
+            found.append(('unknown color', tell_colors(unknown)))
         return found
 
     def check_sources(self, root: str, clip: ClipFiles) -> list[Finding]:
-        """Look for labels of classes that the row of a clip does not name.
-
-        Args:
-            root (str): The data root.
-            clip (ClipFiles): The clip, with readable label maps.
-
-        Returns:
-            list[Finding]: One for each such class.
-        """
+        """Look for labels of classes that the row of a clip does not name."""
         names = set(clip.sources)
         known = names and self.classes
         if not known or not names <= {*self.classes, *NO_CLASSES}:
@@ -246,35 +232,35 @@ class ClassIdChecker(LabelChecker):
             for name, found in strays.items()
         ]
 
-    def _compare_colours(self, path: str) -> list[tuple[str, str]]:
-        """Compare class ids with the same labels as colours."""
+    def _compare_colors(self, path: str) -> list[tuple[str, str]]:
+        """Compare class ids with the same labels as colors."""
         folder, name = osp.split(path)
         twin = osp.join(osp.dirname(folder), 'labels_rgb', name)
         if osp.basename(folder) != 'labels_semantic' or not osp.isfile(twin):
             return []
         place = f'labels_rgb/{name}'
         try:
-            colours = _read_colours(twin)
+            colors = _read_colors(twin)
         except (OSError, SyntaxError, ValueError) as error:
-            return [('colours disagree', f'{place}: {why(error)}')]
+            return [('colors disagree', f'{place}: {why(error)}')]
         with open(path, 'rb') as file:
             labels = np.asarray(open_picture(file.read()))
-        if colours.shape[:2] != labels.shape:
-            size = '{1} x {0}'.format(*colours.shape)
-            return [('colours disagree', f'{place} is {size}')]
-        decoded, _ = decode_colours(colours, self.palette)
+        if colors.shape[:2] != labels.shape:
+            size = '{1} x {0}'.format(*colors.shape)
+            return [('colors disagree', f'{place} is {size}')]
+        decoded, _ = decode_colors(colors, self.palette)
         number = int(np.count_nonzero(decoded != labels))
         if not number:
             return []
         return [
             (
-                'colours disagree',
+                'colors disagree',
                 f'{place} says otherwise on {number} of {labels.size} pixels',
             )
         ]
 
 
-def _read_colours(path: str) -> np.ndarray:
+def _read_colors(path: str) -> np.ndarray:
     """Read a picture as RGB, uint8 ``[H, W, 3]``."""
     with open(path, 'rb') as file:
         return np.asarray(open_picture(file.read()).convert('RGB'))
@@ -292,16 +278,7 @@ class BinaryChecker(LabelChecker):
     def check_content(
         self, path: str, header: Header, deep: bool
     ) -> list[tuple[str, str]]:
-        """Check what a readable file holds; greys may be stored as RGB.
-
-        Args:
-            path (str): The file.
-            header (Header): Its header.
-            deep (bool): Whether to decode it.
-
-        Returns:
-            list[tuple[str, str]]: Kind and text of each finding.
-        """
+        """Check what a readable file holds; grays may be stored as RGB."""
         return self.load(path)
 
 
@@ -309,7 +286,7 @@ class TranslatedChecker(LabelChecker):
     """Checks the masks of VPO.
 
     Args:
-        label_values (dict[int, int]): From value in the file to class id.
+        label_values (dict[int, int]): Class id by value in the file.
     """
 
     def __init__(self, label_values: dict[int, int]) -> None:

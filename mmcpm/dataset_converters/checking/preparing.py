@@ -35,15 +35,15 @@ from .index_file import IndexFile, as_text
 from .labels import (
     SINGLE_VALUE_MODES,
     LabelChecker,
-    decode_colours,
-    tell_colours,
+    decode_colors,
+    tell_colors,
 )
 from .report import Finding, Report
 from .sounds import SAMPLE_RATE
 
 # With these a clip is incomplete, or its labels would be wrong.
-BLOCKING = ('missing', 'link', 'frame', 'label', 'sound', 'size', 'colour')
-BLOCKING += ('values', 'unknown colour')
+BLOCKING = ('missing', 'link', 'frame', 'label', 'sound', 'size', 'color')
+BLOCKING += ('values', 'unknown color')
 JPEG_QUALITY = 95
 
 
@@ -66,11 +66,11 @@ def prepare(
         root (str): The data root.
         folder (str): The folder to write.
         dataset (str): Name of the dataset.
-        indexes (Sequence[IndexFile]): Its index files. The rows of all clips
-            are in the first; others keep what they have of them.
-        clips (Sequence[ClipFiles]): Its clips.
+        indexes (Sequence[IndexFile]): Index files of the dataset. The rows of
+            all clips are in the first; others keep what they have of them.
+        clips (Sequence[ClipFiles]): Clips of the dataset.
         labels (LabelChecker): Checks their label maps.
-        options (Options): How.
+        options (Options): Options of the copy.
         others (Sequence[str]): Further files of the root, taken along as
             they are where they exist.
         leave_out (bool): Whether clips that cannot be prepared are left out
@@ -143,7 +143,7 @@ def prepare_clip(
         root (str): The data root.
         folder (str): The folder to write.
         labels (LabelChecker): Checks its label maps.
-        options (Options): How.
+        options (Options): Options of the copy.
         clip (ClipFiles): The clip.
 
     Returns:
@@ -158,9 +158,9 @@ def prepare_clip(
     frames = tuple((f, sources.get(label)) for f, label in clip.frames)
     findings = check_clip(root, labels, False, clip._replace(frames=frames))[1]
     blocking = set(BLOCKING)
-    # A colour that stands for no class is found where it is decoded.
+    # A color that stands for no class is found where it is decoded.
     if options.palette is not None:
-        blocking.discard('colour')
+        blocking.discard('color')
     findings = [f for f in findings if f.kind in blocking]
     if findings:
         return 0, findings
@@ -194,10 +194,10 @@ def prepare_clip(
     return written, findings
 
 
-class ColourError(ValueError):
-    """Colours of a label picture stand for no class."""
+class ColorError(ValueError):
+    """Colors of a label picture stand for no class."""
 
-    kind = 'unknown colour'
+    kind = 'unknown color'
 
 
 def _kind_of(make: Callable) -> str:
@@ -208,13 +208,13 @@ def _kind_of(make: Callable) -> str:
 
 def _label_source(root: str, label: str, options: Options) -> str:
     """Choose the file that a label map is made of."""
-    colours = label.replace('labels_semantic', 'labels_rgb')
+    colors = label.replace('labels_semantic', 'labels_rgb')
     if (
         options.palette is not None
         and not osp.lexists(osp.join(root, label))
-        and osp.isfile(osp.join(root, colours))
+        and osp.isfile(osp.join(root, colors))
     ):
-        return colours
+        return colors
     return label
 
 
@@ -238,18 +238,18 @@ def _frame(origin: str, size: tuple[int, int] | None) -> Callable | None:
 def _label(origin: str, options: Options) -> Callable | None:
     """Give a function that writes a label map, or None if it stays."""
     header, size = read_header(origin), options.resize
-    in_colour = header.mode not in SINGLE_VALUE_MODES
-    decodes = in_colour and options.palette is not None
+    in_color = header.mode not in SINGLE_VALUE_MODES
+    decodes = in_color and options.palette is not None
     if not decodes and (size is None or header[:2] == tuple(size)):
         return None
     with open(origin, 'rb') as file:
         picture = open_picture(file.read())
     if decodes:
-        labels, unknown = decode_colours(
+        labels, unknown = decode_colors(
             np.asarray(picture.convert('RGB')), options.palette
         )
         if unknown:
-            raise ColourError(tell_colours(unknown))
+            raise ColorError(tell_colors(unknown))
         picture = Image.fromarray(labels)
     if size is not None:
         picture = picture.resize(size[::-1], Image.NEAREST)

@@ -1,4 +1,4 @@
-"""What a check of a dataset found, and how it is told."""
+"""Findings of a check of a dataset, and the report of them."""
 
 import csv
 from collections.abc import Iterable
@@ -14,8 +14,8 @@ class Kind(NamedTuple):
     """A kind of finding.
 
     Attributes:
-        title (str): What is found, in the plural.
-        remedy (str): What to do about it.
+        title (str): Name of the findings, in the plural.
+        remedy (str): Advice to the user.
         is_fault (bool): Whether samples are lost or wrong. Otherwise the
             dataset can be used as it is, and it is a note.
     """
@@ -54,19 +54,19 @@ KINDS = {
         'Label maps of another size than their frames',
         'Take both from the same copy of the dataset.',
     ),
-    'colour': Kind(
-        'Colour pictures in place of label maps',
+    'color': Kind(
+        'Color pictures in place of label maps',
         'Restore them; in AVSBench-Semantic use the files of labels_semantic, '
         'not of labels_rgb. If there are none, --prepare DEST '
-        '--decode-rgb-labels makes them of the colours.',
+        '--decode-rgb-labels makes them of the colors.',
     ),
-    'unknown colour': Kind(
-        'Colours that stand for no class',
+    'unknown color': Kind(
+        'Colors that stand for no class',
         'They cannot be decoded. A picture saved as jpg, or scaled with '
-        "interpolation, has such colours: restore it from the dataset's "
+        "interpolation, has such colors: restore it from the dataset's "
         'archive.',
     ),
-    'colours disagree': Kind(
+    'colors disagree': Kind(
         'Label maps that labels_rgb contradicts',
         'Training reads labels_semantic: restore both folders from the '
         "dataset's archive, or remove labels_rgb if it is known to be wrong.",
@@ -109,7 +109,7 @@ KINDS = {
         'cannot be known.',
         is_fault=False,
     ),
-    'cancelled': Kind(
+    'canceled': Kind(
         'Sounds whose channels cancel each other',
         'Mono sound is their mean, and next to nothing is left of it. Turn '
         'the sign of one channel, or keep only one.',
@@ -117,7 +117,7 @@ KINDS = {
     ),
     'silent': Kind(
         'Sounds, or channels of them, that are silent',
-        'Nothing is to be learnt from them. Extract them from the videos '
+        'Nothing is to be learned from them. Extract them from the videos '
         'again if they should not be.',
         is_fault=False,
     ),
@@ -165,7 +165,7 @@ class Finding(NamedTuple):
     Attributes:
         kind (str): Key of :data:`KINDS`.
         file (str): The file or folder, relative to the data root.
-        what (str): What is the matter with it.
+        what (str): Description of the fault.
         row (int | None): The line of the index file that needs it.
     """
 
@@ -214,7 +214,7 @@ class Report:
     """All findings, each file once per kind.
 
     Args:
-        title (str): What was checked.
+        title (str): Name of what was checked.
     """
 
     def __init__(self, title: str) -> None:
@@ -237,7 +237,7 @@ class Report:
         """Add findings; what several rows share is told once, of no row.
 
         Args:
-            findings (Iterable[Finding]): To add.
+            findings (Iterable[Finding]): Findings to add.
         """
         for finding in findings:
             key = finding[:3]

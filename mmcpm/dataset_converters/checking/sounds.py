@@ -1,4 +1,4 @@
-"""Looking at a sound file, with or without decoding it."""
+"""Checks of a sound file, with or without decoding it."""
 
 import numpy as np
 
@@ -11,7 +11,7 @@ SAMPLE_RATE = 16000
 TOLERANCE = 0.25
 # Equal channels keep all energy in their mean, unrelated ones half of it.
 # With a hundredth (20 dB), what is left is the error of the recording.
-CANCELLED = 0.01
+CANCELED = 0.01
 # A peak below the last bit of a 16-bit file.
 SILENCE = 0.5 / 32768
 
@@ -47,9 +47,9 @@ def check_channels(sound: SoundFile, deep: bool) -> list[tuple[str, str]]:
     if silent.all():
         return [('silent', 'nothing is heard')] if deep else []
     found = []
-    if mixed < CANCELLED * energy.mean():
+    if mixed < CANCELED * energy.mean():
         lost = 10 * np.log10(energy.mean() / max(mixed, 1e-30))
-        found.append(('cancelled', f'the mean is {lost:.0f} dB quieter'))
+        found.append(('canceled', f'the mean is {lost:.0f} dB quieter'))
     if deep and silent.any():
         listed = ', '.join(map(str, np.flatnonzero(silent) + 1))
         found.append(
@@ -65,7 +65,7 @@ def check_sound(
 
     Args:
         path (str): The file.
-        seconds (float): How long it should be.
+        seconds (float): Expected length, seconds.
         deep (bool): Whether to decode it.
         at_least (bool): Whether it may be longer. Defaults to False.
 

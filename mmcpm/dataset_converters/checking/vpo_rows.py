@@ -22,7 +22,7 @@ from .index_file import (
 )
 from .report import Finding
 
-# What is heard of a recording is its centre; see LoadSoundSources.
+# What is heard of a recording is its center; see LoadSoundSources.
 SECONDS = 3.0
 GROUPS = {'train': 'train', 'val': 'val (tested on)'}
 
@@ -82,7 +82,7 @@ def read_vpo_clips(copy: VPOCopy) -> tuple[IndexFile, list[ClipFiles]]:
     """Read an index file to its end.
 
     Args:
-        copy (VPOCopy): Where the copy lies.
+        copy (VPOCopy): Place and layout of the copy.
 
     Returns:
         tuple[IndexFile, list[ClipFiles]]: The file with what is wrong with
@@ -220,7 +220,7 @@ def names_of_refused_rows(index: IndexFile) -> Callable[[str], bool]:
     """Give a function that knows the files of rows that were refused.
 
     Args:
-        index (IndexFile): Whose ids lack the zeros that files have.
+        index (IndexFile): Index file whose ids lack the zeros that files have.
 
     Returns:
         Callable[[str], bool]: Tells whether a name is one of theirs.

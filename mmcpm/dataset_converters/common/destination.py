@@ -2,14 +2,12 @@
 
 import json
 import os
-import os.path as osp
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from mmcpm.utils.errors import UsageError
-
-PARTIAL = '.partial-'
+from mmcpm.utils.io import PARTIAL, write_whole
 
 
 class Options(NamedTuple):
@@ -18,7 +16,7 @@ class Options(NamedTuple):
     Attributes:
         resize (tuple[int, int] | None): Height and width of frames and label
             maps, pixels; None leaves them as they are.
-        palette (Sequence | None): If not None, label maps that are colour
+        palette (Sequence | None): If not None, label maps that are color
             pictures are decoded with it, and missing ones are made of the
             folder ``labels_rgb``.
         copy (bool): Whether unchanged files are copied; else linked.
@@ -36,7 +34,7 @@ class Destination:
         root (str): The data root that it is made from.
         folder (str): The folder to write.
         dataset (str): Name of the dataset: a folder may hold several.
-        options (Options): How the copy is made.
+        options (Options): Options of the copy.
 
     Raises:
         UsageError: If the folder holds something else, or a copy that was
@@ -95,35 +93,10 @@ class Destination:
             texts (dict[str, str]): Contents of each by path in the folder.
         """
         for name, text in texts.items():
-            write_whole(
-                str(self.folder / name),
-                lambda path, text=text: Path(path).write_text(
-                    text, encoding='utf-8'
-                ),
-            )
+            write_whole(self.folder / name, text.encode())
         self._mark(finished=True)
 
     def _mark(self, finished: bool) -> None:
         """Write the marker."""
         text = json.dumps({**self.wanted, 'finished': finished}, indent=1)
-        write_whole(
-            str(self.marker), lambda path: Path(path).write_text(text + '\n')
-        )
-
-
-def write_whole(path: str, write: Callable[[str], None]) -> None:
-    """Write a file under another name and rename it when it is whole.
-
-    Args:
-        path (str): The file.
-        write (Callable): Writes a file at the path that it is given.
-    """
-    os.makedirs(osp.dirname(path), exist_ok=True)
-    stem, suffix = osp.splitext(path)
-    partial = f'{stem}{PARTIAL}{os.getpid()}{suffix}'
-    try:
-        write(partial)
-        os.replace(partial, path)
-    finally:
-        if osp.lexists(partial):
-            os.unlink(partial)
+        write_whole(self.marker, f'{text}\n'.encode())

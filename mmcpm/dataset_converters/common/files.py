@@ -1,6 +1,8 @@
-"""Pictures, sounds and JSON files; always through ``Path``, never silently."""
+"""Pictures, sounds and tables; always through ``Path``, never silently."""
 
+import csv
 import json
+from collections.abc import Iterable, Sequence
 from io import BytesIO
 from pathlib import Path
 
@@ -48,3 +50,14 @@ def write_json(path: Path, content: dict) -> None:
         content (dict): Plain types.
     """
     path.write_text(json.dumps(content, indent=1) + '\n')
+
+
+def write_csv(path: Path, rows: Iterable[Sequence]) -> None:
+    """Write a table, with the line ends of this program on every system.
+
+    Args:
+        path (Path): The file.
+        rows (Iterable[Sequence]): Cells of each row, the header first.
+    """
+    with open(path, 'w', newline='') as file:
+        csv.writer(file, lineterminator='\n').writerows(rows)

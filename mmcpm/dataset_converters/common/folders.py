@@ -1,10 +1,11 @@
-"""Write a folder so that it is either whole or not there.
+"""Dataset folders that are either whole or not there.
 
 Files go to a hidden sibling that calls itself unfinished; it takes the final
 name at the end. What a killed run left behind is removed by the next one.
 """
 
 import errno
+import json
 import os
 import shutil
 import socket
@@ -90,6 +91,63 @@ def replace_folder(root: Path) -> Iterator[Path]:
     finally:
         shutil.rmtree(folder, ignore_errors=True)
         shutil.rmtree(retired, ignore_errors=True)
+
+
+def read_finished(root: Path, marker: str, overwrite: bool) -> dict | None:
+    """Read what a program has noted in a folder that it finished.
+
+    Args:
+        root (Path): The folder.
+        marker (str): Name of the program's JSON file in it.
+        overwrite (bool): Whether what the program wrote is to be replaced.
+
+    Returns:
+        dict, optional: Content of that file; None if the dataset is to be
+        written: there is no folder, an empty one, or one to replace.
+
+    Raises:
+        DatasetFolderError: If the folder holds something else, or the file
+            is damaged.
+    """
+    if not root.exists() or root.is_dir() and not any(root.iterdir()):
+        return None
+    path = root / marker
+    if not path.is_file():
+        raise DatasetFolderError(
+            f'{root} exists and was not written by this program (it has no '
+            f'{marker}), so it is left alone. Choose another folder.'
+        )
+    if overwrite:
+        return None
+    try:
+        return {'files': 0, **json.loads(path.read_text())}
+    except (ValueError, TypeError) as error:
+        raise DatasetFolderError(
+            f'{path} is not what this program wrote ({error!r}). Write the '
+            'dataset again with --overwrite.'
+        ) from error
+
+
+def count_files(root: Path) -> int:
+    """Count the files and links under a folder."""
+    return sum(len(names) for _, _, names in os.walk(root))
+
+
+def check_complete(root: Path, files: int) -> None:
+    """Refuse a folder that has lost files since it was finished.
+
+    Args:
+        root (Path): The folder.
+        files (int): Number of files that were written, without the marker.
+
+    Raises:
+        DatasetFolderError: If there are fewer.
+    """
+    if (present := count_files(root)) < files:
+        raise DatasetFolderError(
+            f'{root} has lost files: {present} of {files} are left. Write '
+            'them again with --overwrite.'
+        )
 
 
 def remove_remains(root: Path) -> list[Path]:

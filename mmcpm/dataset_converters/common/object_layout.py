@@ -5,13 +5,12 @@ visible object, sounding or not, laid out like ``gt_masks/``) and ``scenes/``
 (the truth of every clip).
 """
 
-import csv
 from pathlib import Path
 
 import numpy as np
 
 from ..sounding_scenes.scene import Clip
-from .files import write_image, write_json, write_sound
+from .files import write_csv, write_image, write_json, write_sound
 
 HEADERS = {
     's4': ('video_id', 'start', 'category', 'split'),
@@ -27,11 +26,11 @@ def write_object_clip(
     Args:
         root (Path): Root of the dataset.
         layout (str): 's4' or 'ms3'.
-        clip (Clip): Of the subset 'v1s' or 'v1m'.
+        clip (Clip): Clip of the subset 'v1s' or 'v1m'.
 
     Returns:
         tuple[list[tuple], int]: Its row of the index file and its number of
-        labelled frames.
+        labeled frames.
     """
     name, data = clip.uid, root / f'{layout}_data'
     if layout == 's4':
@@ -85,8 +84,6 @@ def write_object_index(root: Path, layout: str, rows: list[tuple]) -> None:
     Args:
         root (Path): Root of the dataset.
         layout (str): 's4' or 'ms3'.
-        rows (list[tuple]): Of all clips.
+        rows (list[tuple]): Rows of all clips.
     """
-    with open(root / f'{layout}_meta_data.csv', 'w', newline='') as file:
-        writer = csv.writer(file, lineterminator='\n')
-        writer.writerows([HEADERS[layout], *rows])
+    write_csv(root / f'{layout}_meta_data.csv', [HEADERS[layout], *rows])

@@ -1,4 +1,4 @@
-"""The same work on many clips, in several processes, with a progress bar."""
+"""Process pool for the same work on many clips, with a progress bar."""
 
 import multiprocessing
 import multiprocessing.connection
@@ -29,7 +29,7 @@ def map_clips(
     """Apply a function to every task, in order.
 
     Args:
-        function (Callable): Of one argument; both must be picklable.
+        function (Callable): Function of one argument; both must be picklable.
         tasks (Sequence[Any]): The arguments.
         title (str): Name of the progress bar.
         workers (int, optional): Processes; 0 works in this one. Defaults to
@@ -59,15 +59,16 @@ def map_clips(
     except BaseException:
         # After Ctrl-C the pool may be waiting for itself. No file is left
         # half-written, so that its processes can be ended at any moment.
-        threading.excepthook = _pass_over_cancelled
+        threading.excepthook = _pass_over_canceled
         for process in set(multiprocessing.active_children()) - others:
             process.terminate()
+            process.join()
         raise
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _pass_over_cancelled(error: threading.ExceptHookArgs) -> None:
+def _pass_over_canceled(error: threading.ExceptHookArgs) -> None:
     """Print what ended a thread, but not that of a pool that was ended."""
     if error.exc_type is not InvalidStateError:
         threading.__excepthook__(error)

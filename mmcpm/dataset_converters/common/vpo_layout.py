@@ -6,7 +6,6 @@ id that COCO has for it. Beside the files of that layout there are
 ``scenes/`` (the truth of every image).
 """
 
-import csv
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +14,7 @@ from mmcpm.datasets.vpo import COCO_IDS, VPODataset
 
 from ..sounding_scenes.image_scene import ImageScene, make_image
 from ..sounding_scenes.presets import Preset
-from .files import write_image, write_json, write_sound
+from .files import write_csv, write_image, write_json, write_sound
 from .object_layout import make_folder
 
 # What each layout writes: MSMI takes some of its images from VPO-MS.
@@ -119,7 +118,7 @@ def write_vpo_index(root: Path, layout: str, rows: list[tuple]) -> None:
     Args:
         root (Path): Root of the dataset.
         layout (str): Key of :data:`VPO_LAYOUTS`.
-        rows (list[tuple]): Of all images.
+        rows (list[tuple]): Rows of all images.
     """
     for subset in VPO_LAYOUTS[layout]:
         folder = root / f'VPO-{subset.upper()}'
@@ -127,9 +126,7 @@ def write_vpo_index(root: Path, layout: str, rows: list[tuple]) -> None:
         flagged = subset == 'msmi'
         chosen = [row for row in rows if flagged or not row[-1]]
         header = (*HEADER, 'multi_instance') if flagged else HEADER
-        with open(
-            folder / f'vpo_{subset}_data_stereo.csv', 'w', newline=''
-        ) as file:
-            writer = csv.writer(file, lineterminator='\n')
-            writer.writerow(header)
-            writer.writerows(row[: len(header)] for row in chosen)
+        write_csv(
+            folder / f'vpo_{subset}_data_stereo.csv',
+            [header, *(row[: len(header)] for row in chosen)],
+        )

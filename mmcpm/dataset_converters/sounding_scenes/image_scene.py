@@ -14,7 +14,7 @@ from .presets import Preset
 from .soundtrack import Schedule, render_soundtrack
 from .world import World, draw_world
 
-# Seconds of a recording, and those in which its class is heard: the centre,
+# Seconds of a recording, and those in which its class is heard: the center,
 # which is what the loader must take.
 RECORDING_SECONDS = 5
 HEARD_SECONDS = range(1, 4)
@@ -31,8 +31,9 @@ class SoundSource:
 
     Args:
         index (int): Which object of the world.
-        class_id (int): Its class.
-        position (float): Its horizontal centre, 0 (left) to 1 (right).
+        class_id (int): Class of the object.
+        position (float): Horizontal center of the object, 0 (left) to 1
+            (right).
         recording (np.ndarray): Mono waveform at 16 kHz, float32, shape
             (80000,).
     """
@@ -50,8 +51,8 @@ class ImageScene:
     Args:
         preset (Preset): The world it was drawn from.
         multi_instance (bool): Whether a class is seen twice.
-        world (World): What is seen, one frame.
-        sources (tuple[SoundSource, ...]): Who is heard.
+        world (World): Visible part of the image, one frame.
+        sources (tuple[SoundSource, ...]): Sound sources of the image.
     """
 
     preset: Preset
@@ -71,7 +72,7 @@ class ImageScene:
         """Describe the image in plain types.
 
         Returns:
-            dict: Objects (the farthest first; x and y of the centre and
+            dict: Objects (the farthest first; x and y of the center and
             radius in pixels) and which of them sound.
         """
         names = self.preset.class_names

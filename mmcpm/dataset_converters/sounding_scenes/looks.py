@@ -1,4 +1,4 @@
-"""How the classes of a sounding scene look: shape, texture and colour.
+"""Looks of the classes of a sounding scene: shape, texture and color.
 
 A look only says how an object of a class is drawn. Whether the object sounds
 is decided elsewhere and never reaches this file.
@@ -20,8 +20,8 @@ class Look:
     Args:
         shape (str): Key of :data:`SHAPES`.
         texture (str): Key of :data:`TEXTURES`.
-        hue (float): Centre of the colour family, degrees in [0, 360).
-        hue_jitter (float): Half width of the colour family, degrees.
+        hue (float): Center of the color family, degrees in [0, 360).
+        hue_jitter (float): Half width of the color family, degrees.
     """
 
     shape: str
@@ -32,11 +32,11 @@ class Look:
 
 @dataclass(frozen=True)
 class Paint:
-    """Colour and texture of one object, the same in all frames of a clip.
+    """Color and texture of one object, the same in all frames of a clip.
 
     Args:
         hue (float): Degrees in [0, 360).
-        saturation (float): In [0, 1].
+        saturation (float): Saturation in [0, 1].
         value (float): Brightness of the light parts, in [0, 1].
         contrast (float): Share of the brightness that dark parts lose.
         frequency (float): Texture periods per object radius.
@@ -58,7 +58,7 @@ class Paint:
         saturation: tuple,
         rng: np.random.Generator,
     ) -> 'Paint':
-        """Draw a paint of the colour family ``hue`` +- ``hue_jitter``."""
+        """Draw a paint of the color family ``hue`` +- ``hue_jitter``."""
         return cls(
             hue=float((hue + rng.uniform(-hue_jitter, hue_jitter)) % 360),
             saturation=float(rng.uniform(*saturation)),
@@ -74,8 +74,8 @@ class Pose:
     """Where an object is in one frame.
 
     Args:
-        x (float): Centre, pixels from the left.
-        y (float): Centre, pixels from the top.
+        x (float): Center, pixels from the left.
+        y (float): Center, pixels from the top.
         radius (float): Radius of the disc of the same area, pixels.
         angle (float): Rotation, radians.
     """
@@ -303,7 +303,7 @@ def draw_silhouette(outline: tuple, scale: float, pose: Pose) -> Silhouette:
     Args:
         outline (tuple): Pairs (polygon of shape (P, 2), filled).
         scale (float): Factor from outline units to radii.
-        pose (Pose): Where to draw it.
+        pose (Pose): Position, size and angle in the frame.
 
     Returns:
         Silhouette: Coverage of a square around the pose.
@@ -336,15 +336,15 @@ def class_silhouette(look: Look, pose: Pose) -> Silhouette:
     return draw_silhouette(SHAPES[look.shape], _SCALES[look.shape], pose)
 
 
-def colour_silhouette(
+def color_silhouette(
     silhouette: Silhouette, texture: str, paint: Paint, pose: Pose
 ) -> np.ndarray:
-    """Colour the pixels around an object.
+    """Color the pixels around an object.
 
     Args:
-        silhouette (Silhouette): What :func:`draw_silhouette` gave.
+        silhouette (Silhouette): Outline that :func:`draw_silhouette` returned.
         texture (str): Key of :data:`TEXTURES`.
-        paint (Paint): The object's colours.
+        paint (Paint): Colors of the object.
         pose (Pose): The pose of the silhouette; the texture turns with it.
 
     Returns:
@@ -365,7 +365,7 @@ def colour_silhouette(
 
 
 def hue_to_rgb(hue: float, saturation: float) -> np.ndarray:
-    """Colour of full brightness, RGB in [0, 1], float32, shape (3,)."""
+    """Color of full brightness, RGB in [0, 1], float32, shape (3,)."""
     distance = (np.array([5, 3, 1]) + hue / 60) % 6
     ramp = np.clip(np.minimum(distance, 4 - distance), 0, 1)
     return np.float32(1 - saturation * ramp)

@@ -27,8 +27,8 @@ class SoundingClass:
 
     Args:
         name (str): Name, without ``_`` (the separator of ``a_obj``).
-        look (Look): How its objects look.
-        voice (Voice): How its objects sound.
+        look (Look): Shape, texture and colors of its objects.
+        voice (Voice): Pitch, timbre and rhythm of its objects.
     """
 
     name: str
@@ -202,8 +202,8 @@ PRESETS = {
 }
 
 
-def count_labelled_frames(subset: str, split: str) -> int:
-    """Count the labelled frames of a clip, as in AVSBench-Semantic."""
+def count_labeled_frames(subset: str, split: str) -> int:
+    """Count the labeled frames of a clip, as in AVSBench-Semantic."""
     return 1 if (subset, split) == ('v1s', 'train') else CLIP_SECONDS[subset]
 
 

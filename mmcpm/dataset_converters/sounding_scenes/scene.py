@@ -21,8 +21,8 @@ class Clip:
         preset (Preset): The world it was drawn from.
         split (str): ``'train'``, ``'val'`` or ``'test'``.
         index (int): Number of the clip in its split.
-        world (World): What is seen.
-        schedule (Schedule): Who is heard.
+        world (World): Visible part of the clip.
+        schedule (Schedule): Sounding classes by second.
         waveform (np.ndarray): Mono waveform at 16 kHz, float32, shape (S,).
     """
 
@@ -75,7 +75,7 @@ class Clip:
         """Describe the clip in plain types, for ``scene.json``.
 
         Returns:
-            dict: Objects (the farthest first; x and y of the centre, radius,
+            dict: Objects (the farthest first; x and y of the center, radius,
             all in pixels, by frame) and heard classes by second.
         """
         names = self.preset.class_names

@@ -1,4 +1,4 @@
-"""Who sounds in which second of a clip, and the waveform of it.
+"""Schedule of the sounding classes of a clip, and its waveform.
 
 Nothing here knows how objects look or move: what is heard depends on the
 classes in view and on a random generator of its own.

@@ -1,4 +1,4 @@
-"""How the classes of a sounding scene sound.
+"""Voices of the classes of a sounding scene.
 
 A voice holds ranges of pitch, rate and so on. ``instance`` draws one source
 from them and returns a function ``(t, rng) -> waveform`` that is continuous

@@ -1,4 +1,4 @@
-"""What is seen in a clip: clutter, objects, their movement and occlusion.
+"""Visible part of a clip: clutter, objects, their movement and occlusion.
 
 Nothing here knows which object sounds. A world is drawn before its sound,
 from a random generator of its own.
@@ -16,7 +16,7 @@ from .looks import (
     Pose,
     Silhouette,
     class_silhouette,
-    colour_silhouette,
+    color_silhouette,
     draw_silhouette,
 )
 from .presets import Preset
@@ -37,8 +37,8 @@ class SceneObject:
 
     Args:
         class_id (int): Class, 1 to K.
-        paint (Paint): Its colours.
-        poses (tuple[Pose, ...]): Where it is in each frame.
+        paint (Paint): Colors of the object.
+        poses (tuple[Pose, ...]): Pose of the object in each frame.
     """
 
     class_id: int
@@ -144,10 +144,10 @@ def _draw_path(
         [np.cos(heading), np.sin(heading)], axis=1
     )
     room = 1 - 2 * MARGIN
-    travelled = rng.uniform(0, room, 2) + np.cumsum(steps, axis=0)
+    traveled = rng.uniform(0, room, 2) + np.cumsum(steps, axis=0)
     # Fold the line into [0, room]: 0 -> room -> 0 -> ...
-    folded = room - np.abs(travelled % (2 * room) - room)
-    centres = (MARGIN + folded) * size
+    folded = room - np.abs(traveled % (2 * room) - room)
+    centers = (MARGIN + folded) * size
     swell = 1 + 0.1 * np.sin(
         rng.uniform(0.2, 0.6) * t + rng.uniform(0, 2 * np.pi)
     )
@@ -155,7 +155,7 @@ def _draw_path(
     angles = np.radians(rng.uniform(-25, 25) + rng.uniform(-4, 4) * t)
     return tuple(
         Pose(float(x), float(y), float(radius), float(angle))
-        for (x, y), radius, angle in zip(centres, radii, angles, strict=True)
+        for (x, y), radius, angle in zip(centers, radii, angles, strict=True)
     )
 
 
@@ -187,9 +187,9 @@ def _paint(
 ) -> None:
     """Draw an object into a frame, float32 RGB of shape (H, W, 3)."""
     image, own = silhouette.clip(frame.shape[0])
-    colour = colour_silhouette(silhouette, texture, paint, pose)[own]
+    color = color_silhouette(silhouette, texture, paint, pose)[own]
     alpha = silhouette.alpha[own][..., None]
-    frame[image] += alpha * (colour - frame[image])
+    frame[image] += alpha * (color - frame[image])
 
 
 def _draw_background(
@@ -201,13 +201,13 @@ def _draw_background(
         np.ndarray: RGB in [0, 1], float32, shape (T, H, W, 3).
     """
     side = int(1.25 * size)
-    colour = rng.uniform(0.35, 0.6) + rng.uniform(-0.08, 0.08, 3)
-    canvas = np.full((side, side, 3), colour, np.float32)
+    color = rng.uniform(0.35, 0.6) + rng.uniform(-0.08, 0.08, 3)
+    canvas = np.full((side, side, 3), color, np.float32)
     for cells, level in ((3, 0.12), (8, 0.08), (24, 0.06), (side // 2, 0.05)):
-        grey = rng.normal(0, level, (cells, cells, 1))
+        gray = rng.normal(0, level, (cells, cells, 1))
         tint = rng.normal(0, level / 3, (cells, cells, 3))
         canvas += cv2.resize(
-            np.float32(grey + tint),
+            np.float32(gray + tint),
             (side, side),
             interpolation=cv2.INTER_CUBIC,
         )
@@ -224,7 +224,7 @@ def _draw_background(
 def _paint_clutter(
     canvas: np.ndarray, size: int, rng: np.random.Generator
 ) -> None:
-    """Draw a blob of no class: any outline, any texture, dull colours."""
+    """Draw a blob of no class: any outline, any texture, dull colors."""
     side = canvas.shape[0]
     angle = np.linspace(0, 2 * np.pi, 48, endpoint=False)
     waves = np.arange(2, 6)[:, None]

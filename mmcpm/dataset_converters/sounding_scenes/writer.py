@@ -1,43 +1,38 @@
-"""Write sounding scenes to disk in the layout of a dataset.
+"""Writer of sounding scenes, in the layout of a dataset.
 
 The layout of AVSBench-Semantic is here, the others are in
-:mod:`.object_layout` and :mod:`.vpo_layout`. Beside the files of that layout,
-a clip holds ``visible/<t>.png`` (the class
-of every visible object, sounding or not) and ``scene.json`` (the truth).
+:mod:`mmcpm.dataset_converters.common`. Beside the files of that layout, a clip
+holds ``visible/<t>.png`` (the class of every visible object, sounding or not)
+and ``scene.json`` (the truth).
 Nothing appears under the final name before everything is written.
 """
 
-import csv
 import dataclasses
 import json
-import multiprocessing.connection
 import os
-import signal
-import threading
-from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
-import cv2
 import numpy as np
-from tqdm import tqdm
 
 from mmcpm.datasets.metadata.avsbench_semantic import SPLITS
 
-from ..common.files import write_image, write_json, write_sound
+from ..common.files import write_csv, write_image, write_json, write_sound
 from ..common.folders import (
     DatasetFolderError,
+    check_complete,
+    count_files,
     explain_os_error,
+    read_finished,
     remove_remains,
     replace_folder,
 )
 from ..common.object_layout import write_object_clip, write_object_index
+from ..common.parallel import map_clips
 from ..common.vpo_layout import VPO_LAYOUTS, make_vpo_image, write_vpo_index
 from .presets import (
     GENERATOR_VERSION,
     Preset,
-    count_labelled_frames,
+    count_labeled_frames,
     get_preset,
 )
 from .scene import Clip, make_clip
@@ -71,8 +66,8 @@ def write_sounding_scenes(
         size (int): Height and width of the frames, pixels.
         clips (tuple[int, int, int], optional): Clips for training,
             validation and test. Defaults to the preset's numbers.
-        workers (int, optional): Processes; 0 works in this one. Defaults to
-            the number of usable processors, 8 at most.
+        workers (int, optional): Number of processes, see
+            :func:`.map_clips`.
         overwrite (bool): Whether to replace a dataset that this function
             wrote earlier.
 
@@ -153,16 +148,9 @@ def _find_finished(root: Path, wanted: dict, overwrite: bool) -> dict | None:
     Returns:
         dict | None: Its marker, or None if it is to be written.
     """
-    if root.is_dir() and not any(root.iterdir()) or not root.exists():
+    marker = read_finished(root, MARKER, overwrite)
+    if marker is None:
         return None
-    if not (root / MARKER).is_file():
-        raise DatasetFolderError(
-            f'{root} exists and was not written by this program (it has no '
-            f'{MARKER}), so it is left alone. Choose another folder.'
-        )
-    if overwrite:
-        return None
-    marker = read_marker(root)
     # Markers of the first layout do not name it.
     found = {'layout': 'avss', **marker}
     differing = [
@@ -175,12 +163,7 @@ def _find_finished(root: Path, wanted: dict, overwrite: bool) -> dict | None:
             f'{root} holds other sounding scenes: {", ".join(differing)}. '
             'Choose another folder, or replace them with --overwrite.'
         )
-    present = sum(len(names) for _, _, names in os.walk(root))
-    if present < marker['files']:
-        raise DatasetFolderError(
-            f'{root} has lost files: {present} of {marker["files"]} are '
-            'left. Write them again with --overwrite.'
-        )
+    check_complete(root, marker['files'])
     return marker
 
 
@@ -194,17 +177,11 @@ def _write(
         for split, count in wanted['clips'].items()
         for index in range(count)
     ]
-    rows, labelled = [], dict.fromkeys(SPLITS, 0)
-    bar = tqdm(
-        _map(tasks, workers),
-        'Making scenes',
-        len(tasks),
-        unit='clip',
-        mininterval=0.5,
-    )
-    for task, (of_clip, labels) in zip(tasks, bar, strict=True):
+    rows, labeled = [], dict.fromkeys(SPLITS, 0)
+    clips = map_clips(_make_and_write, tasks, 'Making scenes', workers)
+    for task, (of_clip, labels) in zip(tasks, clips, strict=True):
         rows += of_clip
-        labelled[task[3]] += labels
+        labeled[task[3]] += labels
     if layout == 'avss':
         write_index(folder, preset, rows)
     elif layout in VPO_LAYOUTS:
@@ -213,49 +190,10 @@ def _write(
         write_object_index(folder, layout, rows)
     # In place of the marker, the folder still holds the file that calls it
     # unfinished.
-    files = sum(len(names) for _, _, names in os.walk(folder))
-    marker = {**wanted, 'labelled_frames': labelled, 'files': files}
+    files = count_files(folder)
+    marker = {**wanted, 'labelled_frames': labeled, 'files': files}
     write_json(folder / MARKER, marker)
     return marker
-
-
-def _map(tasks: list[tuple], workers: int | None) -> Iterator[tuple]:
-    """Write the clips of ``tasks``, in order, in several processes."""
-    if workers is None:
-        workers = min(_count_processors(), 8)
-    if workers < 2:
-        yield from map(_make_and_write, tasks)
-        return
-    with ProcessPoolExecutor(workers, initializer=_start_worker) as pool:
-        try:
-            yield from pool.map(_make_and_write, tasks, chunksize=4)
-        except BrokenProcessPool as error:
-            raise DatasetFolderError(
-                'A process that makes scenes was killed, most often because '
-                'the memory is full. Try again with --workers 0.'
-            ) from error
-
-
-def _count_processors() -> int:
-    """Count the processors that this process may use."""
-    if hasattr(os, 'sched_getaffinity'):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
-def _start_worker() -> None:
-    """Leave Ctrl-C to the parent, follow its end, use one processor."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    cv2.setNumThreads(0)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    """End this process with its parent, which a pool does not if killed."""
-    multiprocessing.connection.wait(
-        [multiprocessing.parent_process().sentinel]
-    )
-    os._exit(1)
 
 
 def _make_and_write(task: tuple) -> tuple[list[tuple], int]:
@@ -282,11 +220,9 @@ def write_index(folder: Path, preset: Preset, rows: list[tuple]) -> None:
     Args:
         folder (Path): Root of the dataset.
         preset (Preset): The world.
-        rows (list[tuple]): Of ``metadata.csv``.
+        rows (list[tuple]): Rows of ``metadata.csv``.
     """
-    with open(folder / 'metadata.csv', 'w', newline='') as file:
-        writer = csv.writer(file, lineterminator='\n')
-        writer.writerows([METADATA_HEADER, *rows])
+    write_csv(folder / 'metadata.csv', [METADATA_HEADER, *rows])
     write_json(
         folder / 'label2idx.json',
         {
@@ -305,7 +241,7 @@ def write_clip(root: Path, clip: Clip) -> tuple[tuple, int]:
 
     Returns:
         tuple[tuple, int]: Its row of ``metadata.csv`` and its number of
-        labelled frames.
+        labeled frames.
     """
     folder = root / clip.subset / clip.uid
     parts = ('frames', 'labels_semantic', 'labels_rgb', 'visible')
@@ -314,7 +250,7 @@ def write_clip(root: Path, clip: Clip) -> tuple[tuple, int]:
     folder.mkdir()
     for part in parts:
         (folder / part).mkdir()
-    labels = clip.labels[: count_labelled_frames(clip.subset, clip.split)]
+    labels = clip.labels[: count_labeled_frames(clip.subset, clip.split)]
     palette = np.array(clip.preset.palette, np.uint8)
     for t, frame in enumerate(clip.world.frames):
         write_image(folder / 'frames' / f'{t}.jpg', frame)

@@ -10,10 +10,10 @@ from typing import NamedTuple
 from mmcpm.datasets.errors import DatasetIndexError, DatasetNotFoundError
 from mmcpm.datasets.metadata.vpo import ID_DIGITS
 
-from .segmentation import encode_segmentation, mask_area, mask_centre
+from .segmentation import encode_segmentation, mask_area, mask_center
 
 PARTS = ('images', 'annotations', 'categories')
-# Share of the width by which the centre of 'bbox' may differ from the mask's.
+# Share of the width by which the center of 'bbox' may differ from the mask's.
 BOX_TOLERANCE = 0.1
 
 
@@ -25,7 +25,7 @@ class Instance(NamedTuple):
         class_name (str): One of VPO's classes.
         crowd (bool): Whether it stands for several objects; it has no mask.
         area (int): Pixels of its mask.
-        position (float): Horizontal centre of its box, 0 (left border of the
+        position (float): Horizontal center of its box, 0 (left border of the
             picture) to 1 (right border).
         mask (dict): Compressed run lengths of pycocotools.
     """
@@ -42,11 +42,11 @@ class Picture(NamedTuple):
     """A picture with its objects.
 
     Attributes:
-        number (int): Its id.
-        path (Path): Its file.
+        number (int): Id of the picture.
+        path (Path): Path of the file.
         height (int): Pixels.
         width (int): Pixels.
-        instances (tuple[Instance, ...]): Those that can be heard, by id.
+        instances (tuple[Instance, ...]): Instances of sounding classes, by id.
     """
 
     number: int
@@ -63,7 +63,7 @@ def load_annotations(path: Path) -> dict:
         path (Path): A JSON file.
 
     Returns:
-        dict: With the lists ``images``, ``annotations`` and ``categories``.
+        dict: Lists ``images``, ``annotations`` and ``categories`` by name.
 
     Raises:
         DatasetNotFoundError: If there is no such file.
@@ -103,7 +103,7 @@ def category_names(content: dict, path: Path) -> dict[int, str]:
 
     Args:
         content (dict): The annotations.
-        path (Path): Their file, for messages.
+        path (Path): Path of the file, for messages.
 
     Returns:
         dict[int, str]: By id.
@@ -130,8 +130,8 @@ def read_pictures(
 
     Args:
         content (dict): The annotations.
-        path (Path): Their file, for messages.
-        folder (Path): Of the pictures.
+        path (Path): Path of the file, for messages.
+        folder (Path): Folder of the pictures.
         class_of (Mapping[str, str]): VPO's class by name of the category;
             objects of others are silent.
 
@@ -236,24 +236,24 @@ def _read_instance(
             entry.get('segmentation'), picture.height, picture.width
         )
         area = mask_area(mask)
-        centre = _box_centre(entry.get('bbox'), mask, picture.width)
+        center = _box_center(entry.get('bbox'), mask, picture.width)
     except ValueError as error:
         raise DatasetIndexError(
             f'{place}: {error}. Expected the mask of one object as polygons '
             'or run lengths, and its box as [left, top, width, height], all '
             f'in pixels of {picture.path.name}. Correct or remove the entry.'
         ) from error
-    position = min(max(centre / picture.width, 0.0), 1.0)
+    position = min(max(center / picture.width, 0.0), 1.0)
     return Instance(
         entry['id'], class_name, False, area, round(position, 6), mask
     )
 
 
-def _box_centre(box: list | None, mask: dict, width: int) -> float:
-    """Give the horizontal centre of a box in pixels; check it by the mask."""
-    centre = mask_centre(mask)
+def _box_center(box: list | None, mask: dict, width: int) -> float:
+    """Give the horizontal center of a box in pixels; check it by the mask."""
+    center = mask_center(mask)
     if box is None or not mask_area(mask):
-        return centre
+        return center
     if (
         not isinstance(box, list)
         or len(box) != 4
@@ -261,9 +261,9 @@ def _box_centre(box: list | None, mask: dict, width: int) -> float:
     ):
         raise ValueError(f'its bbox is {str(box)[:60]}')
     given = box[0] + box[2] / 2
-    if abs(given - centre) > BOX_TOLERANCE * width:
+    if abs(given - center) > BOX_TOLERANCE * width:
         raise ValueError(
-            f'its bbox {box} is centred on column {given:.1f}, its mask on '
-            f'column {centre:.1f} (is it [left, top, right, bottom]?)'
+            f'its bbox {box} is centered on column {given:.1f}, its mask on '
+            f'column {center:.1f} (is it [left, top, right, bottom]?)'
         )
     return given

@@ -1,4 +1,4 @@
-"""Which categories of the annotations sound like which recordings."""
+"""Categories of the annotations, and the recordings that they sound like."""
 
 import json
 from collections.abc import Iterable
@@ -10,9 +10,9 @@ from mmcpm.datasets.metadata.avsbench_semantic import read_text
 from mmcpm.datasets.metadata.index_table import (
     find_columns,
     read_table,
-    shorten,
 )
 from mmcpm.datasets.vpo import VPODataset
+from mmcpm.utils.errors import shorten
 
 CLASSES = VPODataset.METAINFO['classes'][1:]
 ALIASES = {
@@ -99,13 +99,13 @@ def match_by_name(
     """Match categories and recordings by their names.
 
     A category is the class of VPO of the same name, whatever its capitals,
-    underscores and hyphens; a recording is of that class if it is labelled so,
+    underscores and hyphens; a recording is of that class if it is labeled so,
     or as VGGSound labels sounds of it. Classes without either are left out.
     COCO's 'person' is none: VPO tells male, female and baby.
 
     Args:
-        categories (Iterable[str]): Of the annotations.
-        labels (Iterable[str]): Of the recordings.
+        categories (Iterable[str]): Categories of the annotations.
+        labels (Iterable[str]): Labels of the recordings.
 
     Returns:
         ClassMap: The matches.
@@ -133,7 +133,7 @@ def match_by_name(
         raise DatasetIndexError(
             'No category of the annotations has recordings by its name: the '
             f'categories are {shorten(categories)}, the recordings are '
-            f'labelled {shorten(labels)}, the classes of VPO are '
+            f'labeled {shorten(labels)}, the classes of VPO are '
             f'{", ".join(CLASSES)}. Tell what belongs together with a map of '
             f'classes. {MAP_REMEDY}'
         )
@@ -145,7 +145,7 @@ def class_named(name: str) -> str | None:
     """Find the class of VPO that a name means.
 
     Args:
-        name (str): Of a category or recording.
+        name (str): Name of a category or recording.
 
     Returns:
         str | None: The class; None if there is none.
@@ -162,8 +162,8 @@ def read_class_map(
 
     Args:
         path (Path): A .json or .csv file.
-        categories (Iterable[str]): Of the annotations.
-        labels (Iterable[str]): Of the recordings.
+        categories (Iterable[str]): Categories of the annotations.
+        labels (Iterable[str]): Labels of the recordings.
 
     Returns:
         ClassMap: The matches.

@@ -1,4 +1,4 @@
-"""What a dataset like VPO is made of, and by which numbers."""
+"""Sources and settings that a dataset like VPO is made from."""
 
 import json
 from dataclasses import asdict, dataclass
@@ -18,10 +18,10 @@ class Ingredients:
         images (Path): Folder of their pictures.
         recordings (Path): List of the recordings, a csv file.
         audio (Path): Folder of the recordings.
-        class_map (Path | None): Which categories sound like which recordings;
+        class_map (Path | None): File that maps categories to recordings;
             None matches them by name.
-        test_annotations (Path | None): Of the pictures for the test; None
-            draws them from ``annotations``.
+        test_annotations (Path | None): Annotations of the pictures for the
+            test; None draws them from ``annotations``.
         test_images (Path | None): Folder of these; None for ``images``.
         subsets (tuple[str, ...]): Sets to make: 'ss', 'ms', 'msmi'.
         test_share (float): Share of the recordings, and of the pictures

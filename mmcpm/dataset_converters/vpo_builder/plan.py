@@ -1,4 +1,4 @@
-"""Decide what sounds where, before anything is written."""
+"""Plan of a dataset: what sounds where, before anything is written."""
 
 import hashlib
 import json
@@ -20,7 +20,7 @@ from .annotations import (
 )
 from .classes import ClassMap, match_by_name, read_class_map
 from .ingredients import Ingredients
-from .recordings import Clip, check_clips, read_clips
+from .recordings import Clip, check_recordings, read_clips
 from .seeded import seeded_order
 from .selection import choose, count_unusable
 from .splits import split_clips, split_pictures
@@ -33,7 +33,8 @@ class Sample(NamedTuple):
         picture (Picture): The picture.
         subset (str): 'ss', 'ms' or 'msmi': the folder it will lie in.
         split (str): 'train' or 'val', VPO's name for the test.
-        sounds (tuple[tuple[Instance, Clip], ...]): What sounds, and how.
+        sounds (tuple[tuple[Instance, Clip], ...]): Sounding instances, each
+            with its recording.
     """
 
     picture: Picture
@@ -46,12 +47,13 @@ class Plan(NamedTuple):
     """A dataset that is not yet written.
 
     Attributes:
-        samples (list[Sample]): By subset, picture and class.
-        classes (ClassMap): What sounds how.
+        samples (list[Sample]): Samples, in order of subset, picture and class.
+        classes (ClassMap): Classes with their categories and recordings.
         clips (dict[str, Counter]): Clips by split and class.
         unusable (Counter): Objects that cannot sound, by reason.
         pictures (int): Pictures of the annotations.
-        digest (str): Of all that decides on the contents of the dataset.
+        digest (str): Digest of everything that decides on the contents of the
+            dataset.
     """
 
     samples: list[Sample]
@@ -66,7 +68,7 @@ def make_plan(parts: Ingredients) -> Plan:
     """Decide what sounds where.
 
     Args:
-        parts (Ingredients): What the dataset is made of.
+        parts (Ingredients): Sources and settings of the dataset.
 
     Returns:
         Plan: The dataset.
@@ -97,7 +99,7 @@ def make_plan(parts: Ingredients) -> Plan:
     pictures = _read_all(parts, contents, classes)
     # Several gigabytes, for all of COCO.
     contents.clear()
-    clips = check_clips(clips, classes.heard_as, parts.seconds)
+    clips = check_recordings(clips, classes.heard_as, parts.seconds)
     split_of = split_clips(
         clips, classes.heard_as, parts.test_share, parts.seed
     )

@@ -1,4 +1,4 @@
-"""The labelled recordings: their list, and what is in the files."""
+"""The labeled recordings: their list, and what is in the files."""
 
 import functools
 import hashlib
@@ -22,7 +22,7 @@ from mmcpm.datasets.transforms.audio_loading import (
     read_sound,
     resampled_length,
 )
-from mmcpm.datasets.transforms.sound_sources import read_centre
+from mmcpm.datasets.transforms.sound_sources import read_center
 from mmcpm.datasets.vpo import AUDIO_SUFFIXES
 
 from ..sounding_scenes.voices import SAMPLE_RATE
@@ -41,9 +41,9 @@ class Clip(NamedTuple):
     """A part of a recording.
 
     Attributes:
-        name (str): What its file will be called, without suffix.
+        name (str): Name of its file in the dataset, without suffix.
         path (Path): The file of the recording.
-        label (str): What is heard.
+        label (str): Label of the recording.
         start (float | None): Second at which the clip begins; None for the
             middle of the recording.
         group (str): Recordings of one group come to one split; '' for none.
@@ -65,7 +65,7 @@ def read_clips(list_file: Path, folder: Path) -> list[Clip]:
 
     Args:
         list_file (Path): A csv file.
-        folder (Path): Of the recordings.
+        folder (Path): Folder of the recordings.
 
     Returns:
         list[Clip]: In the order of the file; a missing one has its suffix
@@ -149,7 +149,7 @@ def _find(folder: Path, file: str) -> Path:
     return next((guess for guess in guesses if guess.is_file()), path)
 
 
-def check_clips(
+def check_recordings(
     clips: Iterable[Clip], labels: Collection[str], seconds: float
 ) -> list[Clip]:
     """Read the recordings that are of use, and see that all can be used.
@@ -198,7 +198,7 @@ def cut_clip(clip: Clip, seconds: float) -> np.ndarray:
 
     Args:
         clip (Clip): The clip.
-        seconds (float): Its length; one that ends before is shorter.
+        seconds (float): Length of the clip; one that ends before is shorter.
 
     Returns:
         np.ndarray: Mono waveform at 16 kHz, float32 ``[samples]``.
@@ -211,7 +211,7 @@ def cut_clip(clip: Clip, seconds: float) -> np.ndarray:
     with open_sound(str(clip.path)) as sound:
         whole = resampled_length(sound, SAMPLE_RATE)
         if clip.start is None:
-            window = read_centre(sound, SAMPLE_RATE, 'mono', length)
+            window = read_center(sound, SAMPLE_RATE, 'mono', length)
         else:
             first = round(clip.start * SAMPLE_RATE)
             window = read_sound(sound, SAMPLE_RATE, 'mono', first, length)

@@ -1,4 +1,4 @@
-"""How a planned dataset is balanced between its classes."""
+"""Report on the balance of a planned dataset between its classes."""
 
 from collections import defaultdict
 
@@ -21,8 +21,8 @@ def count_balance(plan: Plan) -> dict:
         plan (Plan): The dataset.
 
     Returns:
-        dict: By subset, class and split ('train', 'test'): the numbers of
-        ``pictures``, sounding ``objects`` and different ``clips``.
+        dict: Numbers of ``pictures``, sounding ``objects`` and different
+        ``clips``, by subset, class and split ('train', 'test').
     """
     held = defaultdict(set)
     for sample in plan.samples:

@@ -1,6 +1,7 @@
-"""Draws that depend on a seed and on names, not on how often one drew.
+"""Random draws keyed by a seed and a name.
 
-A picture or recording more leaves the draws for all others as they are.
+A draw does not depend on earlier draws: adding a picture or a recording
+leaves the draws of all others unchanged.
 """
 
 import hashlib

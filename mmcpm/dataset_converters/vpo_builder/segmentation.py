@@ -20,8 +20,8 @@ def encode_segmentation(
         segmentation (list | dict): Polygons ``[[x, y, x, y, ...], ...]`` in
             pixels, or run lengths with ``size`` and ``counts`` (a list, or
             the string of pycocotools).
-        height (int): Of the picture, pixels.
-        width (int): Of the picture, pixels.
+        height (int): Height of the picture, pixels.
+        width (int): Width of the picture, pixels.
 
     Returns:
         dict: ``size`` and ``counts``, as pycocotools takes them.
@@ -121,14 +121,14 @@ def mask_area(rle: dict) -> int:
     return int(coco_mask.area(rle))
 
 
-def mask_centre(rle: dict) -> float:
-    """Find the horizontal centre of the box around a mask.
+def mask_center(rle: dict) -> float:
+    """Find the horizontal center of the box around a mask.
 
     Args:
         rle (dict): Compressed run lengths.
 
     Returns:
-        float: In pixels from the left border.
+        float: Distance from the left border, pixels.
     """
     left, _, width, _ = coco_mask.toBbox(rle)
     return float(left + width / 2)
@@ -142,8 +142,8 @@ def paint(masks: list[dict], height: int, width: int) -> np.ndarray:
 
     Args:
         masks (list[dict]): Compressed run lengths.
-        height (int): Of the picture, pixels.
-        width (int): Of the picture, pixels.
+        height (int): Height of the picture, pixels.
+        width (int): Width of the picture, pixels.
 
     Returns:
         np.ndarray: 0 for none and i + 1 for ``masks[i]``, uint8 ``[H, W]``.

@@ -1,4 +1,4 @@
-"""Which objects of a picture sound: the rules of the three sets of VPO.
+"""Selection of the sounding objects: the rules of the three sets of VPO.
 
 CAVP, section 3: one object (VPO-SS), objects of several classes (VPO-MS), and
 several instances of a class, which only their place tells apart (VPO-MSMI).
@@ -24,7 +24,7 @@ class Rules(NamedTuple):
             covers.
         max_sources (int): Most objects that sound in a picture.
         min_separation (float): Smallest distance, as a share of the width,
-            between the centres of instances of a class in VPO-MSMI.
+            between the centers of instances of a class in VPO-MSMI.
         seed (int): Seed of what is drawn.
     """
 
@@ -40,7 +40,7 @@ class Choice(NamedTuple):
     Attributes:
         picture (Picture): The picture.
         subset (str): 'ss', 'ms' or 'msmi': the folder it will lie in.
-        sounding (tuple[Instance, ...]): By id.
+        sounding (tuple[Instance, ...]): Sounding instances, by id.
     """
 
     picture: Picture
@@ -116,7 +116,7 @@ def unusable(instance: Instance, picture: Picture, rules: Rules) -> str:
 
     Args:
         instance (Instance): The object.
-        picture (Picture): Its picture.
+        picture (Picture): Picture of the instances.
         rules (Rules): The rules.
 
     Returns:
@@ -136,8 +136,8 @@ def count_unusable(picture: Picture, rules: Rules) -> Counter:
         rules (Rules): The rules.
 
     Returns:
-        Counter: By 'crowd', 'small' and 'several' (of the class, so that it
-        is in VPO-MSMI at most).
+        Counter: Numbers of objects by reason: 'crowd', 'small' and 'several'
+        (of the class, so that it is in VPO-MSMI at most).
     """
     reasons = Counter(unusable(i, picture, rules) for i in picture.instances)
     single, _ = sort_instances(picture, rules)

@@ -1,4 +1,4 @@
-"""Which recordings and pictures are for training and which for the test.
+"""Split of recordings and pictures into training and test.
 
 The files of VPO call the test split 'val'.
 """

@@ -1,9 +1,8 @@
-"""Write a planned dataset in the layout of VPO.
+"""Writer of a planned dataset in the layout of VPO.
 
 Nothing appears under the final name before everything is written.
 """
 
-import json
 import logging
 import os
 import shutil
@@ -14,15 +13,19 @@ from mmengine.logging import print_log
 from tqdm import tqdm
 
 from mmcpm.datasets.errors import FrameReadError
-from mmcpm.datasets.metadata.index_table import check_present, shorten
+from mmcpm.datasets.metadata.index_table import check_present
 from mmcpm.datasets.transforms import LoadFrameFromFile
 from mmcpm.datasets.transforms.loading import tell_orientation
 from mmcpm.datasets.transforms.picture_files import read_orientation
+from mmcpm.utils.errors import shorten
 
 from ..common.files import write_image, write_json, write_sound
 from ..common.folders import (
     DatasetFolderError,
+    check_complete,
+    count_files,
     explain_os_error,
+    read_finished,
     remove_remains,
     replace_folder,
 )
@@ -53,7 +56,7 @@ def write_vpo(
     Args:
         out_dir (str | Path): Root of the dataset.
         plan (Plan): The dataset.
-        parts (Ingredients): What it was planned of.
+        parts (Ingredients): Sources and settings that it was planned from.
         link (bool): Whether pictures are symbolic links to those that are
             there, instead of copies. Those that are no JPEG files are always
             written anew, as the layout has none. Defaults to False.
@@ -91,37 +94,19 @@ def write_vpo(
         _write_indices(folder, plan.samples, parts)
         # In place of the marker, the folder still holds the file that calls
         # it unfinished.
-        marker['files'] = _count_files(folder)
+        marker['files'] = count_files(folder)
         write_json(folder / MARKER, marker)
     return marker, True
 
 
-def _count_files(root: Path) -> int:
-    """Count the files and links under a folder."""
-    return sum(len(names) for _, _, names in os.walk(root))
-
-
 def _find_finished(root: Path, wanted: dict, overwrite: bool) -> dict | None:
     """Find the wanted dataset under ``root``; None if it is to be written."""
-    if not root.exists() or root.is_dir() and not any(root.iterdir()):
+    found = read_finished(root, MARKER, overwrite)
+    if found is None:
         return None
-    if not (root / MARKER).is_file():
-        raise DatasetFolderError(
-            f'{root} exists and was not written by this program (it has no '
-            f'{MARKER}), so it is left alone. Choose another folder.'
-        )
-    if overwrite:
-        return None
-    try:
-        found = json.loads((root / MARKER).read_text())
-        made_of, files = found['made_of'], found['files']
-    except (ValueError, LookupError, TypeError) as error:
-        raise DatasetFolderError(
-            f'{root / MARKER} is not what this program wrote ({error!r}). '
-            'Write the dataset again with --overwrite.'
-        ) from error
     same = ('version', 'contents', 'pictures_are')
     if any(found.get(key) != wanted[key] for key in same):
+        made_of = found.get('made_of', {})
         differing = [
             f'{key} {made_of.get(key)} (wanted: {value})'
             for key, value in wanted['made_of'].items()
@@ -134,11 +119,7 @@ def _find_finished(root: Path, wanted: dict, overwrite: bool) -> dict | None:
             f'{root} holds a dataset made of {what}. Choose another folder, '
             'or replace it with --overwrite.'
         )
-    if (present := _count_files(root)) < files:
-        raise DatasetFolderError(
-            f'{root} has lost files: {present} of {files} are left. Write '
-            'them again with --overwrite.'
-        )
+    check_complete(root, found['files'])
     return found
 
 
@@ -146,7 +127,7 @@ def check_pictures(samples: Iterable[Sample]) -> None:
     """See that all pictures can be used, as a training would read them.
 
     Args:
-        samples (Iterable[Sample]): What is to be written.
+        samples (Iterable[Sample]): Samples to write.
 
     Raises:
         DatasetNotFoundError: Names missing files.

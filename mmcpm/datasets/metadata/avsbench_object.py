@@ -9,9 +9,11 @@ from typing import NamedTuple
 
 from mmengine.logging import print_log
 
+from mmcpm.utils.errors import shorten
+
 from ..errors import DatasetIndexError
 from .avsbench_semantic import SPLITS
-from .index_table import check_name, read_table, shorten
+from .index_table import check_name, read_table
 
 # Where a column stands if the first row does not name it. The published
 # files differ in the names of the others.
@@ -28,7 +30,7 @@ class ObjectClip(NamedTuple):
         name (str): Name of the clip.
         category (str): Category and folder of an S4 clip; '' in MS3.
         split (str): 'train', 'val' or 'test'.
-        line (int): Its line in the file.
+        line (int): Line in the file.
     """
 
     name: str
@@ -53,7 +55,7 @@ def read_object_metadata(
 
     Args:
         text (str): Contents of the file.
-        path (str): Its path, for messages.
+        path (str): Path of the file, for messages.
         subset (str): 's4' or 'ms3'.
 
     Returns:

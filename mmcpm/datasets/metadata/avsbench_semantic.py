@@ -15,6 +15,8 @@ from typing import NamedTuple
 
 import mmengine.fileio as fileio
 
+from mmcpm.utils.errors import shorten
+
 from ..errors import DatasetIndexError, DatasetNotFoundError, why
 
 SPLITS = ('train', 'val', 'test')
@@ -41,7 +43,8 @@ class Clip(NamedTuple):
         split (str): 'train', 'val' or 'test'.
         subset (str): 'v1s', 'v1m' or 'v2': the folder the clip lies in.
         sources (str): 'ss' if one class sounds, 'ms' if several do.
-        names (tuple[str, ...]): What sounds, see :func:`sounding_names`.
+        names (tuple[str, ...]): Names of the sounding classes, see
+            :func:`sounding_names`.
     """
 
     uid: str
@@ -60,7 +63,7 @@ def read_text(path: str, backend_args: dict | None) -> str:
             backend.
 
     Returns:
-        str: Its contents.
+        str: Contents of the file.
 
     Raises:
         DatasetNotFoundError: If the storage does not give it.
@@ -87,7 +90,7 @@ def count_sources(a_obj: str) -> str:
 
     The partition of the CPM paper's Table 2 (1278 and 276 test clips) is the
     number of names in ``a_obj``, whatever they are: the published file also
-    holds 'background', 'off-the-screen' and the misspelt 'h orse'.
+    holds 'background', 'off-the-screen' and the misspelled 'h orse'.
 
     Args:
         a_obj (str): Names of the sounding classes, joined by '_'.
@@ -99,7 +102,7 @@ def count_sources(a_obj: str) -> str:
 
 
 def sounding_names(a_obj: str) -> tuple[str, ...]:
-    """List the names in ``a_obj``; the misspelt 'h orse' is a horse.
+    """List the names in ``a_obj``; the misspelled 'h orse' is a horse.
 
     Args:
         a_obj (str): Names of the sounding classes, joined by '_'.
@@ -129,7 +132,7 @@ def read_metadata(text: str, path: str, subsets: Sequence[str]) -> list[Clip]:
 
     Args:
         text (str): Contents of the file.
-        path (str): Its path, for messages.
+        path (str): Path of the file, for messages.
         subsets (Sequence[str]): Accepted values of the column ``label``.
 
     Returns:
@@ -192,7 +195,7 @@ def check_label_index(
 
     Args:
         text (str): Contents of the file.
-        path (str): Its path, for messages.
+        path (str): Path of the file, for messages.
         classes (Sequence[str]): Expected class names, by class id.
         owner (str): Name of the dataset class, for messages.
 
@@ -218,8 +221,8 @@ def check_label_index(
         unknown = [name for name in found if name not in classes]
         raise DatasetIndexError(
             f'{path} lists {len(found)} classes, {owner} has {len(classes)}. '
-            f'Not in the file: {_listing(lacking)}; not in {owner}: '
-            f'{_listing(unknown)}. {remedy}'
+            f'Not in the file: {shorten(lacking)}; not in {owner}: '
+            f'{shorten(unknown)}. {remedy}'
         )
     for label, name in enumerate(classes):
         if found[name] != label:
@@ -239,7 +242,7 @@ def check_selection(
         clips (Sequence[Clip]): The selected clips.
         rows (Sequence[Clip]): All clips of the metadata.
         path (str): Path of the metadata, for messages.
-        wanted (str): What was selected, for messages.
+        wanted (str): Description of the selection, for messages.
 
     Raises:
         DatasetIndexError: If no clip is left or a uid stands twice.
@@ -266,7 +269,7 @@ def check_selection(
         raise DatasetIndexError(
             f'{path}: each of {len(repeated)} uids stands in more than one '
             f'row with {wanted}, and predictions are named by the uid: '
-            f'{_listing(repeated)}. Remove the repeated rows.'
+            f'{shorten(repeated)}. Remove the repeated rows.'
         )
 
 
@@ -301,7 +304,7 @@ def check_data_root(data_root: str, files: Iterable[str]) -> None:
             inside = sorted(os.listdir(absolute))
             raise DatasetNotFoundError(
                 f'No file {osp.abspath(file)}. Expected a data root that '
-                f'holds {LAYOUT}; it holds {_listing(inside)}.'
+                f'holds {LAYOUT}; it holds {shorten(inside)}.'
                 f'{_hint(absolute, inside, osp.basename(file))} {remedy}'
             )
 
@@ -352,12 +355,6 @@ def check_clip_folders(data_root: str, clips: Iterable[Clip]) -> None:
     if missing:
         raise DatasetNotFoundError(
             f'{len(missing)} of {len(clips)} clip folders are missing under '
-            f'{osp.abspath(data_root)}: {_listing(missing)}. Unpack the '
+            f'{osp.abspath(data_root)}: {shorten(missing)}. Unpack the '
             'dataset again, or remove their rows from the metadata.'
         )
-
-
-def _listing(names: Sequence[str], limit: int = 5) -> str:
-    """Join up to five names for a message."""
-    listed = ', '.join(names[:limit]) or 'nothing'
-    return listed + (', ...' if len(names) > limit else '')

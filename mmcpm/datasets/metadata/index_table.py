@@ -11,6 +11,8 @@ import os.path as osp
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
+from mmcpm.utils.errors import shorten
+
 from ..base_avs_dataset import find_missing_files
 from ..errors import DatasetIndexError, DatasetNotFoundError
 
@@ -25,8 +27,8 @@ class Row(NamedTuple):
     """One row of a table.
 
     Attributes:
-        line (int): Its line in the file, from 1.
-        cells (list[str]): Its values, without surrounding spaces.
+        line (int): Line in the file, from 1.
+        cells (list[str]): Values, without surrounding spaces.
     """
 
     line: int
@@ -41,7 +43,7 @@ def read_table(text: str, path: str) -> list[Row]:
 
     Args:
         text (str): Contents of the file.
-        path (str): Its path, for messages.
+        path (str): Path of the file, for messages.
 
     Returns:
         list[Row]: All rows, that of the column names included; those without
@@ -90,7 +92,7 @@ def find_columns(
         header (Sequence[str]): The first row.
         wanted (Sequence[str]): Names of columns that must be there.
         path (str): Path of the table, for messages.
-        remedy (str): What to do if one is not.
+        remedy (str): Advice to the user if one is not.
 
     Returns:
         list[int]: Their positions.
@@ -111,7 +113,7 @@ def check_name(name: str, column: str, place: str) -> None:
 
     Args:
         name (str): The value.
-        column (str): Its column, for messages.
+        column (str): Name of the column, for messages.
         place (str): File and line, for messages.
 
     Raises:
@@ -130,7 +132,7 @@ def check_root(data_root: str, files: Iterable[str], layout: str) -> None:
     Args:
         data_root (str): Folder of the dataset.
         files (Iterable[str]): Names of files that must lie in it.
-        layout (str): What the folder holds, for messages.
+        layout (str): Expected content of the folder, for messages.
 
     Raises:
         DatasetNotFoundError: Names the absolute path, what is expected there
@@ -165,9 +167,9 @@ def check_present(paths: Iterable[str], kind: str, remedy: str) -> None:
     """Look for files or folders, listing each folder above them once.
 
     Args:
-        paths (Iterable[str]): On the local disk.
-        kind (str): What they are, in the plural.
-        remedy (str): What to do if one is missing.
+        paths (Iterable[str]): Paths on the local disk.
+        kind (str): Name of their kind, in the plural.
+        remedy (str): Advice to the user if one is missing.
 
     Raises:
         DatasetNotFoundError: Counts the missing ones and names the first.
@@ -178,17 +180,3 @@ def check_present(paths: Iterable[str], kind: str, remedy: str) -> None:
             f'{len(missing)} of {len(paths)} {kind} are missing: '
             f'{shorten(missing)}. {remedy}'
         )
-
-
-def shorten(names: Sequence[str], limit: int = 5) -> str:
-    """Join up to five names for a message.
-
-    Args:
-        names (Sequence[str]): The names.
-        limit (int): How many are told.
-
-    Returns:
-        str: Separated by commas; 'nothing' if there is none.
-    """
-    listed = ', '.join(names[:limit]) or 'nothing'
-    return listed + (', ...' if len(names) > limit else '')

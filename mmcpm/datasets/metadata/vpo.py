@@ -39,8 +39,8 @@ class Source(NamedTuple):
 
     Attributes:
         recording (str): Name of its recording.
-        position (float | None): Its horizontal centre, 0 (left) to 1; None if
-            the index file does not tell.
+        position (float | None): Horizontal center of the object, 0 (left) to
+            1; None if the index file does not tell.
     """
 
     recording: str
@@ -58,7 +58,7 @@ class VPOImage(NamedTuple):
         category (str): Folder of a VPO-SS image; '' otherwise.
         folder (str): 'VPO-SS', 'VPO-MS' or 'VPO-MSMI'.
         split (str): 'train' or 'val', as the index file calls it.
-        sources (tuple[Source, ...]): In the order of the file.
+        sources (tuple[Source, ...]): Sources, in the order of the file.
     """
 
     image: str
@@ -70,10 +70,10 @@ class VPOImage(NamedTuple):
 
 
 class VPOClip(NamedTuple):
-    """A sample of the re-organised form.
+    """A sample of the re-organized form.
 
     Attributes:
-        uid (str): Its name and folder.
+        uid (str): Name and folder of the sample.
         frame (str): File in the folder ``frames``.
         mask (str): File in the folder ``labels_semantic``.
         folder (str): 'VPO-SS', 'VPO-MS' or 'VPO-MSMI'.
@@ -102,7 +102,7 @@ def read_vpo_index(text: str, path: str, subset: str) -> list[VPOImage]:
 
     Args:
         text (str): Contents of the file.
-        path (str): Its path, for messages.
+        path (str): Path of the file, for messages.
         subset (str): 'ss', 'ms' or 'msmi'.
 
     Returns:
@@ -212,11 +212,11 @@ def _position(value: str, place: str) -> float:
 
 
 def read_reorganised_index(text: str, path: str) -> list[VPOClip]:
-    """Parse ``vpo_data_clean.csv`` of the re-organised form.
+    """Parse ``vpo_data_clean.csv`` of the re-organized form.
 
     Args:
         text (str): Contents of the file.
-        path (str): Its path, for messages.
+        path (str): Path of the file, for messages.
 
     Returns:
         list[VPOClip]: One record per row, in the order of the file.

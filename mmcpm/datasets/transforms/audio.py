@@ -1,4 +1,4 @@
-"""What happens to the sound between its file and the model.
+"""Transforms of the sound: cutting to the frame, flipping and others.
 
 The CPM paper (appendix A) pairs a frame of AVSBench with the one second of
 sound around it: frame ``i`` of a clip with the seconds ``[i, i + 1)``.

@@ -1,4 +1,4 @@
-"""What the containers of sound files say of their length.
+"""Length of a sound file, as its container states it.
 
 libsndfile takes what is there for the whole: it reads a WAV file that was cut
 short without a word, and one whose writer could not go back to fill in the
@@ -27,13 +27,13 @@ class Container(NamedTuple):
 
     Attributes:
         start (int): Byte at which the container begins, behind a tag.
-        claimed (float): How much there should be; infinite if a part is
+        claimed (float): Length that the header states; infinite if a part is
             missing and nobody knows how large it is.
-        present (float): How much there is of it.
+        present (float): Length that is in the file.
         is_open (bool): Whether the writer did not tell the length.
         patches (tuple[tuple[int, bytes], ...]): Bytes, from ``start`` on,
             that are to be read in place of those that are there.
-        seekable (float): From here on, decoders cannot seek.
+        seekable (float): Position from which on decoders cannot seek.
         hidden (int): Bytes at the end of the file that are not to be
             read.
     """
@@ -278,7 +278,7 @@ def inspect_container(file: BinaryIO, end: int) -> Container:
 
     Args:
         file (BinaryIO): The file.
-        end (int): Its size in bytes.
+        end (int): Size of the file, bytes.
 
     Returns:
         Container: What it says; nothing for other formats.

@@ -1,4 +1,4 @@
-"""Reading the sound of a clip: any usual audio file to 16 kHz samples.
+"""Loading of the sound of a clip: any usual audio file to 16 kHz samples.
 
 The CPM paper (ECCV 2024, appendix A) works on 16 kHz audio. Files are opened
 through ``mmengine.fileio``: storage needs a backend with ``get``, as that of
@@ -49,7 +49,7 @@ def open_sound(path: str, backend_args: dict | None = None) -> SoundFile:
             backend. Defaults to None.
 
     Returns:
-        SoundFile: To be closed.
+        SoundFile: Open file, which the caller closes.
 
     Raises:
         OSError: If it cannot be opened.
@@ -163,7 +163,7 @@ def read_sound(
     Args:
         sound (SoundFile): The file.
         target (int): The wanted sample rate in Hz.
-        channels (str): As of :func:`convert_channels`.
+        channels (str): Channels to give, see :func:`convert_channels`.
         start (int): First sample at the wanted rate. Defaults to 0.
         length (int, optional): Samples at that rate. Defaults to None: all.
 

@@ -1,4 +1,4 @@
-"""Label files whose values are no class ids: greys, and ids of COCO."""
+"""Label files whose values are no class ids: grays, and ids of COCO."""
 
 import numpy as np
 from mmseg.registry import TRANSFORMS
@@ -7,11 +7,11 @@ from .loading import LoadAVSAnnotations
 from .picture_files import open_picture
 
 
-def binary_mask(grey: np.ndarray, threshold: int) -> np.ndarray:
-    """Tell foreground from background in a grey picture.
+def binary_mask(gray: np.ndarray, threshold: int) -> np.ndarray:
+    """Tell foreground from background in a gray picture.
 
     Args:
-        grey (np.ndarray): uint8 ``[H, W]``.
+        gray (np.ndarray): uint8 ``[H, W]``.
         threshold (int): The highest value of the background.
 
     Returns:
@@ -21,8 +21,8 @@ def binary_mask(grey: np.ndarray, threshold: int) -> np.ndarray:
         ValueError: If something is drawn, but nothing above the threshold:
             the mask would silently become empty.
     """
-    mask = grey > threshold
-    if (brightest := grey.max()) and not mask.any():
+    mask = gray > threshold
+    if (brightest := gray.max()) and not mask.any():
         raise ValueError(
             f'its brightest value is {brightest}, so that nothing would '
             'count as sounding'
@@ -40,7 +40,7 @@ def translate_labels(
 
     Args:
         values (np.ndarray): Integers ``[H, W]``.
-        classes_by_value (dict[int, int]): From value to class id.
+        classes_by_value (dict[int, int]): Class id by value.
         ignore_index (int): A value that stays what it is.
 
     Returns:
@@ -52,7 +52,7 @@ def translate_labels(
     """
     if values.ndim != 2:
         raise ValueError(
-            f'it holds an array of shape {values.shape}, a colour picture'
+            f'it holds an array of shape {values.shape}, a color picture'
         )
     table = np.full(256, -1, np.int16)
     table[list(classes_by_value)] = list(classes_by_value.values())
@@ -73,7 +73,7 @@ class LoadBinaryAnnotations(LoadAVSAnnotations):
     """Load a black and white mask: 1 where it is white, 255 included.
 
     The masks of AVSBench-Object. A value to ignore does not exist in them.
-    Grey, black and white, and palette files are read as the grey they show.
+    Gray, black and white, and palette files are read as the gray they show.
 
     Required Keys:
 
@@ -87,14 +87,14 @@ class LoadBinaryAnnotations(LoadAVSAnnotations):
     - gt_seg_map (np.ndarray): uint8 ``[H, W]``, 0 or 1.
 
     Args:
-        threshold (int): The highest grey of the background. Defaults to 127.
+        threshold (int): The highest gray of the background. Defaults to 127.
         kwargs: Arguments of ``LoadAVSAnnotations``.
     """
 
     def __init__(self, *, threshold: int = 127, **kwargs) -> None:
         if not 0 <= threshold < 255:
             raise ValueError(
-                f'threshold must be a grey in 0..254, got {threshold}'
+                f'threshold must be a gray in 0..254, got {threshold}'
             )
         super().__init__(**kwargs)
         self.threshold = threshold
@@ -103,11 +103,11 @@ class LoadBinaryAnnotations(LoadAVSAnnotations):
         """Decode a file to 0 and 1."""
         image = open_picture(data)
         if image.mode not in ('1', 'L'):
-            colours = np.asarray(image.convert('RGB'))
-            if (colours != colours[..., :1]).any():
+            colors = np.asarray(image.convert('RGB'))
+            if (colors != colors[..., :1]).any():
                 raise ValueError(
-                    f'it is a colour picture (mode {image.mode}) with other '
-                    'colours than greys'
+                    f'it is a color picture (mode {image.mode}) with other '
+                    'colors than grays'
                 )
             image = image.convert('RGB')
         # A black and white picture becomes 0 and 255 here.
@@ -139,7 +139,7 @@ class LoadTranslatedAnnotations(LoadAVSAnnotations):
     Required Keys:
 
     - seg_map_path
-    - label_values (dict[int, int]): From value in the file to class id.
+    - label_values (dict[int, int]): Class id by value in the file.
     - label_map (dict, optional): From class ids to those of the model.
     - ori_shape (optional): The label map must have this size.
 

@@ -1,4 +1,4 @@
-"""Reading a video frame and its label map; refusing what is not whole."""
+"""Loading of a video frame and its label map; refusing what is not whole."""
 
 import contextlib
 
@@ -28,7 +28,7 @@ def check_label_map(
     """
     if label_map.ndim != 2:
         raise ValueError(
-            f'it holds an array of shape {label_map.shape}, a colour picture'
+            f'it holds an array of shape {label_map.shape}, a color picture'
         )
     if label_map.min() >= 0 and label_map.max() < num_classes:
         return
@@ -107,7 +107,7 @@ class LoadAVSAnnotations(LoadAnnotations):
     """Load a label map of class ids and check what it holds.
 
     As mmseg's ``LoadAnnotations``, which would wrap values above 255, pass a
-    colour picture on and train on class ids that do not exist.
+    color picture on and train on class ids that do not exist.
 
     Required Keys:
 

@@ -215,7 +215,7 @@ def find_mp3_frames(file: BinaryIO, end: int) -> MP3Frames | None:
 
     Args:
         file (BinaryIO): The file.
-        end (int): Its size in bytes.
+        end (int): Size of the file, bytes.
 
     Returns:
         MP3Frames | None: Where they are; None if the file is of another

@@ -30,7 +30,7 @@ TIFF_STARTS = (b'II*\x00', b'MM\x00*', b'II+\x00', b'MM\x00+')
 def is_cut_jpeg(data: bytes) -> bool:
     """Tell whether a JPEG file ends before its picture does.
 
-    OpenCV fills the missing rows of such a picture with grey. What follows
+    OpenCV fills the missing rows of such a picture with gray. What follows
     the end of the picture is not looked at: telephones append a video there.
 
     Args:
@@ -183,11 +183,12 @@ def decode_picture(
 
     Args:
         data (bytes): The file.
-        flag (str | int): As of ``mmcv.imfrombytes``. Defaults to 'color'.
+        flag (str | int): Kind of picture, as of ``mmcv.imfrombytes``. Defaults
+            to 'color'.
         backend (str, optional): Likewise. Defaults to 'cv2'.
 
     Returns:
-        np.ndarray: Pixels, ``[H, W]`` or ``[H, W, channels]``; colours in
+        np.ndarray: Pixels, ``[H, W]`` or ``[H, W, channels]``; colors in
         the order blue, green, red.
 
     Raises:
@@ -237,7 +238,8 @@ def read_picture(path: str | Path, flag: str = 'unchanged') -> np.ndarray:
 
     Args:
         path (str | Path): The file.
-        flag (str): As of :func:`decode_picture`. Defaults to 'unchanged'.
+        flag (str): Kind of picture, see :func:`decode_picture`. Defaults to
+            'unchanged'.
 
     Returns:
         np.ndarray: As of :func:`decode_picture`.

@@ -1,4 +1,4 @@
-"""Work at another size than the files have, for protocols that do."""
+"""Transforms for protocols that work at another size than the files have."""
 
 from mmcv.transforms.processing import Resize
 from mmseg.registry import TRANSFORMS
@@ -17,7 +17,7 @@ class ResizeAsOriginal(Resize):
 
     Args:
         size (tuple[int, int]): Width and height in pixels.
-        **kwargs: Of mmcv's Resize.
+        **kwargs: Arguments of mmcv's Resize.
     """
 
     def __init__(self, size: tuple[int, int], **kwargs) -> None:
@@ -31,7 +31,8 @@ class ResizeAsOriginal(Resize):
         """Resize.
 
         Args:
-            results (dict): With ``img``, and ``gt_seg_map`` if it is loaded.
+            results (dict): Results with ``img``, and ``gt_seg_map`` if it is
+                loaded.
 
         Returns:
             dict: The same; ``ori_shape`` is the new (height, width).

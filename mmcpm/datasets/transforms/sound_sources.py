@@ -1,7 +1,7 @@
 """The sound of a VPO image: recordings, each placed where its object is.
 
 Chen et al., "Unraveling Instance Associations: A Closer Look for Audio-Visual
-Segmentation" (CAVP), CVPR 2024: an image is given the centre three seconds of
+Segmentation" (CAVP), CVPR 2024: an image is given the center three seconds of
 a recording per sounding object, panned by the object's horizontal position.
 """
 
@@ -21,7 +21,7 @@ from .audio_loading import (
 from .sound_files import SoundFile
 
 
-def read_centre(
+def read_center(
     sound: SoundFile, rate: int, channels: str, length: int
 ) -> np.ndarray:
     """Read the middle of a recording; a shorter one is read as a whole.
@@ -44,7 +44,7 @@ def mix_sources(
 ) -> np.ndarray:
     """Place mono sounds between left and right and add them.
 
-    Left is ``w (1 - p)`` and right ``w p``; the sum is not renormalised, and
+    Left is ``w (1 - p)`` and right ``w p``; the sum is not renormalized, and
     left and right together are the sum of the sounds.
 
     Args:
@@ -65,7 +65,7 @@ def mix_sources(
 class LoadSoundSources(LoadAudioFromFile):
     """Load the recordings of an image's sounding objects and mix them.
 
-    Every recording is made mono, resampled and cut to its centre before it
+    Every recording is made mono, resampled and cut to its center before it
     is placed. Mono sound is the sum of the recordings, wherever their objects
     are. Where ``audio_sources`` is missing, ``audio_path`` is a finished
     mixture, cut alike.
@@ -144,11 +144,11 @@ class LoadSoundSources(LoadAudioFromFile):
         return results
 
     def _read(self, path: str, channels: str) -> tuple[np.ndarray, int]:
-        """Read the centre of a file; zeros follow a shorter one."""
+        """Read the center of a file; zeros follow a shorter one."""
         length = round(self.seconds * self.sample_rate)
         try:
             with open_sound(path, self.backend_args) as sound:
-                audio = read_centre(sound, self.sample_rate, channels, length)
+                audio = read_center(sound, self.sample_rate, channels, length)
         except (OSError, ValueError) as error:
             raise SampleReadError(
                 f'Cannot read the audio file {path}: {why(error)}. Expected a '

@@ -16,9 +16,9 @@ from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop
 from mmseg.registry import HOOKS
 
 from mmcpm.utils.errors import UsageError
+from mmcpm.utils.io import PARTIAL
 
 from ..checkpoint_files import (
-    TEMPORARY_SUFFIX,
     LateRemoval,
     is_whole_checkpoint,
     numbered_checkpoints,
@@ -45,7 +45,7 @@ class AtomicCheckpointHook(CheckpointHook):
       changed.
 
     Args:
-        **kwargs: Of mmengine's CheckpointHook.
+        **kwargs: Arguments of mmengine's CheckpointHook.
     """
 
     def __init__(self, **kwargs) -> None:
@@ -61,7 +61,7 @@ class AtomicCheckpointHook(CheckpointHook):
         """Note what a checkpoint says of itself.
 
         Args:
-            runner (Runner): Of the training or test.
+            runner (Runner): Runner of the training or test.
             checkpoint (dict): Whole, before anything is taken from it.
         """
         self._loaded_meta = checkpoint.get('meta') or {}
@@ -72,7 +72,7 @@ class AtomicCheckpointHook(CheckpointHook):
         """Let a checkpoint say what it replaces and what is known of it.
 
         Args:
-            runner (Runner): Of the training.
+            runner (Runner): Runner of the training.
             checkpoint (dict): About to be written.
         """
         checkpoint['meta'][VALIDATED] = self._validated
@@ -83,9 +83,6 @@ class AtomicCheckpointHook(CheckpointHook):
     def before_train(self, runner) -> None:
         """Prepare the folder; check and complete what is resumed.
 
-        Args:
-            runner (Runner): Of the training.
-
         Raises:
             UsageError: If this run cannot continue the one it resumes.
         """
@@ -93,7 +90,7 @@ class AtomicCheckpointHook(CheckpointHook):
         self.file_backend = LateRemoval(self.file_backend)
         if is_main_process() and osp.isdir(self.out_dir):
             for name in os.listdir(self.out_dir):
-                if name.endswith(TEMPORARY_SUFFIX):
+                if name.startswith('.') and PARTIAL in name:
                     os.remove(osp.join(self.out_dir, name))
         self._report_damaged(runner)
         if runner._resume and runner._has_loaded:
@@ -202,7 +199,7 @@ class AtomicCheckpointHook(CheckpointHook):
         """Tell mmengine's hook where the best checkpoints are.
 
         Args:
-            paths (dict[str, str]): By the key in the runtime info.
+            paths (dict[str, str]): Paths by their key in the runtime info.
         """
         if not self.save_best:
             return
@@ -242,7 +239,7 @@ class AtomicCheckpointHook(CheckpointHook):
         """Save the best checkpoint, and that this one was validated.
 
         Args:
-            runner (Runner): Of the training.
+            runner (Runner): Runner of the training.
             metrics (dict[str, float]): Scores.
         """
         done, num_saved = self._progress(runner), self._num_saved

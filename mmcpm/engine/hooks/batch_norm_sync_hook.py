@@ -1,4 +1,4 @@
-"""One set of running statistics for all ranks.
+"""Hook that keeps one set of running statistics on all ranks.
 
 Every rank of a run with plain BatchNorm gathers statistics of its own frames.
 Without this hook the ranks validate with different ones, and only those of
@@ -22,7 +22,7 @@ def running_statistics(model: nn.Module) -> list[Tensor]:
         model (nn.Module): Any model.
 
     Returns:
-        list[Tensor]: Two per normalisation. SyncBatchNorm has the same on
+        list[Tensor]: Two per normalization. SyncBatchNorm has the same on
         all ranks and is left out, and so are frozen ones: a mean of equal
         numbers may be rounded.
     """
@@ -41,8 +41,8 @@ def saves_now(hook: Hook, runner) -> bool:
     """Tell whether a hook saves a checkpoint after this very iteration.
 
     Args:
-        hook (Hook): Of the run.
-        runner (Runner): Of the training.
+        hook (Hook): Hook of the run.
+        runner (Runner): Runner of the training.
 
     Returns:
         bool: Always False of hooks that save after epochs.
@@ -80,14 +80,7 @@ class BatchNormSyncHook(Hook):
         data_batch=None,
         outputs: dict | None = None,
     ) -> None:
-        """Note that the ranks have gone different ways.
-
-        Args:
-            runner (Runner): Of the training.
-            batch_idx (int): Not used.
-            data_batch (dict, optional): Not used.
-            outputs (dict, optional): Not used.
-        """
+        """Note that the ranks have gone different ways."""
         self._differ = True
         if get_world_size() > 1 and any(
             saves_now(hook, runner) for hook in runner.hooks
@@ -95,19 +88,11 @@ class BatchNormSyncHook(Hook):
             self._average(runner)
 
     def after_train_epoch(self, runner) -> None:
-        """Average.
-
-        Args:
-            runner (Runner): Of the training.
-        """
+        """Average."""
         self._average(runner)
 
     def before_val_epoch(self, runner) -> None:
-        """Average, if that has not been done since the last iteration.
-
-        Args:
-            runner (Runner): Of the training.
-        """
+        """Average, if that has not been done since the last iteration."""
         self._average(runner)
 
     def _average(self, runner) -> None:

@@ -1,18 +1,19 @@
-"""Compiles parts of the model whose shapes do not change."""
+"""Hook that compiles parts of the model whose shapes do not change."""
 
 from collections.abc import Sequence
 
 import torch
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmseg.registry import HOOKS
+
+from mmcpm.utils.checkpoints import unwrap
 
 
 def why_not_to_compile(device: torch.device) -> str | None:
     """Try the compiler on one addition.
 
     Args:
-        device (torch.device): Where the model runs.
+        device (torch.device): Device of the model.
 
     Returns:
         str, optional: What went wrong; None if it works.
@@ -34,7 +35,7 @@ class CompileHook(Hook):
 
     Args:
         parts (Sequence[str]): Modules of the model by their names.
-        **options: Of torch.compile.
+        **options: Options of torch.compile.
     """
 
     def __init__(
@@ -49,15 +50,10 @@ class CompileHook(Hook):
     def before_run(self, runner) -> None:
         """Compile, once the model is where it runs.
 
-        Args:
-            runner (Runner): Of the training or the test.
-
         Raises:
             ValueError: If the model has no such part.
         """
-        model = runner.model
-        if is_model_wrapper(model):
-            model = model.module
+        model = unwrap(runner.model)
         names = {name for name, _ in model.named_modules()}
         unknown = [part for part in self.parts if part not in names]
         if unknown:

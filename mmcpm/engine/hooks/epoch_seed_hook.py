@@ -1,4 +1,4 @@
-"""Randomness that depends on the epoch, not on what happened before it.
+"""Seeds that depend on the epoch, not on what happened before it.
 
 mmengine stores no random state, and seeds data-loading workers alike in every
 epoch: its resumed run sees other random numbers than the run it continues.
@@ -19,12 +19,12 @@ def epoch_seed(seed: int, epoch: int, rank: int) -> int:
     """Mix seed, epoch and rank into one independent seed.
 
     Args:
-        seed (int): Of the run.
+        seed (int): Seed of the run.
         epoch (int): Counted from 0; the iteration where there are none.
-        rank (int): Of the process.
+        rank (int): Rank of the process.
 
     Returns:
-        int: In 0 .. 2**32 - 1.
+        int: Seed in 0 .. 2**32 - 1.
     """
     sequence = np.random.SeedSequence((seed, epoch, rank))
     return int(sequence.generate_state(1, np.uint32)[0])
@@ -53,8 +53,8 @@ def run_seed(runner) -> int:
     """Return the seed that all ranks of a run have in common.
 
     Args:
-        runner (Runner): Of the run. With ``diff_rank_seed`` its seed is that
-            of its rank.
+        runner (Runner): Runner of the run. With ``diff_rank_seed`` its seed is
+            that of its rank.
 
     Returns:
         int: The seed.
@@ -81,9 +81,6 @@ def has_no_epochs(runner) -> bool:
     Its one "epoch" ends with the training: what others report after epochs,
     it reports before validations.
 
-    Args:
-        runner (Runner): Of any run.
-
     Returns:
         bool: Whether its loop is a built IterBasedTrainLoop.
     """
@@ -107,8 +104,8 @@ class SeededBatches:
     the model, the random numbers of the uninterrupted run.
 
     Args:
-        batches (Iterator[dict]): Of the loop.
-        seed (int): Of the run.
+        batches (Iterator[dict]): Batches of the loop.
+        seed (int): Seed of the run.
     """
 
     def __init__(self, batches: Iterator[dict], seed: int) -> None:
@@ -141,9 +138,6 @@ class EpochSeedHook(Hook):
 
     def before_train(self, runner) -> None:
         """Make the seeds of sampler, workers and batches follow the run's.
-
-        Args:
-            runner (Runner): Of the training.
 
         Raises:
             ValueError: If workers outlive the epoch.
@@ -191,11 +185,7 @@ class EpochSeedHook(Hook):
             )
 
     def before_train_epoch(self, runner) -> None:
-        """Seed the epoch.
-
-        Args:
-            runner (Runner): Of the training.
-        """
+        """Seed the epoch."""
         if isinstance(runner.train_loop, EpochBasedTrainLoop):
             seed = epoch_seed(run_seed(runner), runner.epoch, get_rank())
             seed_everything(seed)

@@ -1,4 +1,4 @@
-"""Logs which loss moves the audio decoder."""
+"""Hook that logs which loss moves the audio decoder."""
 
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
@@ -31,7 +31,7 @@ class GradientShareHook(Hook):
         """Ask for the shares when they are due.
 
         Args:
-            runner (Runner): Of the training.
+            runner (Runner): Runner of the training.
             batch_idx (int): Not used.
             data_batch (dict, optional): Not used.
         """

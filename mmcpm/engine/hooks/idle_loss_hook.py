@@ -1,4 +1,4 @@
-"""Says when a loss of the prompts has nothing to teach."""
+"""Hook that warns of a loss that has seen no valid sample for long."""
 
 import torch
 from mmengine.dist import all_reduce
@@ -54,11 +54,7 @@ class IdleLossHook(Hook):
         self.interval = max(patience // 10, 1)
 
     def before_train(self, runner) -> None:
-        """Begin to count.
-
-        Args:
-            runner (Runner): Of the training.
-        """
+        """Begin to count."""
         self._idle: dict[str, Tensor] = {}
         self._told: set[str] = set()
         self._steps = 0
@@ -73,7 +69,7 @@ class IdleLossHook(Hook):
         """Count the steps in which nothing was taught.
 
         Args:
-            runner (Runner): Of the training.
+            runner (Runner): Runner of the training.
             batch_idx (int): Not used.
             data_batch (dict, optional): Not used.
             outputs (dict, optional): Loss terms by name.

@@ -1,17 +1,18 @@
-"""Notices NaN and infinity in training, before they reach the weights."""
+"""Hook that keeps NaN and infinity of the losses out of the weights."""
 
 from collections import deque
 
 import torch
 from mmengine.dist import all_gather_object, barrier, get_rank
 from mmengine.hooks import Hook
-from mmengine.model import BaseAveragedModel, is_model_wrapper
+from mmengine.model import BaseAveragedModel
 from mmengine.optim import OptimWrapper
 from mmengine.runner import EpochBasedTrainLoop
 from mmseg.registry import HOOKS
 from torch import Tensor
 
-from mmcpm.utils.errors import UsageError
+from mmcpm.utils.checkpoints import unwrap
+from mmcpm.utils.errors import UsageError, shorten
 
 from ..buffers import AverageGuard, BufferKeeper, EpochRates, averaged_models
 from ..optim_wrappers.update_guard import Rejection, UpdateGuard
@@ -44,7 +45,7 @@ def non_finite_terms(losses: dict[str, Tensor]) -> list[str]:
 class NonFiniteGuardHook(Hook):
     """Skips updates with a non-finite loss or gradient; stops if too many.
 
-    Such an iteration leaves no trace: weights, optimiser state, buffers and
+    Such an iteration leaves no trace: weights, optimizer state, buffers and
     averaged weights (EMAHook) stay as they were before it (with gradient
     accumulation, before the first iteration of the update). The samples of
     the batch and the loss terms, or else the first parameter, are logged.
@@ -80,17 +81,14 @@ class NonFiniteGuardHook(Hook):
         self._rates: EpochRates | None = None
 
     def before_train(self, runner) -> None:
-        """Guard the optimiser.
-
-        Args:
-            runner (Runner): Of the training.
+        """Guard the optimizer.
 
         Raises:
-            NonFiniteError: If there are several optimisers.
+            NonFiniteError: If there are several optimizers.
         """
         if not isinstance(runner.optim_wrapper, OptimWrapper):
             raise NonFiniteError(
-                'NonFiniteGuardHook guards one optimiser, but optim_wrapper '
+                'NonFiniteGuardHook guards one optimizer, but optim_wrapper '
                 f'is a {type(runner.optim_wrapper).__name__}. Remove the '
                 'hook from custom_hooks'
             )
@@ -98,9 +96,7 @@ class NonFiniteGuardHook(Hook):
             self._guard.optim_wrapper is not runner.optim_wrapper
         ):
             self._guard = UpdateGuard(runner.optim_wrapper)
-        model = runner.model
-        if is_model_wrapper(model):
-            model = model.module
+        model = unwrap(runner.model)
         self._names = {id(p): name for name, p in model.named_parameters()}
         self._keeper = BufferKeeper(model)
         for average in averaged_models(runner):
@@ -110,24 +106,14 @@ class NonFiniteGuardHook(Hook):
                 )
 
     def before_train_epoch(self, runner) -> None:
-        """Remember the learning rates, for a checkpoint within the epoch.
-
-        Args:
-            runner (Runner): Of the training.
-        """
+        """Remember the learning rates, for a checkpoint within the epoch."""
         self._skipped_in_epoch = 0
         self._rates = EpochRates(runner)
 
     def before_train_iter(
         self, runner, batch_idx: int, data_batch: dict | None = None
     ) -> None:
-        """Keep the buffers at the begin of every update.
-
-        Args:
-            runner (Runner): Of the training.
-            batch_idx (int): Iteration within the epoch.
-            data_batch (dict, optional): Not used.
-        """
+        """Keep the buffers at the begin of every update."""
         if not self._iterations:
             self._keeper.keep()
             for guard in self._average_guards.values():
@@ -143,9 +129,9 @@ class NonFiniteGuardHook(Hook):
         """Look whether the update took place.
 
         Args:
-            runner (Runner): Of the training.
+            runner (Runner): Runner of the training.
             batch_idx (int): Iteration within the epoch.
-            data_batch (dict, optional): With ``data_samples``.
+            data_batch (dict, optional): Batch with ``data_samples``.
             outputs (dict, optional): Loss terms by name.
 
         Raises:
@@ -174,11 +160,7 @@ class NonFiniteGuardHook(Hook):
         self._iterations.clear()
 
     def after_train_epoch(self, runner) -> None:
-        """Sum up the epoch.
-
-        Args:
-            runner (Runner): Of the training.
-        """
+        """Sum up the epoch."""
         if self._skipped_in_epoch:
             runner.logger.warning(
                 f'{self._skipped_in_epoch} updates of epoch '
@@ -237,13 +219,13 @@ class NonFiniteGuardHook(Hook):
             more = f' (and {len(names) - 1} others)' if names[1:] else ''
             return (
                 f'all losses are finite, but the gradient of {names[0]}{more} '
-                f'is not. Samples: {_listing(samples)}.'
+                f'is not. Samples: {shorten(samples, 16)}.'
             )
         several = len({rank for rank, _, _ in found}) > 1
         return ' '.join(
             (f'(rank {rank}) ' if several or rank else '')
-            + f'{_listing(terms)} {"is" if len(terms) == 1 else "are"} not '
-            f'finite for the samples {_listing(samples)}.'
+            + f'{shorten(terms, 16)} {"is" if len(terms) == 1 else "are"} not '
+            f'finite for the samples {shorten(samples, 16)}.'
             for rank, samples, terms in found
         )
 
@@ -265,7 +247,8 @@ class NonFiniteGuardHook(Hook):
             )
         except OSError as error:
             outcome = f'could not be saved ({error.strerror or error})'
-        # The first rank to end would take the one that saves with it.
+        # The launcher ends all ranks when the first one ends: wait for the
+        # rank that saves.
         barrier()
         return outcome
 
@@ -303,7 +286,7 @@ def sample_ids(data_batch: dict | None) -> list[str]:
     """Name the samples of a batch.
 
     Args:
-        data_batch (dict, optional): With ``data_samples``.
+        data_batch (dict, optional): Batch with ``data_samples``.
 
     Returns:
         list[str]: Their ``sample_id``, or else the path of the image.
@@ -312,9 +295,3 @@ def sample_ids(data_batch: dict | None) -> list[str]:
         str(sample.get('sample_id') or sample.get('img_path') or index)
         for index, sample in enumerate(batch_samples(data_batch))
     ]
-
-
-def _listing(names: list[str], limit: int = 16) -> str:
-    """Join names for a message."""
-    more = f' and {len(names) - limit} more' if len(names) > limit else ''
-    return ', '.join(names[:limit]) + more

@@ -1,4 +1,4 @@
-"""Saves the predicted class of every pixel while the model is tested."""
+"""Hook that saves the predicted class of every pixel of a test."""
 
 import io
 from collections.abc import Sequence
@@ -37,11 +37,11 @@ class PredictionWriterHook(Hook):
         """Save the predictions of a batch.
 
         Args:
-            runner (Runner): Of the test.
+            runner (Runner): Runner of the test.
             batch_idx (int): Counter of batches.
             data_batch (dict): Not used.
-            outputs (Sequence[SegDataSample]): With ``pred_sem_seg``, its
-                ``data`` of shape (1, H, W).
+            outputs (Sequence[SegDataSample]): Predictions with
+                ``pred_sem_seg``, its ``data`` of shape (1, H, W).
         """
         for output in outputs:
             labels = output.pred_sem_seg.data.cpu().numpy()[0]
@@ -59,7 +59,7 @@ class PredictionWriterHook(Hook):
 
 
 def encode_labels(labels: np.ndarray) -> bytes:
-    """Encode class indices as a grey PNG, 16 bits deep where 8 do not do.
+    """Encode class indices as a gray PNG, 16 bits deep where 8 do not do.
 
     Args:
         labels (np.ndarray): Class of each pixel, integers, shape (H, W).

@@ -1,6 +1,7 @@
-"""A progress bar for people who watch a short training."""
+"""Hook with a progress bar, for people who watch a short training."""
 
 import sys
+import time
 from collections.abc import Callable
 
 from mmengine.dist import is_main_process
@@ -25,11 +26,7 @@ class ProgressBarHook(Hook):
         self.bar = None
 
     def before_train(self, runner) -> None:
-        """Open the bar; a resumed run starts where it continues.
-
-        Args:
-            runner (Runner): Of the training.
-        """
+        """Open the bar; a resumed run starts where it continues."""
         if not is_main_process():
             return
         # A file or a pipe gets fewer updates than a terminal.
@@ -54,43 +51,35 @@ class ProgressBarHook(Hook):
         """Advance by one.
 
         Args:
-            runner (Runner): Of the training.
+            runner (Runner): Runner of the training.
             batch_idx (int): Iteration within the epoch.
             data_batch (dict, optional): Not used.
-            outputs (dict, optional): With ``loss``.
+            outputs (dict, optional): Loss terms, with ``loss``.
         """
         if self.bar is None:
             return
-        if outputs and 'loss' in outputs:
+        # Reading the loss waits for the device: not in every step.
+        elapsed = time.time() - self.bar.last_print_t
+        is_last = self.bar.n + 1 == self.bar.total
+        is_due = is_last or elapsed >= self.bar.mininterval
+        if is_due and outputs and 'loss' in outputs:
             self.bar.set_postfix(
                 loss=f'{float(outputs["loss"]):.2f}', refresh=False
             )
         self._show(self.bar.update)
 
     def before_val(self, runner) -> None:
-        """Say why the bar stands still.
-
-        Args:
-            runner (Runner): Of the training.
-        """
+        """Say why the bar stands still."""
         if self.bar is not None:
             self._show(self.bar.set_description, 'Validating')
 
     def after_val(self, runner) -> None:
-        """Back to training.
-
-        Args:
-            runner (Runner): Of the training.
-        """
+        """Back to training."""
         if self.bar is not None:
             self._show(self.bar.set_description, 'Training')
 
     def after_train(self, runner) -> None:
-        """Close the bar.
-
-        Args:
-            runner (Runner): Of the training.
-        """
+        """Close the bar."""
         if self.bar is not None:
             self._show(self.bar.close)
             self.bar = None

@@ -1,4 +1,4 @@
-"""Reports samples that were replaced, and frames without sound."""
+"""Hook that reports replaced samples, and frames without sound."""
 
 from collections import defaultdict
 from typing import Any
@@ -9,6 +9,7 @@ from mmengine.structures import BaseDataElement
 from mmseg.registry import HOOKS
 
 from mmcpm.datasets.errors import SampleReadError
+from mmcpm.utils.errors import shorten
 
 from .epoch_seed_hook import has_no_epochs, nested_datasets
 
@@ -35,11 +36,7 @@ class SampleReportHook(Hook):
         self._silent: dict[str, set[str]] = defaultdict(set)
 
     def before_train(self, runner) -> None:
-        """Look up how many unreadable files are allowed.
-
-        Args:
-            runner (Runner): Of the training.
-        """
+        """Look up how many unreadable files are allowed."""
         self.limit = sum(
             getattr(dataset, 'skip_unreadable', 0)
             for dataset in nested_datasets(
@@ -66,10 +63,10 @@ class SampleReportHook(Hook):
         """Look at what the samples of a batch say about themselves.
 
         Args:
-            runner (Runner): Of the run.
+            runner (Runner): Runner of the run.
             batch_idx (int): Not used.
-            data_batch (dict, optional): Its ``data_samples`` may name the
-                samples they stand for and their files (``skipped``).
+            data_batch (dict, optional): Batch whose ``data_samples`` may name
+                the samples they stand for and their files (``skipped``).
             outputs (Any): Not used.
             mode (str): 'train', 'val' or 'test'.
 
@@ -86,10 +83,6 @@ class SampleReportHook(Hook):
 
     def _after_epoch(self, runner, mode: str = 'train') -> None:
         """Report the epoch.
-
-        Args:
-            runner (Runner): Of the run.
-            mode (str): 'train', 'val' or 'test'.
 
         Raises:
             SampleReadError: If there are more files than allowed, on all
@@ -112,13 +105,13 @@ class SampleReportHook(Hook):
                 f'{len(replaced)} samples {when} were replaced; '
                 f'{len(files)} files were unreadable since the start '
                 f'(skip_unreadable allows for {self.limit}): '
-                f'{_listing(files)}'
+                f'{shorten(sorted(files), 10)}'
             )
         if silent:
             runner.logger.warning(
                 f'{len(silent)} frames lie after the end of their sound, and '
                 'are seen in silence: their audio.wav is shorter than the '
-                f'clip. {_listing(silent)}'
+                f'clip. {shorten(sorted(silent), 10)}'
             )
 
     def _check(self, files: set[str]) -> None:
@@ -134,7 +127,7 @@ def batch_samples(data_batch: Any) -> list[BaseDataElement]:
     """List the data samples of a batch, of whatever dataset.
 
     Args:
-        data_batch (Any): As the dataloader gives it, usually a dict with
+        data_batch (Any): Batch of the dataloader, usually a dict with
             ``data_samples``.
 
     Returns:
@@ -145,9 +138,3 @@ def batch_samples(data_batch: Any) -> list[BaseDataElement]:
         return []
     samples = data_batch.get('data_samples') or []
     return [s for s in samples if isinstance(s, BaseDataElement)]
-
-
-def _listing(names: set[str], limit: int = 10) -> str:
-    """Join names for a message."""
-    more = f' and {len(names) - limit} more' if len(names) > limit else ''
-    return ', '.join(sorted(names)[:limit]) + more

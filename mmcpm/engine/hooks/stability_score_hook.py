@@ -1,10 +1,11 @@
-"""How stable the matching of queries to classes is (CPM, Algorithm 1)."""
+"""Stability score of the matching of queries to classes (CPM, Algorithm 1)."""
 
 from mmengine.dist import all_reduce
 from mmengine.hooks import Hook
-from mmengine.model import is_model_wrapper
 from mmseg.registry import HOOKS
 from torch import Tensor
+
+from mmcpm.utils.checkpoints import unwrap
 
 from .epoch_seed_hook import has_no_epochs
 
@@ -41,29 +42,17 @@ class StabilityScoreHook(Hook):
     """
 
     def before_train_epoch(self, runner) -> None:
-        """Forget what was counted before.
-
-        Args:
-            runner (Runner): Of the training.
-        """
+        """Forget what was counted before."""
         counts = self._counts(runner)
         if counts is not None:
             counts.zero_()
 
     def after_train_epoch(self, runner) -> None:
-        """Score the epoch.
-
-        Args:
-            runner (Runner): Of the training.
-        """
+        """Score the epoch."""
         self._score(runner)
 
     def before_val_epoch(self, runner) -> None:
-        """Score the iterations since the last validation.
-
-        Args:
-            runner (Runner): Of the training.
-        """
+        """Score the iterations since the last validation."""
         if has_no_epochs(runner):
             self._score(runner)
             self.before_train_epoch(runner)
@@ -90,8 +79,6 @@ class StabilityScoreHook(Hook):
     @staticmethod
     def _counts(runner) -> Tensor | None:
         """Counts of the head; None for a head that does not match."""
-        model = runner.model
-        if is_model_wrapper(model):
-            model = model.module
+        model = unwrap(runner.model)
         head = getattr(model, 'decode_head', None)
         return getattr(head, 'match_counts', None)

@@ -1,4 +1,4 @@
-"""Draws what the model saw, heard and predicted while it is evaluated."""
+"""Hook that draws inputs and predictions while the model is evaluated."""
 
 from collections.abc import Sequence
 
@@ -60,9 +60,9 @@ class AVSVisualizationHook(Hook):
         """Draw the frames of a batch.
 
         Args:
-            runner (Runner): Of the evaluation.
+            runner (Runner): Runner of the evaluation.
             batch_idx (int): Counter of batches.
-            data_batch (dict): Its ``data_samples`` hold the sound.
+            data_batch (dict): Batch whose ``data_samples`` hold the sound.
             outputs (Sequence[SegDataSample]): Truth and prediction.
             mode (str): 'train', 'val' or 'test'.
 

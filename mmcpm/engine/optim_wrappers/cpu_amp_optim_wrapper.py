@@ -17,7 +17,7 @@ class CPUAmpOptimWrapper(OptimWrapper):
     float32, so no loss scaling is needed.
 
     Args:
-        **kwargs: Of mmengine's OptimWrapper.
+        **kwargs: Arguments of mmengine's OptimWrapper.
     """
 
     @contextmanager

@@ -1,4 +1,4 @@
-"""Optimiser updates that keep NaN and infinity out of the weights.
+"""Optimizer updates that keep NaN and infinity out of the weights.
 
 The gradients alone decide. A non-finite loss makes them non-finite as well,
 and several ranks sum their gradients, so that every rank decides alike
@@ -47,7 +47,8 @@ def gradient_norms(parameters: list[nn.Parameter]) -> Tensor:
     """Compute the norm of each gradient.
 
     Args:
-        parameters (list[nn.Parameter]): With gradients, on any devices.
+        parameters (list[nn.Parameter]): Parameters with gradients, on any
+            devices.
 
     Returns:
         Tensor: ``[len(parameters)]`` float32 on the device of the first. A
@@ -60,10 +61,10 @@ def gradient_norms(parameters: list[nn.Parameter]) -> Tensor:
 
 
 class UpdateGuard:
-    """Stands between a training and its optimiser.
+    """Stands between a training and its optimizer.
 
     An update with non-finite gradients does not take place: weights and
-    optimiser state stay as they were, the gradients are dropped. With
+    optimizer state stay as they were, the gradients are dropped. With
     gradient accumulation that concerns all iterations of the update.
 
     Two methods of the wrapper are replaced in place, so that every kind of
@@ -74,7 +75,7 @@ class UpdateGuard:
     mmengine does so to log their norm.
 
     Args:
-        optim_wrapper (OptimWrapper): Of the training.
+        optim_wrapper (OptimWrapper): Optimizer wrapper of the training.
     """
 
     def __init__(self, optim_wrapper: OptimWrapper) -> None:
@@ -91,8 +92,8 @@ class UpdateGuard:
 
         Args:
             loss (Tensor): The total loss, a scalar.
-            *args: Of OptimWrapper.
-            **kwargs: Of OptimWrapper.
+            *args: Arguments of OptimWrapper.
+            **kwargs: Arguments of OptimWrapper.
         """
         is_finite = loss.detach().isfinite()
         if self._losses_are_finite is not None:
@@ -104,7 +105,7 @@ class UpdateGuard:
         """Update the parameters, or note why not.
 
         Args:
-            **kwargs: Of OptimWrapper.
+            **kwargs: Arguments of OptimWrapper.
         """
         losses_are_finite = self._losses_are_finite
         self._losses_are_finite = None

@@ -18,8 +18,7 @@ from mmengine.dist import is_main_process
 from mmengine.logging import print_log
 from mmseg.registry import METRICS
 
-from ..confusion import frame_confusion
-from ..tables import group_table
+from ..functional import frame_confusion, group_table
 from .frame_metric import FrameMetric, clip_of
 
 F_BETA_SQUARED = 0.3
@@ -36,17 +35,17 @@ class FrameCounts(NamedTuple):
     Attributes:
         sample_id (str): Name of the frame.
         pixels (int): Pixels that count.
-        labelled (int): Pixels labelled as sounding.
-        intersection (int): Pixels labelled and predicted as sounding.
-        union (int): Pixels labelled or predicted as sounding.
+        labeled (int): Pixels labeled as sounding.
+        intersection (int): Pixels labeled and predicted as sounding.
+        union (int): Pixels labeled or predicted as sounding.
         at_least (np.ndarray): Pixels whose probability reaches each
-            threshold, int32, shape (255,); empty if nothing is labelled.
-        hits (np.ndarray): Those of them that are labelled, likewise.
+            threshold, int32, shape (255,); empty if nothing is labeled.
+        hits (np.ndarray): Those of them that are labeled, likewise.
     """
 
     sample_id: str
     pixels: int
-    labelled: int
+    labeled: int
     intersection: int
     union: int
     at_least: np.ndarray
@@ -72,7 +71,7 @@ def foreground_probability(scores: torch.Tensor) -> torch.Tensor:
 
 
 def threshold_counts(
-    probability: torch.Tensor, labelled: torch.Tensor
+    probability: torch.Tensor, labeled: torch.Tensor
 ) -> tuple[np.ndarray, np.ndarray]:
     """Count pixels at or above each threshold, by one histogram.
 
@@ -81,11 +80,11 @@ def threshold_counts(
 
     Args:
         probability (torch.Tensor): float32 in [0, 1], any shape.
-        labelled (torch.Tensor): bool, the same shape.
+        labeled (torch.Tensor): bool, the same shape.
 
     Returns:
         tuple[np.ndarray, np.ndarray]: Pixels that reach each threshold, and
-        those of them that are labelled, int32, shape (255,).
+        those of them that are labeled, int32, shape (255,).
     """
     # Made on the CPU: other devices may round the steps otherwise.
     thresholds = torch.linspace(0, 1 - 1e-10, NUM_THRESHOLDS)
@@ -94,7 +93,7 @@ def threshold_counts(
     reached = torch.bucketize(probability, thresholds, right=True)
     bins = NUM_THRESHOLDS + 1
     histogram = torch.bincount(
-        (reached + bins * labelled).flatten(), minlength=2 * bins
+        (reached + bins * labeled).flatten(), minlength=2 * bins
     )
     histogram = histogram.view(2, bins).cpu().numpy()
     # Threshold i is reached by the pixels that reach more than i thresholds.
@@ -109,16 +108,16 @@ def jaccard(frame: FrameCounts) -> float:
         frame (FrameCounts): Its pixel counts.
 
     Returns:
-        float: 0..1. Where nothing is labelled: the share of pixels in which
+        float: 0..1. Where nothing is labeled: the share of pixels in which
         nothing is predicted.
     """
-    if frame.labelled:
+    if frame.labeled:
         return frame.intersection / (frame.union + J_EPSILON)
     return (frame.pixels - frame.union) / (frame.pixels + J_EPSILON)
 
 
 def f_curve(frame: FrameCounts) -> np.ndarray:
-    """F-beta of a frame with a labelled object, at each threshold.
+    """F-beta of a frame with a labeled object, at each threshold.
 
     Args:
         frame (FrameCounts): Its pixel counts.
@@ -128,7 +127,7 @@ def f_curve(frame: FrameCounts) -> np.ndarray:
         nor recall is above 0.
     """
     precision = frame.hits / (frame.at_least + F_EPSILON)
-    recall = frame.hits / (frame.labelled + F_EPSILON)
+    recall = frame.hits / (frame.labeled + F_EPSILON)
     weighted = F_BETA_SQUARED * precision + recall
     product = (1 + F_BETA_SQUARED) * precision * recall
     return np.divide(
@@ -137,15 +136,15 @@ def f_curve(frame: FrameCounts) -> np.ndarray:
 
 
 def video_f(frames: list[FrameCounts]) -> float | None:
-    """Largest value of the mean curve of a video's labelled frames.
+    """Largest value of the mean curve of a video's labeled frames.
 
     Args:
         frames (list[FrameCounts]): Frames of one video.
 
     Returns:
-        float, optional: 0..1; None if no frame has a labelled object.
+        float, optional: 0..1; None if no frame has a labeled object.
     """
-    curves = [f_curve(frame) for frame in frames if frame.labelled]
+    curves = [f_curve(frame) for frame in frames if frame.labeled]
     return float(np.mean(curves, axis=0).max()) if curves else None
 
 
@@ -153,7 +152,7 @@ def video_f(frames: list[FrameCounts]) -> float | None:
 class AVSBenchJFMetric(FrameMetric):
     """J and F of S4 and MS3, independent of the batch size.
 
-    Frames without a labelled object count in J, by the share of pixels that
+    Frames without a labeled object count in J, by the share of pixels that
     are left empty, and not in F. A video of such frames only counts as 0 in
     F. The keys are ``avsbench/J``, ``avsbench/F`` and ``avsbench/JF`` (the
     column "J&F": their mean); values lie in [0, 1].
@@ -169,7 +168,7 @@ class AVSBenchJFMetric(FrameMetric):
         frames_per_video (int, optional): Frames of which F takes the mean; a
             video with fewer or more is refused. None takes any number. If
             not 5, the keys tell it (``avsbench_10frames/F``).
-        **kwargs: Of :class:`FrameMetric`.
+        **kwargs: Arguments of :class:`FrameMetric`.
     """
 
     default_prefix = 'avsbench'
@@ -217,8 +216,8 @@ class AVSBenchJFMetric(FrameMetric):
         """Count the pixels of a frame.
 
         Args:
-            sample (dict): With ``pred_sem_seg`` and ``gt_sem_seg`` (their
-                ``data`` has shape (1, H, W), 1 is sounding) and
+            sample (dict): Sample with ``pred_sem_seg`` and ``gt_sem_seg``
+                (their ``data`` has shape (1, H, W), 1 is sounding) and
                 ``seg_logits`` (2, H, W).
             sample_id (str): Name of the frame, ``<clip>/<frame>``.
 
@@ -250,7 +249,7 @@ class AVSBenchJFMetric(FrameMetric):
         return FrameCounts(
             sample_id=sample_id,
             pixels=int(confusion.sum()),
-            labelled=int(hit + missed),
+            labeled=int(hit + missed),
             intersection=int(hit),
             union=int(hit + missed + false),
             at_least=counts[0],
@@ -272,7 +271,7 @@ class AVSBenchJFMetric(FrameMetric):
 
     def label_pixels(self, frame: FrameCounts) -> tuple[int, ...]:
         """How often each label occurs in a counted frame."""
-        return frame.pixels - frame.labelled, frame.labelled
+        return frame.pixels - frame.labeled, frame.labeled
 
     def compute_metrics(self, results: list[FrameCounts]) -> dict[str, float]:
         """Average J over frames and F over videos.
@@ -296,7 +295,7 @@ class AVSBenchJFMetric(FrameMetric):
             print_log(
                 f'{self.title}: {len(results)} frames of '
                 f'{len(videos)} videos, J per frame, F per video ({silent} '
-                'without any labelled object count as 0 in F). In per cent, '
+                'without any labeled object count as 0 in F). In per cent, '
                 f'JF is J&F:\n{group_table({"all": scores})}',
                 logger='current',
             )

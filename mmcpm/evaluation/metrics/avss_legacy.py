@@ -2,7 +2,7 @@
 
 Zhou et al., "Audio-Visual Segmentation with Semantics", IJCV 2024; the right
 block of CPM's Table 1 (J is mIoU, F is F-beta). A class is scored in every
-frame in which it is labelled or predicted, and its scores are averaged over
+frame in which it is labeled or predicted, and its scores are averaged over
 those frames: one stray pixel costs a class a whole frame. Tables 2 to 4 use
 the protocol of DatasetIoUFMetric instead, whose numbers are about twice as
 high.
@@ -13,8 +13,7 @@ from mmengine.dist import is_main_process
 from mmengine.logging import print_log
 from mmseg.registry import METRICS
 
-from ..confusion import frame_confusion
-from ..tables import class_table, group_table
+from ..functional import class_table, frame_confusion, group_table
 from .frame_metric import FrameMetric, clip_of
 
 F_BETA_SQUARED = 0.3
@@ -25,27 +24,27 @@ PADDED_FRAMES = {'v1s': 5, 'v1m': 5, 'v2': 0}
 
 
 def frame_scores(
-    intersection: np.ndarray, predicted: np.ndarray, labelled: np.ndarray
+    intersection: np.ndarray, predicted: np.ndarray, labeled: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Score the classes that are labelled or predicted in a frame.
+    """Score the classes that are labeled or predicted in a frame.
 
     Args:
         intersection (np.ndarray): Pixels that are right, int64, shape (C,).
         predicted (np.ndarray): Predicted pixels, likewise.
-        labelled (np.ndarray): Labelled pixels, likewise.
+        labeled (np.ndarray): Labeled pixels, likewise.
 
     Returns:
         tuple[np.ndarray, np.ndarray]: IoU and F-beta (beta squared 0.3),
         float64 in [0, 1], shape (C,).
     """
-    union = predicted + labelled - intersection
+    union = predicted + labeled - intersection
     iou = intersection / (union + IOU_EPSILON)
-    # 1.3 P R / (0.3 P + R) with P = hits / predicted, R = hits / labelled,
+    # 1.3 P R / (0.3 P + R) with P = hits / predicted, R = hits / labeled,
     # which is NaN, and counts as 0, without hits.
     f_beta = (
         (1 + F_BETA_SQUARED)
         * intersection
-        / (F_BETA_SQUARED * labelled + predicted)
+        / (F_BETA_SQUARED * labeled + predicted)
     )
     return iou, f_beta
 
@@ -59,7 +58,7 @@ def average_scores(
         iou (np.ndarray): Sum over frames of each class's IoU, background
             first, float64, shape (K,).
         f_beta (np.ndarray): Sum of its F-beta, likewise.
-        frames (np.ndarray): Frames in which the class is labelled or
+        frames (np.ndarray): Frames in which the class is labeled or
             predicted, int64, shape (K,).
 
     Returns:
@@ -110,7 +109,7 @@ class AVSSLegacyMetric(FrameMetric):
     Args:
         include_padded (bool): Whether to score the five frames that clips of
             v1s and v1m lack to ten, as AVSBench's and AVSegFormer's code
-            does. They are black and labelled as background. The datasets do
+            does. They are black and labeled as background. The datasets do
             not yield them, and no model is run on them: they count as
             predicted to be background. Needs ``subset`` in the data samples.
             COMBO leaves them out, which is the default. With them, the keys
@@ -118,7 +117,7 @@ class AVSSLegacyMetric(FrameMetric):
         size (tuple[int, int], optional): Height and width at which frames
             are scored. At another than the published (224, 224), or None for
             that of the label files, the keys tell it (``avss_legacy_96/``).
-        **kwargs: Of :class:`FrameMetric`.
+        **kwargs: Arguments of :class:`FrameMetric`.
     """
 
     default_prefix = 'avss_legacy'
@@ -140,16 +139,16 @@ class AVSSLegacyMetric(FrameMetric):
         """Count the pixels of each class of a frame.
 
         Args:
-            sample (dict): With ``pred_sem_seg`` and ``gt_sem_seg`` (their
-                ``data`` has shape (1, H, W)) and, for ``include_padded``,
-                ``subset``.
+            sample (dict): Sample with ``pred_sem_seg`` and ``gt_sem_seg``
+                (their ``data`` has shape (1, H, W)) and, for
+                ``include_padded``, ``subset``.
             sample_id (str): Name of the frame.
 
         Returns:
             tuple: ``(sample_id, padded, classes, counts)``: how many frames
-            its clip is padded with, the classes labelled or predicted in the
+            its clip is padded with, the classes labeled or predicted in the
             frame, int64 (C,), and their pixels that are right, predicted
-            and labelled, int64 (3, C).
+            and labeled, int64 (3, C).
         """
         padded = 0
         if self.include_padded:
@@ -176,7 +175,7 @@ class AVSSLegacyMetric(FrameMetric):
         return sample_id, padded, classes, counts[:, classes]
 
     def label_pixels(self, frame: tuple) -> tuple[int, ...]:
-        """How often each class is labelled in a counted frame."""
+        """How often each class is labeled in a counted frame."""
         pixels = np.zeros(len(self.classes), np.int64)
         pixels[frame[2]] = frame[3][2]
         return tuple(pixels.tolist())

@@ -1,4 +1,4 @@
-"""Whether the queries know what sounds before they look (CPM, Figure 3)."""
+"""Coverage of the sounding classes by the queries (CPM, Figure 3)."""
 
 import logging
 from collections.abc import Iterable, Sequence
@@ -9,24 +9,24 @@ from mmengine.evaluator import BaseMetric
 from mmengine.logging import print_log
 from mmseg.registry import METRICS
 
-from ..confusion import IGNORE_INDEX
+from ..functional import IGNORE_INDEX
 
 # When the queries name classes -> where the prediction holds them.
 STAGES = {'td_a': 'heard_classes', 'final': 'named_classes'}
 
 
-def set_coverage(heard: set[int], labelled: set[int]) -> float:
+def set_coverage(heard: set[int], labeled: set[int]) -> float:
     """Intersection over union of two sets of classes.
 
     Args:
         heard (set[int]): Classes that the queries name.
-        labelled (set[int]): Classes that are labelled.
+        labeled (set[int]): Classes that are labeled.
 
     Returns:
         float: 0..1; 1 if both are empty.
     """
-    union = heard | labelled
-    return len(heard & labelled) / len(union) if union else 1.0
+    union = heard | labeled
+    return len(heard & labeled) / len(union) if union else 1.0
 
 
 @METRICS.register_module()
@@ -34,11 +34,11 @@ class CoverageMetric(BaseMetric):
     """Classification coverage of the queries, before and after they look.
 
     For each frame the foreground classes that any query names are compared
-    with the labelled ones: after it has heard (``td_a``), and at the end
+    with the labeled ones: after it has heard (``td_a``), and at the end
     (``final``). What only the second finds was seen, not heard.
 
     Args:
-        **kwargs: Of mmengine's BaseMetric.
+        **kwargs: Arguments of mmengine's BaseMetric.
     """
 
     default_prefix = 'coverage'
@@ -63,7 +63,7 @@ class CoverageMetric(BaseMetric):
 
         Args:
             data_batch (dict): Not used.
-            data_samples (Sequence[dict]): With ``sample_id``,
+            data_samples (Sequence[dict]): Samples with ``sample_id``,
                 ``heard_classes``, ``named_classes`` (``[N]`` class ids, the
                 last id being "no object") and ``gt_sem_seg``.
         """
@@ -73,11 +73,11 @@ class CoverageMetric(BaseMetric):
             if missing:
                 self._explain(missing)
                 continue
-            labelled = set(sample['gt_sem_seg']['data'].unique().tolist())
+            labeled = set(sample['gt_sem_seg']['data'].unique().tolist())
             scores = [
                 set_coverage(
                     set(sample[field].flatten().tolist()) - {0, num_classes},
-                    labelled - {0, IGNORE_INDEX},
+                    labeled - {0, IGNORE_INDEX},
                 )
                 for field in STAGES.values()
             ]

@@ -12,8 +12,7 @@ from mmengine.dist import is_main_process
 from mmengine.logging import print_log
 from mmseg.registry import METRICS
 
-from ..confusion import frame_confusion
-from ..tables import class_table, group_table
+from ..functional import class_table, frame_confusion, group_table
 from .frame_metric import FrameMetric
 
 F_BETA_SQUARED = 0.3
@@ -22,7 +21,7 @@ F_BETA_SQUARED = 0.3
 def per_class_scores(confusion: np.ndarray) -> dict[str, np.ndarray]:
     """Score every class; a score nothing was counted for is NaN.
 
-    IoU, F-beta and F1 are NaN for classes that were neither labelled nor
+    IoU, F-beta and F1 are NaN for classes that were neither labeled nor
     predicted, FDR (false discovery rate) for those never predicted.
 
     Args:
@@ -55,7 +54,7 @@ def per_class_scores(confusion: np.ndarray) -> dict[str, np.ndarray]:
 def scores_from_confusion(confusion: np.ndarray) -> dict[str, float]:
     """Score a dataset from its summed confusion matrix.
 
-    Classes that were neither labelled nor predicted count as 0 in ``mIoU``
+    Classes that were neither labeled nor predicted count as 0 in ``mIoU``
     (the published protocol) but are left out of ``Fbeta``, ``F1`` and
     ``FDR``. The background is a class like the others.
 
@@ -97,7 +96,7 @@ class DatasetIoUFMetric(FrameMetric):
         size (tuple[int, int], optional): Height and width at which frames
             are scored. None, as in the paper: at that of their label files.
             At (224, 224) the keys begin with ``dataset_224/``.
-        **kwargs: Of :class:`FrameMetric`.
+        **kwargs: Arguments of :class:`FrameMetric`.
     """
 
     default_prefix = 'dataset'
@@ -124,11 +123,12 @@ class DatasetIoUFMetric(FrameMetric):
         ]
 
     def count_frame(self, sample: dict, sample_id: str) -> tuple:
-        """Count the pixels of a frame by labelled and predicted class.
+        """Count the pixels of a frame by labeled and predicted class.
 
         Args:
-            sample (dict): With ``pred_sem_seg`` and ``gt_sem_seg`` (their
-                ``data`` has shape (1, H, W)) and, optionally, ``sources``.
+            sample (dict): Sample with ``pred_sem_seg`` and ``gt_sem_seg``
+                (their ``data`` has shape (1, H, W)) and, optionally,
+                ``sources``.
             sample_id (str): Name of the frame.
 
         Returns:
@@ -147,7 +147,7 @@ class DatasetIoUFMetric(FrameMetric):
         return sample_id, sample.get('sources'), entries, confusion[entries]
 
     def label_pixels(self, frame: tuple) -> tuple[int, ...]:
-        """How often each class is labelled in a counted frame."""
+        """How often each class is labeled in a counted frame."""
         num_classes = len(self.classes)
         _, _, entries, counts = frame
         pixels = np.bincount(entries // num_classes, counts, num_classes)

@@ -1,4 +1,4 @@
-"""What the protocols share: every frame is counted once, by its name.
+"""Base class of the metrics: every frame is counted once, by its name.
 
 A frame's contribution is a handful of integers. Scores are computed from the
 whole list of frames, ordered by name, so neither batch size nor order nor the
@@ -84,7 +84,8 @@ class FrameMetric(BaseMetric):
         """How often each label occurs in a counted frame.
 
         Args:
-            frame (tuple): Of :meth:`count_frame`.
+            frame (tuple): Counts of a frame, as :meth:`count_frame` returns
+                them.
 
         Returns:
             tuple[int, ...]: Pixel counts, the same for the same label map.
@@ -115,10 +116,10 @@ class FrameMetric(BaseMetric):
         """Refuse a frame that is not scored at the size of the protocol.
 
         Args:
-            sample (dict): With ``sample_id``, ``gt_sem_seg`` and, unless the
-                metric has a size, ``label_shape``, the (height, width) of
-                the label file, or else ``ori_shape``, that of the frame. A
-                frame that tells neither is of its own size.
+            sample (dict): Sample with ``sample_id``, ``gt_sem_seg`` and,
+                unless the metric has a size, ``label_shape``, the (height,
+                width) of the label file, or else ``ori_shape``, that of the
+                frame. A frame that tells neither is of its own size.
 
         Raises:
             ValueError: Tells both sizes and how to score at the other one.
@@ -235,7 +236,7 @@ class FrameMetric(BaseMetric):
         """Keep the first entry of every ``sample_id``, ordered by name.
 
         Raises:
-            ValueError: If two entries of one name are labelled differently
+            ValueError: If two entries of one name are labeled differently
                 and so cannot be the same frame.
         """
         first = {}

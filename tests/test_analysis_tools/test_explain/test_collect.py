@@ -10,12 +10,12 @@ from mmengine.structures import PixelData
 from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
 
-from mmcpm.analysis_tools.explain import collect as model_questions
+from mmcpm.analysis_tools.explain import collect
 from mmcpm.analysis_tools.explain.collect import (
-    describe,
-    look_at_queries,
+    collect_query_classes,
+    frame_title,
     mixture_points,
-    recover_sounds,
+    separate_sources,
 )
 
 CONFIGS = Path(__file__).resolve().parents[2] / 'configs'
@@ -80,7 +80,7 @@ def magnitudes(model, frames):
 
 
 def test_each_is_the_noise_of_the_other(model, frames):
-    rows, notes = recover_sounds(model, frames, CLASSES, 0)
+    rows, notes = separate_sources(model, frames, CLASSES, 0)
     clean = magnitudes(model, frames)
     assert [row.title for row in rows] == ['a/0: a, c', 'b/4: b']
     assert not notes
@@ -102,7 +102,7 @@ def test_recovered_is_mixture_times_ratio(
     )
     frames[1]['data_samples'].set_metainfo({'audio_labels': (2, 6)})
     model = feed(model, [6])
-    rows, _ = recover_sounds(model, frames, CLASSES, 0)
+    rows, _ = separate_sources(model, frames, CLASSES, 0)
     clean = magnitudes(model, frames)
     for row, own in zip(rows, clean, strict=True):
         np.testing.assert_allclose(row.recovered, share * row.mixture, 1e-5)
@@ -113,7 +113,7 @@ def test_recovered_is_mixture_times_ratio(
 
 def test_prompts_depend_on_the_seed_alone(model, frames):
     def recovered(seed):
-        return recover_sounds(model, frames, CLASSES, seed)[0][0].recovered
+        return separate_sources(model, frames, CLASSES, seed)[0][0].recovered
 
     before = torch.get_rng_state()
     first = recovered(0)
@@ -137,7 +137,7 @@ def test_what_cannot_be_recovered_is_told(model, classes, reason):
     others = [frame('a/0', [1], 0), frame('b/0', [1, 2], 1)]
     if classes != [1]:
         others[1] = frame('b/0', [3], 1)
-    rows, notes = recover_sounds(
+    rows, notes = separate_sources(
         model, [*others, frame('c/0', classes, 2)], CLASSES, 0
     )
     (note,) = [note for note in notes if 'c/0' in note]
@@ -150,7 +150,7 @@ def test_what_cannot_be_recovered_is_told(model, classes, reason):
 
 def test_heads_that_hear_no_mixtures_recover_nothing(model, frames):
     model.decode_head.loss_acp = None
-    rows, notes = recover_sounds(model, frames, CLASSES, 0)
+    rows, notes = separate_sources(model, frames, CLASSES, 0)
     assert not rows
     assert len(notes) == 1 and 'loss_acp' in notes[0]
 
@@ -183,7 +183,7 @@ def test_prompts_without_noise_are_means(model):
 
 
 def test_queries_of_a_frame(model, frames):
-    rows = look_at_queries(model, frames, CLASSES)
+    rows = collect_query_classes(model, frames, CLASSES)
     data = model.data_preprocessor(
         {key: [copy.deepcopy(frames[1][key])] for key in frames[1]}, False
     )
@@ -208,13 +208,13 @@ def test_sliding_windows_name_queries_one_by_one(model, frames):
     model.test_cfg = Config(
         {'mode': 'slide', 'crop_size': (64, 64), 'stride': (32, 32)}
     )
-    rows = look_at_queries(model, frames, CLASSES)
+    rows = collect_query_classes(model, frames, CLASSES)
     assert [row.named.shape for row in rows] == [(1, 20), (4, 20)]
 
 
 def test_silence_has_a_title():
     sample = frame('a/0', [], 0)['data_samples']
-    assert describe(sample, CLASSES) == 'a/0: nothing sounds'
+    assert frame_title(sample, CLASSES) == 'a/0: nothing sounds'
 
 
 @pytest.mark.parametrize('device', ['cpu', 'cuda:1'])
@@ -227,7 +227,7 @@ def test_the_other_gpus_are_not_touched(monkeypatch, device):
 
     monkeypatch.setattr(torch.random, 'fork_rng', note)
     before = torch.get_rng_state()
-    with model_questions._seeded(5, torch.device(device)):
+    with collect._seeded(5, torch.device(device)):
         assert torch.initial_seed() == 5
     assert asked == [device][device == 'cpu' :]
     assert torch.equal(torch.get_rng_state(), before)

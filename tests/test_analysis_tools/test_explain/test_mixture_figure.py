@@ -12,10 +12,10 @@ CLASSES = ['background', 'dog']
 PALETTE = [[0, 0, 0], [255, 0, 0]]
 
 
-def spread(centre, size=9.0):
-    """Four members around a centre; they differ most along the third axis."""
+def spread(center, size=9.0):
+    """Four members around a center; they differ most along the third axis."""
     steps = [[0, 0, size], [0, 0, -size], [0.1, 0, 0], [-0.1, 0, 0]]
-    return np.asarray(centre) + np.asarray(steps)
+    return np.asarray(center) + np.asarray(steps)
 
 
 @pytest.fixture
@@ -25,7 +25,7 @@ def bank():
     return np.concatenate(members), np.repeat([0, 1, 2], 4)
 
 
-def test_axes_are_those_of_the_class_centres(bank):
+def test_axes_are_those_of_the_class_centers(bank):
     plane = fit_projection(*bank)
     assert plane.origin == pytest.approx([0, 1 / 3, 0])
     assert plane.axes == pytest.approx(np.eye(3)[:2], abs=1e-9)
@@ -80,7 +80,7 @@ def drawn(figure):
     return {part.get_label(): part for part in axes.collections}
 
 
-RED, GREY = [1, 0, 0], [0.8, 0.8, 0.8]
+RED, GRAY = [1, 0, 0], [0.8, 0.8, 0.8]
 
 
 def test_everything_is_where_it_belongs(figure):
@@ -97,14 +97,14 @@ def test_everything_is_where_it_belongs(figure):
     assert len(parts['members'].get_offsets()) == 12
 
 
-def test_colours_are_the_classes(figure):
+def test_colors_are_the_classes(figure):
     parts = drawn(figure)
     members = parts['members'].get_facecolors()[:, :3]
     assert members[4:8].tolist() == [RED] * 4
-    assert members[8:].tolist() == [GREY] * 4
+    assert members[8:].tolist() == [GRAY] * 4
     assert parts['prompts'].get_facecolors()[0, :3].tolist() == RED
     means = parts['means'].get_facecolors()[:, :3].tolist()
-    assert means == [RED, GREY, GREY]
+    assert means == [RED, GRAY, GRAY]
 
 
 def test_dead_components_are_hollow(figure):

@@ -10,7 +10,7 @@ from mmcpm.analysis_tools.explain.query_figure import (
 CLASSES = ['background', 'dog', 'bell', 'cat']
 PALETTE = [[0, 0, 0], [255, 0, 0], [0, 0, 255], [0, 255, 0]]
 NO_OBJECT = 4
-WHITE, RED, BLUE, GREY = [1, 1, 1], [1, 0, 0], [0, 0, 1], [0.5, 0.5, 0.5]
+WHITE, RED, BLUE, GRAY = [1, 1, 1], [1, 0, 0], [0, 0, 1], [0.5, 0.5, 0.5]
 
 
 def row(heard, named, title='clip/0: dog'):
@@ -44,15 +44,15 @@ def pictures(figure, title):
     ]
 
 
-def test_colours_of_the_strip():
+def test_colors_of_the_strip():
     strip = query_strip(np.array([[1, 0, NO_OBJECT], [2, 1, 0]]), PALETTE)
-    assert strip.tolist() == [[RED, GREY, WHITE], [BLUE, RED, GREY]]
+    assert strip.tolist() == [[RED, GRAY, WHITE], [BLUE, RED, GRAY]]
 
 
 def test_heard_is_above_the_end():
     figure = draw_queries([row([1, 4, 0], [[4, 2, 0]])], CLASSES, PALETTE)
     (strip,) = strips(figure)
-    assert strip.tolist() == [[RED, WHITE, GREY], [WHITE, BLUE, GREY]]
+    assert strip.tolist() == [[RED, WHITE, GRAY], [WHITE, BLUE, GRAY]]
 
 
 def test_the_strip_reaches_the_canvas():
@@ -61,11 +61,11 @@ def test_the_strip_reaches_the_canvas():
     canvas.draw()
     pixels = np.asarray(canvas.buffer_rgba())[..., :3]
     axes = figure.axes[2]
-    for place, colour in (((0, 0), RED), ((1, 1), BLUE), ((1, 0), WHITE)):
-        # Off the centre, where no line or tick lies.
+    for place, color in (((0, 0), RED), ((1, 1), BLUE), ((1, 0), WHITE)):
+        # Off the center, where no line or tick lies.
         x, y = axes.transData.transform((place[0] + 0.2, place[1] + 0.1))
         found = pixels[-int(y), int(x)] / 255
-        assert found.tolist() == colour, place
+        assert found.tolist() == color, place
 
 
 def test_windows_are_rows_of_their_own():
@@ -81,7 +81,7 @@ def test_truth_and_prediction_are_overlaid():
     figure = draw_queries([row([1], [[1]])], CLASSES, PALETTE)
     # 0.4 * 100 + 0.6 * 255 in the channel of the class.
     ((truth,), (guess,)) = (
-        pictures(figure, name) for name in ('labelled', 'predicted')
+        pictures(figure, name) for name in ('labeled', 'predicted')
     )
     assert truth[20, 15].tolist() == [193, 40, 40]
     assert guess[20, 15].tolist() == [40, 40, 193]

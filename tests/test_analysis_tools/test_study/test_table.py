@@ -24,7 +24,7 @@ def run(config, mean, seed=0, **other):
     }
 
 
-def test_variants_are_told_by_what_is_learnt():
+def test_variants_are_told_by_what_is_learned():
     plain = run('a', 0.5, options=['train_dataloader.num_workers=0'])
     assert variant(plain) == variant(run('a', 0.5, seed=3)) == 'a'
     assert variant(run('a', 0.5, epochs=2)) == 'a epochs=2'

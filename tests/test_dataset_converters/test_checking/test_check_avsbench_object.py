@@ -87,9 +87,9 @@ def test_every_damage_is_named_and_nothing_else(copy):
     path = root / f'{frames}_3.png'
     path.write_bytes(path.read_bytes()[:-30])
     expected.add(('frame', f'{frames}_3.png', line))
-    colours = np.zeros((32, 32, 3), np.uint8)
-    colours[:9] = (0, 0, 128)
-    cv2.imwrite(str(root / f'{masks}_1.png'), colours)
+    colors = np.zeros((32, 32, 3), np.uint8)
+    colors[:9] = (0, 0, 128)
+    cv2.imwrite(str(root / f'{masks}_1.png'), colors)
     expected.add(('values', f'{masks}_1.png', line))
     soundfile.write(root / sound, np.full((5 * 8000, 6), 0.1), 8000)
     expected |= {('rate', sound, line), ('channels', sound, line)}

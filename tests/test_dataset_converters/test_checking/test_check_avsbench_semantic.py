@@ -66,13 +66,13 @@ def text_for_a_frame(root):
     return ('frame', 'v1m/m1_0/frames/4.jpg', 4)
 
 
-def colours_for_labels(root):
+def colors_for_labels(root):
     path = root / 'v2/-apT0tfo6U_16000_26000/labels_semantic/2.png'
     replace_label(path, lambda label: PALETTE[label][..., ::-1])
-    return ('colour', str(path.relative_to(root)), 6)
+    return ('color', str(path.relative_to(root)), 6)
 
 
-def unknown_colours(root):
+def unknown_colors(root):
     path = root / 'v2/-apT0tfo6U_16000_26000/labels_semantic/3.png'
 
     def change(label):
@@ -82,11 +82,11 @@ def unknown_colours(root):
 
     replace_label(path, change)
     place = str(path.relative_to(root))
-    return ('colour', place, 6), ('unknown colour', place, 6)
+    return ('color', place, 6), ('unknown color', place, 6)
 
 
-def write_colours(clip, frame, change=lambda picture: picture):
-    """Write the colours of a label map into ``labels_rgb``."""
+def write_colors(clip, frame, change=lambda picture: picture):
+    """Write the colors of a label map into ``labels_rgb``."""
     (clip / 'labels_rgb').mkdir(exist_ok=True)
     label = cv2.imread(
         str(clip / f'labels_semantic/{frame}.png'), cv2.IMREAD_UNCHANGED
@@ -97,17 +97,17 @@ def write_colours(clip, frame, change=lambda picture: picture):
     )
 
 
-def colours_that_disagree(root):
+def colors_that_disagree(root):
     def change(picture):
         # BGR of class 3, on two pixels that are background.
         picture[0, :2] = (0, 128, 128)
         return picture
 
     clip = root / 'v2/-apT0tfo6U_16000_26000'
-    write_colours(clip, 6, change)
-    write_colours(clip, 7)
+    write_colors(clip, 6, change)
+    write_colors(clip, 7)
     place = str((clip / 'labels_semantic/6.png').relative_to(root))
-    return ('colours disagree', place, 6)
+    return ('colors disagree', place, 6)
 
 
 def label_above_70(root):
@@ -217,9 +217,9 @@ DAMAGES = [
     truncated_label,
     empty_frame,
     text_for_a_frame,
-    colours_for_labels,
-    unknown_colours,
-    colours_that_disagree,
+    colors_for_labels,
+    unknown_colors,
+    colors_that_disagree,
     label_above_70,
     other_size,
     broken_link,
@@ -283,16 +283,16 @@ def half(picture):
         ('text', 'labels_rgb/6.png: '),
     ],
 )
-def test_how_colours_disagree(damage, told, avss_copy):
+def test_how_colors_disagree(damage, told, avss_copy):
     clip = avss_copy / 'v2/-apT0tfo6U_16000_26000'
-    colours_that_disagree(avss_copy)
+    colors_that_disagree(avss_copy)
     if damage == 'text':
         (clip / 'labels_rgb/6.png').write_text('no picture')
     elif damage is not None:
-        write_colours(clip, 6, damage)
+        write_colors(clip, 6, damage)
     report = check_avsbench_semantic(str(avss_copy), deep=True, workers=0)
     (finding,) = (f for f in report.findings if f.is_fault)
-    assert finding.kind == 'colours disagree'
+    assert finding.kind == 'colors disagree'
     assert finding.what.startswith(told)
 
 
@@ -314,8 +314,8 @@ def test_headers_alone_tell_all_but_the_values(avss_copy):
     report = check_avsbench_semantic(str(avss_copy), workers=0)
     assert {kind for kind, _, _ in expected - found_in(report)} == {
         'values',
-        'unknown colour',
-        'colours disagree',
+        'unknown color',
+        'colors disagree',
     }
     assert found_in(report) < expected
 
@@ -375,10 +375,10 @@ def test_counts_stand_beside_the_published_ones(avss_copy):
     missing_label_folder(avss_copy)
     report = check_avsbench_semantic(str(avss_copy), workers=0)
     counts = {count.name: count[1:] for count in report.counts}
-    # Two clips, of which only frame 0 is labelled, and one label is gone.
+    # Two clips, of which only frame 0 is labeled, and one label is gone.
     assert counts['v1s/train'] == (2, 2, 1, 3452, 3452)
     assert counts['v2/test'] == (1, 10, 10, 750, 7500)
-    # Section 1.2 of the published description: clips and labelled frames.
+    # Section 1.2 of the published description: clips and labeled frames.
     assert counts['all'][3:] == (11356, 72972)
     assert sum(clips for clips, _ in PUBLISHED.values()) == 11356
 

@@ -119,7 +119,7 @@ def test_every_damage_is_named_and_nothing_else(copy, tmp_path):
 
     line, picture, mask, sounds = fourth
     cv2.imwrite(str(root / mask), np.zeros((32, 32, 3), np.uint8))
-    expected.add(('colour', mask, line))
+    expected.add(('color', mask, line))
     soundfile.write(root / sounds[0], np.full((4 * 16000, 6), 0.1), 16000)
     expected.add(('channels', sounds[0], line))
 

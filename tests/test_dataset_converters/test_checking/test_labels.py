@@ -10,8 +10,8 @@ from mmcpm.dataset_converters.checking.labels import (
     BinaryChecker,
     ClassIdChecker,
     TranslatedChecker,
-    decode_colours,
-    tell_colours,
+    decode_colors,
+    tell_colors,
 )
 from mmcpm.datasets import AVSBenchSemanticDataset
 from mmcpm.datasets.metadata.avsbench_semantic import sounding_names
@@ -28,7 +28,7 @@ PALETTE = AVSBenchSemanticDataset.METAINFO['palette']
     )
 )
 def test_decoding_undoes_painting(labels):
-    decoded, unknown = decode_colours(np.uint8(PALETTE)[labels], PALETTE)
+    decoded, unknown = decode_colors(np.uint8(PALETTE)[labels], PALETTE)
     assert decoded.dtype == np.uint8
     assert (decoded == labels).all()
     assert unknown == {}
@@ -39,28 +39,28 @@ def test_decoding_undoes_painting(labels):
     picture=arrays(np.uint8, (4, 5, 3), elements=st.sampled_from([0, 1, 128]))
 )
 def test_decoding_pixel_by_pixel(picture):
-    decoded, unknown = decode_colours(picture, PALETTE)
+    decoded, unknown = decode_colors(picture, PALETTE)
     numbers = {}
     for place in np.ndindex(4, 5):
-        colour = [int(value) for value in picture[place]]
-        if colour in PALETTE:
-            assert decoded[place] == PALETTE.index(colour)
+        color = [int(value) for value in picture[place]]
+        if color in PALETTE:
+            assert decoded[place] == PALETTE.index(color)
         else:
             assert decoded[place] == 255
-            numbers[tuple(colour)] = numbers.get(tuple(colour), 0) + 1
+            numbers[tuple(color)] = numbers.get(tuple(color), 0) + 1
     assert unknown == numbers
     assert list(unknown.values()) == sorted(numbers.values(), reverse=True)
 
 
-def test_colours_of_the_published_palette():
+def test_colors_of_the_published_palette():
     # Pascal VOC: 1 is dark red, 41 (man) is (192, 0, 64).
     picture = np.uint8([[[0, 0, 0], [128, 0, 0], [192, 0, 64]]])
-    assert decode_colours(picture, PALETTE)[0].tolist() == [[0, 1, 41]]
+    assert decode_colors(picture, PALETTE)[0].tolist() == [[0, 1, 41]]
 
 
-def test_many_colours_are_counted():
+def test_many_colors_are_counted():
     unknown = {(i, 0, 0): 9 - i for i in range(7)}
-    told = tell_colours(unknown)
+    told = tell_colors(unknown)
     assert told.startswith('(0, 0, 0) on 9 pixels, (1, 0, 0) on 8 pixels')
     assert told.endswith(', ... (7)')
 

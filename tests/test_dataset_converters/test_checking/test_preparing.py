@@ -56,7 +56,7 @@ def contents(folder):
 
 
 def paint(path):
-    """Replace a label map by its colours; give its class ids."""
+    """Replace a label map by its colors; give its class ids."""
     labels = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
     Image.fromarray(np.uint8(PALETTE)[labels]).save(path)
     return labels
@@ -153,16 +153,16 @@ def test_sizes_that_an_orientation_swaps(avss_copy):
     assert 'an EXIF orientation (8) is ignored' in found.what
 
 
-def test_colours_are_not_decoded_unasked(avss_copy, dest):
+def test_colors_are_not_decoded_unasked(avss_copy, dest):
     paint(avss_copy / LABEL)
     report = prepare(avss_copy, dest)
-    assert [f[:2] for f in report.findings] == [('colour', LABEL)]
+    assert [f[:2] for f in report.findings] == [('color', LABEL)]
     assert not (dest / LABEL).exists()
     assert not (dest / 'metadata.csv').exists()
     assert 'no index file was written' in report.text()
 
 
-def test_colours_are_decoded_if_asked_for(avss_copy, dest):
+def test_colors_are_decoded_if_asked_for(avss_copy, dest):
     labels = paint(avss_copy / LABEL)
     assert prepare(avss_copy, dest, palette=PALETTE).findings == []
     decoded = Image.open(dest / LABEL)
@@ -185,13 +185,13 @@ def test_missing_label_maps_are_made_of_labels_rgb(avss_copy, dest):
         assert (np.asarray(Image.open(path)) == labels).all()
 
 
-def test_unknown_colours_are_refused(avss_copy, dest):
+def test_unknown_colors_are_refused(avss_copy, dest):
     paint(avss_copy / LABEL)
     picture = np.array(Image.open(avss_copy / LABEL))
     picture[0, :3] = (1, 2, 3)
     Image.fromarray(picture).save(avss_copy / LABEL)
     report = prepare(avss_copy, dest, palette=PALETTE)
-    assert [f[:2] for f in report.findings] == [('unknown colour', LABEL)]
+    assert [f[:2] for f in report.findings] == [('unknown color', LABEL)]
     assert report.findings[0].what == '(1, 2, 3) on 3 pixels'
     assert not (dest / LABEL).exists()
 

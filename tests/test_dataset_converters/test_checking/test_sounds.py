@@ -96,8 +96,8 @@ TONE = np.sin(np.arange(80000) / 5) / 2
 @pytest.mark.parametrize(
     ('channels', 'found'),
     [
-        ([TONE, -TONE], [('cancelled', 'the mean is ')]),
-        ([TONE, -0.9 * TONE], [('cancelled', 'the mean is 26 dB quieter')]),
+        ([TONE, -TONE], [('canceled', 'the mean is ')]),
+        ([TONE, -0.9 * TONE], [('canceled', 'the mean is 26 dB quieter')]),
         # A tenth of both is left: 20 dB.
         ([TONE, -0.8 * TONE], []),
         ([TONE, TONE], []),

@@ -1,11 +1,8 @@
-from pathlib import Path
-
 import pytest
 
 from mmcpm.dataset_converters.common.destination import (
     Destination,
     Options,
-    write_whole,
 )
 from mmcpm.utils.errors import UsageError
 
@@ -14,24 +11,6 @@ from mmcpm.utils.errors import UsageError
 def source(tmp_path):
     (tmp_path / 'source').mkdir()
     return str(tmp_path / 'source')
-
-
-def test_a_file_is_whole_or_not_there(tmp_path):
-    path = tmp_path / 'new/a.txt'
-
-    def write_half(partial):
-        # The suffix stays: it tells libraries the format.
-        assert partial.endswith('.txt')
-        assert not path.exists()
-        Path(partial).write_text('half')
-        raise OSError('pulled out')
-
-    with pytest.raises(OSError, match='pulled out'):
-        write_whole(str(path), write_half)
-    assert list(path.parent.iterdir()) == []
-    write_whole(str(path), lambda partial: Path(partial).write_text('whole'))
-    assert [p.name for p in path.parent.iterdir()] == ['a.txt']
-    assert path.read_text() == 'whole'
 
 
 def test_a_folder_may_hold_several_datasets(source, tmp_path):

@@ -45,7 +45,7 @@ def test_only_the_position_tells_two_instances_apart():
     assert 4 <= sum(left) <= 14
 
 
-def test_the_voice_is_in_the_centre_of_the_recording():
+def test_the_voice_is_in_the_center_of_the_recording():
     for image in images('ms', 4):
         for source in image.sources:
             power = np.square(source.recording.reshape(5, -1)).mean(1)

@@ -11,7 +11,7 @@ from mmcpm.dataset_converters.sounding_scenes.looks import (
     Paint,
     Pose,
     class_silhouette,
-    colour_silhouette,
+    color_silhouette,
     draw_silhouette,
     hue_to_rgb,
 )
@@ -86,9 +86,9 @@ def test_textures_show_light_and_dark_parts_of_one_hue(texture):
     pose = Pose(x=30, y=30, radius=20, angle=0.3)
     paint = Paint(200, 0.8, 1.0, 0.5, 1.3, 0.4)
     silhouette = class_silhouette(Look('drop', texture, 200), pose)
-    colour = colour_silhouette(silhouette, texture, paint, pose)
-    assert colour.min() >= 0 and colour.max() <= 1
-    body = colour[(silhouette.alpha == 1) & (silhouette.edge == 0)]
+    color = color_silhouette(silhouette, texture, paint, pose)
+    assert color.min() >= 0 and color.max() <= 1
+    body = color[(silhouette.alpha == 1) & (silhouette.edge == 0)]
     brightness = body.max(axis=1)
     assert brightness.max() > 0.9
     assert brightness.min() < 0.65
@@ -96,7 +96,7 @@ def test_textures_show_light_and_dark_parts_of_one_hue(texture):
     assert hues == pytest.approx([200] * len(hues), abs=0.5)
 
 
-def test_paint_stays_in_its_colour_family():
+def test_paint_stays_in_its_color_family():
     rng = np.random.default_rng(0)
     hues = [Paint.draw(2, 8, (0.65, 0.95), rng).hue for _ in range(200)]
     assert all(hue <= 10 or hue >= 354 for hue in hues)

@@ -79,12 +79,12 @@ def test_the_nearer_object_owns_shared_pixels():
 def test_objects_move_smoothly_and_stay_in_the_frame(worlds):
     for world in worlds:
         for scene_object in world.objects:
-            centres = np.array([(p.x, p.y) for p in scene_object.poses])
-            steps = np.hypot(*np.diff(centres, axis=0).T) / SIZE
+            centers = np.array([(p.x, p.y) for p in scene_object.poses])
+            steps = np.hypot(*np.diff(centers, axis=0).T) / SIZE
             assert steps.max() <= SPEED[1] + 1e-9
             assert steps.max() > 0
-            assert centres.min() >= MARGIN * SIZE
-            assert centres.max() <= (1 - MARGIN) * SIZE
+            assert centers.min() >= MARGIN * SIZE
+            assert centers.max() <= (1 - MARGIN) * SIZE
             radii = np.array([p.radius for p in scene_object.poses]) / SIZE
             assert radii.max() <= RADIUS[1] * 1.1
             # Smaller than drawn only to keep everything in view.
@@ -107,7 +107,7 @@ def test_maps_lie_on_the_objects_of_their_class(worlds):
             assert np.median(distance) < 12
 
 
-def test_clutter_has_no_class_colour():
+def test_clutter_has_no_class_color():
     world = draw_world(DEMO, 2, 3, SIZE, np.random.default_rng(50))
     background = world.frames[world.visible == 0] / 255
     saturation = 1 - background.min(axis=1) / background.max(axis=1)

@@ -3,7 +3,7 @@ import pytest
 import soundfile
 
 from mmcpm.dataset_converters.vpo_builder.recordings import (
-    check_clips,
+    check_recordings,
     cut_clip,
     read_clips,
 )
@@ -86,16 +86,16 @@ def test_list_may_have_other_columns_and_delimiters(folder):
 
 def test_recordings_of_no_use_are_not_read(folder):
     clips = listed(folder, 'five.wav,dog,', 'none.wav,thunder,')
-    checked = check_clips(clips, {'dog'}, 3.0)
+    checked = check_recordings(clips, {'dog'}, 3.0)
     assert [clip.name for clip in checked] == ['five']
     assert len(checked[0].content) == 64
 
 
 def test_recordings_are_read_anew_each_time(folder):
     clips = listed(folder, 'five.wav,dog,')
-    before = check_clips(clips, {'dog'}, 3.0)
+    before = check_recordings(clips, {'dog'}, 3.0)
     soundfile.write(folder / 'sounds/five.wav', np.ones(48000) / 2, RATE)
-    after = check_clips(clips, {'dog'}, 3.0)
+    after = check_recordings(clips, {'dog'}, 3.0)
     assert after[0].content != before[0].content
     assert levels(after[0]) == [0.5] * 30
 
@@ -114,7 +114,7 @@ def test_unusable_recordings_are_listed_with_their_rows(folder):
         'none.wav,dog,',
     )
     with pytest.raises(AudioReadError) as caught:
-        check_clips(clips, {'dog'}, 3.0)
+        check_recordings(clips, {'dog'}, 3.0)
     message = str(caught.value)
     assert '5 of 6 clips' in message
     for told in (

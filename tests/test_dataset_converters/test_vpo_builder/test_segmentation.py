@@ -8,7 +8,7 @@ from pycocotools import mask as coco_mask
 from mmcpm.dataset_converters.vpo_builder.segmentation import (
     encode_segmentation,
     mask_area,
-    mask_centre,
+    mask_center,
     paint,
 )
 
@@ -46,7 +46,7 @@ def test_polygons_of_an_object_are_joined():
     expected[:3, :4] = expected[2:6, 6:10] = 1
     np.testing.assert_array_equal(coco_mask.decode(rle), expected)
     assert mask_area(rle) == 12 + 16
-    assert mask_centre(rle) == 5
+    assert mask_center(rle) == 5
 
 
 @pytest.mark.parametrize(

@@ -69,7 +69,7 @@ def test_silent_instances_do_not_keep_others_from_ms():
     [
         instance(2, 'dog', 50, crowd=True),
         instance(2, 'dog', 50, 2, height=2),
-        # Its centre is 0.05 widths beside that of the other.
+        # Its center is 0.05 widths beside that of the other.
         instance(2, 'dog', 5, y=20),
     ],
     ids=['crowd', 'small', 'same place'],
@@ -96,7 +96,7 @@ def test_smallest_area_is_a_share_of_the_picture():
     assert chosen(empty, rules=few) == set()
 
 
-def test_centres_are_as_far_apart_as_the_rules_say():
+def test_centers_are_as_far_apart_as_the_rules_say():
     dogs = instance(1, 'dog'), instance(2, 'dog', 25)
     assert chosen(*dogs, rules=Rules(min_separation=0.25))
     assert not chosen(*dogs, rules=Rules(min_separation=0.26))

@@ -122,8 +122,8 @@ def test_dataset_class_reads_what_the_annotations_say(dataset, boxes, subset):
             np.testing.assert_array_equal(got, label)
             np.testing.assert_allclose(sample.audio, sound, atol=2e-4)
             # The picture is the one that was annotated.
-            grey = item['inputs'][:, 39, 79].float().mean()
-            assert abs(grey - int(chosen[0]['img_Id'])) < 9
+            gray = item['inputs'][:, 39, 79].float().mean()
+            assert abs(gray - int(chosen[0]['img_Id'])) < 9
     assert read == set(rows)
 
 
@@ -267,9 +267,9 @@ def test_pictures_can_be_links(ingredients, tmp_path):
 
 def test_other_formats_become_jpeg_files(ingredients, edit, tmp_path):
     folder = ingredients.root / 'images/part'
-    colours = np.zeros((40, 80, 3), np.uint8)
-    colours[:] = (200, 100, 20)
-    cv2.imwrite(str(folder / '1.png'), colours)
+    colors = np.zeros((40, 80, 3), np.uint8)
+    colors[:] = (200, 100, 20)
+    cv2.imwrite(str(folder / '1.png'), colors)
     edit(lambda coco: coco['images'][0].update(file_name='part/1.png'))
     build(tmp_path / 'vpo', ingredients.make(subsets=('ms',)), link=True)
     path = tmp_path / 'vpo/VPO-MS/data/000000000001.jpg'

@@ -228,7 +228,7 @@ def test_missing_index_file_tells_what_is_there(tmp_path):
     assert 'Did you mean' not in message
 
 
-def test_root_one_level_too_high_is_recognised(tmp_path):
+def test_root_one_level_too_high_is_recognized(tmp_path):
     (tmp_path / 'avsbench_semantic').mkdir()
     (tmp_path / 'avsbench_semantic' / 'metadata.csv').touch()
     with pytest.raises(
@@ -255,7 +255,7 @@ def test_missing_clips_are_counted_and_five_are_listed(tmp_path):
         check_clip_folders(str(tmp_path), clips)
     message = str(error.value)
     assert '7 of 8 clip folders are missing' in message
-    assert ': v2/0, v2/1, v2/2, v2/4, v2/5, .... Unpack' in message
+    assert ': v2/0, v2/1, v2/2, v2/4, v2/5 and 2 more. Unpack' in message
 
 
 def test_whole_layout_passes(tmp_path):

@@ -84,5 +84,5 @@ def test_missing_folders_are_counted_and_links_are_followed(tmp_path):
     with pytest.raises(DatasetNotFoundError) as error:
         check_present(paths + lost + lost, 'folders', 'Help.')
     assert str(error.value) == (
-        f'7 of 10 folders are missing: {", ".join(lost[:5])}, .... Help.'
+        f'7 of 10 folders are missing: {", ".join(lost[:5])} and 2 more. Help.'
     )

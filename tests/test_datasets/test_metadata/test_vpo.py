@@ -123,7 +123,7 @@ def test_msmi_needs_its_flag():
         read_vpo_index(HEADER + '\n', 'vpo.csv', 'msmi')
 
 
-# The re-organised form
+# The re-organized form
 
 CLEAN = 'uid,frame,mask,category,split,type\n'
 

@@ -39,14 +39,14 @@ def load(transform, path, **results):
 
 
 def picture():
-    grey = np.zeros((4, 6), np.uint8)
-    grey[:, 1:] = [127, 128, 255, 1, 254]
-    return grey, np.tile(np.uint8([0, 0, 1, 1, 0, 1]), (4, 1))
+    gray = np.zeros((4, 6), np.uint8)
+    gray[:, 1:] = [127, 128, 255, 1, 254]
+    return gray, np.tile(np.uint8([0, 0, 1, 1, 0, 1]), (4, 1))
 
 
 def test_255_is_foreground(tmp_path):
-    grey, expected = picture()
-    cv2.imwrite(str(tmp_path / 'a.png'), grey)
+    gray, expected = picture()
+    cv2.imwrite(str(tmp_path / 'a.png'), gray)
     label = load(LoadBinaryAnnotations(), tmp_path / 'a.png')
     np.testing.assert_array_equal(label, expected)
     assert label.dtype == np.uint8
@@ -79,11 +79,11 @@ def test_masks_of_ones_would_all_be_empty(tmp_path):
     assert label.trace() == 4
 
 
-def test_a_colour_picture_is_no_mask(tmp_path):
-    colours = np.zeros((4, 4, 3), np.uint8)
-    colours[0, 0] = [0, 128, 255]
-    cv2.imwrite(str(tmp_path / 'a.png'), colours)
-    with pytest.raises(LabelReadError, match=r'a.png: it is a colour picture'):
+def test_a_color_picture_is_no_mask(tmp_path):
+    colors = np.zeros((4, 4, 3), np.uint8)
+    colors[0, 0] = [0, 128, 255]
+    cv2.imwrite(str(tmp_path / 'a.png'), colors)
+    with pytest.raises(LabelReadError, match=r'a.png: it is a color picture'):
         load(LoadBinaryAnnotations(), tmp_path / 'a.png')
 
 
@@ -94,14 +94,14 @@ def test_impossible_thresholds_are_refused(threshold):
 
 
 @given(st.lists(st.integers(0, 255), min_size=1), st.integers(0, 254))
-def test_threshold_is_the_last_grey_of_the_background(greys, threshold):
-    grey = np.array([greys], np.uint8)
-    expected = [int(value > threshold) for value in greys]
-    if any(expected) or not any(greys):
-        assert binary_mask(grey, threshold).tolist() == [expected]
+def test_threshold_is_the_last_gray_of_the_background(grays, threshold):
+    gray = np.array([grays], np.uint8)
+    expected = [int(value > threshold) for value in grays]
+    if any(expected) or not any(grays):
+        assert binary_mask(gray, threshold).tolist() == [expected]
     else:
-        with pytest.raises(ValueError, match=f'value is {max(greys)}'):
-            binary_mask(grey, threshold)
+        with pytest.raises(ValueError, match=f'value is {max(grays)}'):
+            binary_mask(gray, threshold)
 
 
 # Ids of COCO
@@ -147,7 +147,7 @@ def test_chosen_classes_are_renamed_after_the_translation(tmp_path):
     [
         (np.uint8([[0, 1, 2, 3]]), 'values 1, 2. Expected .* 92, 93, 94 '),
         (np.uint16([[0, 300]]), 'values 300'),
-        (np.zeros((2, 2, 3), np.uint8), r'shape \(2, 2, 3\), a colour'),
+        (np.zeros((2, 2, 3), np.uint8), r'shape \(2, 2, 3\), a color'),
     ],
 )
 def test_other_values_are_refused(tmp_path, pixels, match):

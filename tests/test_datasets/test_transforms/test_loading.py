@@ -89,13 +89,13 @@ def test_values_are_class_ids_in_both_modes(tmp_path, mode):
     assert results['seg_fields'] == ['gt_seg_map']
 
 
-def test_colour_picture_is_refused(tmp_path):
+def test_color_picture_is_refused(tmp_path):
     path = write(tmp_path, np.zeros((2, 3, 3), np.uint8))
     with pytest.raises(LabelReadError) as error:
         load(path)
     message = str(error.value)
     assert message.startswith(f'Cannot use the label file {path}: ')
-    assert 'an array of shape (2, 3, 3), a colour picture' in message
+    assert 'an array of shape (2, 3, 3), a color picture' in message
     assert 'folder labels_semantic, not of labels_rgb' in message
 
 

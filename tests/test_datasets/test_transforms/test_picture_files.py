@@ -25,7 +25,7 @@ from mmcpm.datasets.transforms.picture_files import (
 # Dark with a bright corner: every turn moves it or swaps height and width.
 CORNER = np.full((24, 32), 40, np.uint8)
 CORNER[2:10, 2:14] = 220
-COLOURS = np.stack([CORNER, CORNER // 2, CORNER // 4], -1)
+COLORS = np.stack([CORNER, CORNER // 2, CORNER // 4], -1)
 
 
 def encode(pixels, file_format, orientation=None, **options):
@@ -92,8 +92,8 @@ def test_pixels_are_read_as_they_are_stored(container, orientation):
         for flag in ('color', 'grayscale', 'unchanged'):
             found = decode_picture(data, flag, backend).astype(int)
             assert found.shape[:2] == (24, 32)
-            grey = found[..., 0] if found.ndim == 3 else found
-            assert np.abs(grey - CORNER).max() < 12, (backend, flag)
+            gray = found[..., 0] if found.ndim == 3 else found
+            assert np.abs(gray - CORNER).max() < 12, (backend, flag)
     found = decode_picture(data, cv2.IMREAD_COLOR, 'cv2')[..., 0].astype(int)
     assert np.abs(found - CORNER).max() < 12
     picture = np.asarray(open_picture(data).convert('L')).astype(int)
@@ -129,9 +129,9 @@ def test_frames_and_label_maps_are_not_turned(
     tmp_path, container, orientation
 ):
     path = tmp_path / 'a.any'
-    path.write_bytes(turned(container, COLOURS, orientation))
+    path.write_bytes(turned(container, COLORS, orientation))
     frame = LoadFrameFromFile()({'img_path': str(path)})
-    assert (frame['img'][..., ::-1] == COLOURS).all()
+    assert (frame['img'][..., ::-1] == COLORS).all()
     if container == 'webp':
         return
     labels = (CORNER > 100).astype(np.uint8)
@@ -171,7 +171,7 @@ JPEGS = {
     'baseline': noisy(),
     'progressive': noisy(progressive=True),
     'restart markers': noisy(restart_marker_blocks=2),
-    'grey': encode(CORNER, 'JPEG'),
+    'gray': encode(CORNER, 'JPEG'),
     'thumbnail': with_thumbnail(noisy()),
     'bytes before the end': noisy()[:-2] + b'\xff\xff\xff\xff\xd9',
 }

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from mmcpm.datasets.errors import SampleReadError
 from mmcpm.datasets.transforms import LoadSoundSources, SwapStereoOnFlip
 from mmcpm.datasets.transforms.audio_loading import open_sound
-from mmcpm.datasets.transforms.sound_sources import mix_sources, read_centre
+from mmcpm.datasets.transforms.sound_sources import mix_sources, read_center
 
 RATE = 16000
 
@@ -22,13 +22,13 @@ def write(path, samples, rate=RATE):
     # The figures of VGGSound's ten seconds and of what is too short.
     [(160_000, 56_000, 48_000), (48_001, 0, 48_000), (47_000, 0, 47_000)],
 )
-def test_centre_is_read_and_short_sounds_keep_their_start(
+def test_center_is_read_and_short_sounds_keep_their_start(
     samples, first, valid, tmp_path
 ):
     ramp = np.arange(1, samples + 1) / 2**18
     path = write(tmp_path / 'a.wav', ramp)
     with open_sound(path) as sound:
-        window = read_centre(sound, RATE, 'mono', 48_000)
+        window = read_center(sound, RATE, 'mono', 48_000)
     assert window.shape == (1, valid)
     assert window[0, 0] * 2**18 == first + 1
     assert window[0, -1] * 2**18 == first + valid

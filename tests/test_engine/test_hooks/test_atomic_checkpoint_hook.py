@@ -88,7 +88,7 @@ def test_keeps_the_newest_and_the_best(tmp_path):
     names = sorted(n for n in os.listdir(tmp_path) if n.endswith('.pth'))
     assert names == ['best_mIoU_epoch_2.pth', 'epoch_3.pth', 'epoch_4.pth']
     assert all(is_whole_checkpoint(tmp_path / name) for name in names)
-    assert not [n for n in os.listdir(tmp_path) if 'incomplete' in n]
+    assert not [n for n in os.listdir(tmp_path) if 'partial' in n]
     best = torch.load(tmp_path / names[0])
     assert best['message_hub']['runtime_info']['best_score'] == 0.5
 
@@ -125,7 +125,7 @@ def test_old_ones_go_only_after_the_new_one_is_there(tmp_path, monkeypatch):
 
 
 def test_stale_temporaries_are_cleared(tmp_path):
-    stale = tmp_path / '.epoch_1.pth.abc.incomplete'
+    stale = tmp_path / '.epoch_1.partial-abc.pth'
     stale.write_bytes(b'half')
     make_runner(tmp_path, [0.1]).train()
     assert not stale.exists()

@@ -354,10 +354,10 @@ def test_bad_arguments(arguments):
         NonFiniteGuardHook(**arguments)
 
 
-def test_several_optimisers_are_refused(tmp_path):
+def test_several_optimizers_are_refused(tmp_path):
     runner = make_runner(tmp_path, [''] * 2)
     runner.optim_wrapper = object()
-    with pytest.raises(NonFiniteError, match='one optimiser.*custom_hooks'):
+    with pytest.raises(NonFiniteError, match='one optimizer.*custom_hooks'):
         NonFiniteGuardHook().before_train(runner)
 
 

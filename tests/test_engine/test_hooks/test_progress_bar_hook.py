@@ -24,6 +24,22 @@ def test_bar_counts_from_where_a_run_resumes(capsys):
     assert not shown.out
 
 
+def test_loss_is_read_when_the_bar_is_drawn():
+    class Loss(float):
+        reads = 0
+
+        def __float__(self):
+            type(self).reads += 1
+            return 1.0
+
+    hook = ProgressBarHook()
+    hook.before_train(SimpleNamespace(max_iters=300, iter=0))
+    hook.bar.mininterval = float('inf')
+    for step in range(300):
+        hook.after_train_iter(None, step, outputs=dict(loss=Loss()))
+    assert Loss.reads == 1  # The last step is always shown.
+
+
 def test_other_ranks_are_quiet(monkeypatch, capsys):
     from mmcpm.engine.hooks import progress_bar_hook
 

@@ -154,7 +154,7 @@ def test_parameters_without_gradient_do_not_matter():
     assert guard.take_rejection() is None
 
 
-def test_schedules_count_the_steps_of_a_guarded_optimiser():
+def test_schedules_count_the_steps_of_a_guarded_optimizer():
     model, wrapper, _ = make()
     torch.manual_seed(0)
     scheduled = nn.Sequential(nn.Linear(4, 3), nn.Tanh(), nn.Linear(3, 1))

@@ -148,11 +148,11 @@ def test_thresholds_are_compared_in_float32():
     from mmcpm.evaluation.metrics.avsbench_jf import threshold_counts
 
     probability = torch.from_numpy(THRESHOLDS.copy())
-    labelled = torch.arange(255) % 2 == 0
-    at_least, hits = threshold_counts(probability, labelled)
+    labeled = torch.arange(255) % 2 == 0
+    at_least, hits = threshold_counts(probability, labeled)
     assert THRESHOLDS[-1] == 1
     assert at_least.tolist() == list(range(255, 0, -1))
-    assert hits.tolist() == [sum(labelled[i:].tolist()) for i in range(255)]
+    assert hits.tolist() == [sum(labeled[i:].tolist()) for i in range(255)]
 
 
 @pytest.mark.parametrize('dtype', [torch.float16, torch.bfloat16])
@@ -216,5 +216,5 @@ def test_log_states_protocol_and_policy(frame, score, printed):
         "Protocol 'avsbench_original_anyframes' at the original size: 4 "
         'frames of 4 videos' in text
     )
-    assert '1 without any labelled object count as 0' in text
+    assert '1 without any labeled object count as 0' in text
     assert '44.79' in text

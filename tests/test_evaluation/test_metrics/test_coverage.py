@@ -9,7 +9,7 @@ from mmcpm.evaluation.metrics.coverage import set_coverage
 
 
 @pytest.mark.parametrize(
-    'heard,labelled,expected',
+    'heard,labeled,expected',
     [
         (set(), set(), 1.0),
         ({1}, set(), 0.0),
@@ -18,8 +18,8 @@ from mmcpm.evaluation.metrics.coverage import set_coverage
         ({1, 2, 3}, {2, 3, 4}, 0.5),
     ],
 )
-def test_by_hand(heard, labelled, expected):
-    assert set_coverage(heard, labelled) == expected
+def test_by_hand(heard, labeled, expected):
+    assert set_coverage(heard, labeled) == expected
 
 
 def frame(name, heard, labels, named=(0,)):

@@ -100,12 +100,12 @@ def slow_scores(predictions, labels, num_classes, ignore_index=255):
     ious, f_betas, f_ones, fdrs = [], [], [], []
     for k in range(num_classes):
         predicted = {i for i, (p, _) in enumerate(pixels) if p == k}
-        labelled = {i for i, (_, t) in enumerate(pixels) if t == k}
-        hits = len(predicted & labelled)
-        if predicted | labelled:
-            ious.append(hits / len(predicted | labelled))
+        labeled = {i for i, (_, t) in enumerate(pixels) if t == k}
+        hits = len(predicted & labeled)
+        if predicted | labeled:
+            ious.append(hits / len(predicted | labeled))
             precision = hits / len(predicted) if predicted else 0
-            recall = hits / len(labelled) if labelled else 0
+            recall = hits / len(labeled) if labeled else 0
             for beta2, values in ((0.3, f_betas), (1, f_ones)):
                 values.append(
                     (1 + beta2)
@@ -164,7 +164,7 @@ def test_scores_equal_slow_count(frames):
 
 
 def test_absent_class_policies():
-    # Class 2 is neither labelled nor predicted.
+    # Class 2 is neither labeled nor predicted.
     confusion = np.array([[3, 1, 0], [0, 2, 0], [0, 0, 0]])
     ious = (3 / 4, 2 / 3)
     scores = scores_from_confusion(confusion)

@@ -1,5 +1,7 @@
-from mmcpm.dataset_converters.checking.clip_files import ClipFiles
-from mmcpm.dataset_converters.checking.totals import count_groups
+from mmcpm.dataset_converters.checking.clip_files import (
+    ClipFiles,
+    count_groups,
+)
 
 
 def clip(group, labels):

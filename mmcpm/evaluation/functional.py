@@ -1,7 +1,10 @@
-"""Counting the pixels of one frame by labelled and predicted class."""
+"""The confusion matrix of a frame, and tables of scores in per cent."""
+
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
+from prettytable import PrettyTable
 
 # Label of the pixels that no class is known of.
 IGNORE_INDEX = 255
@@ -14,12 +17,12 @@ def frame_confusion(
     ignore_index: int | None = IGNORE_INDEX,
     sample_id: str = 'this frame',
 ) -> np.ndarray:
-    """Count the pixels of one frame by labelled and predicted class.
+    """Count the pixels of one frame by labeled and predicted class.
 
     Args:
         prediction (np.ndarray | torch.Tensor): Predicted class of each pixel,
             any integer dtype, shape (H, W) or (1, H, W).
-        label (np.ndarray | torch.Tensor): Labelled class of each pixel, any
+        label (np.ndarray | torch.Tensor): Labeled class of each pixel, any
             integer dtype, shape (H, W) or (1, H, W).
         num_classes (int): Number of classes K, background included.
         ignore_index (int, optional): Label of the pixels that are left out;
@@ -33,7 +36,7 @@ def frame_confusion(
     Raises:
         TypeError: If a map does not hold integers.
         ValueError: If the shapes differ, or if a pixel that is not ignored
-            is labelled or predicted outside ``[0, num_classes)``.
+            is labeled or predicted outside ``[0, num_classes)``.
     """
     prediction = _integer_map(prediction, 'prediction', sample_id)
     label = _integer_map(label, 'label', sample_id)
@@ -81,3 +84,48 @@ def _integer_map(
             f'(1, H, W), got {values.shape}.'
         )
     return values.reshape(values.shape[-2:])
+
+
+def class_table(
+    classes: Sequence[str],
+    scores: Mapping[str, np.ndarray],
+) -> PrettyTable:
+    """Tabulate scores with one row per class.
+
+    Args:
+        classes (Sequence[str]): Names of the K classes.
+        scores (Mapping[str, np.ndarray]): Columns by their heading, each of
+            K scores in [0, 1] or NaN (printed as a dash), shape (K,).
+
+    Returns:
+        PrettyTable: The table.
+    """
+    table = PrettyTable()
+    table.add_column('Class', list(classes), align='l')
+    for heading, column in scores.items():
+        table.add_column(heading, [percent(s) for s in column], align='r')
+    return table
+
+
+def group_table(scores: Mapping[str, Mapping[str, float]]) -> PrettyTable:
+    """Tabulate scores with one row per group of frames.
+
+    Args:
+        scores (Mapping[str, Mapping[str, float]]): Scores of each group, the
+            same named scores in [0, 1] or NaN.
+
+    Returns:
+        PrettyTable: The table.
+    """
+    headings = next(iter(scores.values())).keys()
+    table = PrettyTable(['Frames', *headings])
+    table.align = 'r'
+    table.align['Frames'] = 'l'
+    for group, row in scores.items():
+        table.add_row([group, *(percent(row[key]) for key in headings)])
+    return table
+
+
+def percent(score: float) -> str:
+    """Write a score in [0, 1] in per cent; NaN becomes a dash."""
+    return '-' if np.isnan(score) else f'{100 * score:.2f}'
