@@ -5,16 +5,17 @@ Segmentation" (CAVP), CVPR 2024; layout as distributed by
 https://github.com/cyh-0/CAVP.
 """
 
+import functools
 import logging
 import os.path as osp
 
 from mmengine.logging import print_log
 from mmseg.registry import DATASETS
 
-from .avsbench_semantic import voc_palette
 from .base_avs_dataset import BaseAVSDataset, find_missing_files
 from .errors import DatasetIndexError, SampleReadError
 from .metadata.avsbench_semantic import SPLITS, read_text
+from .metadata.class_file import voc_palette
 from .metadata.index_table import check_present, check_root, shorten
 from .metadata.vpo import (
     TEST,
@@ -95,7 +96,9 @@ class VPODataset(BaseAVSDataset):
             subset.
         test_mode (bool): Whether samples are for evaluation. Defaults to
             False.
-        kwargs: ``skip_unreadable`` of ``BaseAVSDataset``; ``pipeline``,
+        kwargs: ``skip_unreadable`` and ``class_file`` of ``BaseAVSDataset``
+            (with a class list of one's own, masks hold class ids, as
+            ``build_vpo.py --classes`` writes them); ``pipeline``,
             ``indices``, ``lazy_init`` and the others of ``BaseSegDataset``.
     """
 
@@ -144,20 +147,24 @@ class VPODataset(BaseAVSDataset):
         published = osp.join(folder, f'vpo_{subset}_data_stereo.csv')
         if layout == 'reorganised':
             published = REORGANISED_INDEX
-        self._classes = tuple(self.METAINFO['classes'])
-        # Of ids in the mask files, by class; many samples share it.
-        self._label_values = {
-            value: self._classes.index(name)
-            for value, name in COCO_IDS.items()
-        }
-        if layout == 'reorganised':
-            self._label_values = {i: i for i in range(len(self._classes))}
         super().__init__(
             ann_file=metadata_file or published,
             data_root=data_root or '',
             test_mode=test_mode,
             **kwargs,
         )
+
+    @functools.cached_property
+    def label_values(self) -> dict[int, int]:
+        """dict[int, int]: Class id by value in the masks.
+
+        COCO's ids are those of VPO's own classes; a class list of one's own
+        has no others than its class ids, as the re-organised form.
+        """
+        classes = self.METAINFO['classes']
+        if self.layout == 'reorganised' or self.class_file:
+            return {i: i for i in range(len(classes))}
+        return {value: classes.index(n) for value, n in COCO_IDS.items()}
 
     def load_data_list(self) -> list[dict]:
         """Read the index file and check what lies beside it.
@@ -285,7 +292,7 @@ class VPODataset(BaseAVSDataset):
             'sample_id': f'{item["uid"]}/{frame_index}',
             'uid': item['uid'],
             'subset': self.subset,
-            'label_values': self._label_values,
+            'label_values': self.label_values,
         }
         if self.layout == 'reorganised':
             return info | {
