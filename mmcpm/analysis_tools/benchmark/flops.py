@@ -15,6 +15,7 @@ from mmengine.registry import init_default_scope
 from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
 
+from mmcpm.apis import options
 from mmcpm.apis.train_and_test import read_config, require
 from mmcpm.models.segmentors import AVEncoderDecoder
 from mmcpm.utils.config_types import type_name
@@ -66,6 +67,7 @@ def run(args: Namespace) -> dict:
     """
     cfg = read_config(args.config)
     require(cfg, ('model',))
+    options.fill_num_classes(cfg, options.DATALOADERS)
     init_default_scope(cfg.get('default_scope') or 'mmseg')
     size = tuple(args.size)
     model_cfg = prepare(cfg, size, 'cpu')

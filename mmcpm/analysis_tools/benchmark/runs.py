@@ -44,6 +44,8 @@ def run(args: Namespace) -> dict:
     if args.data_root is not None:
         for each in filter(None, (cfg, peer)):
             options.apply_data_root(each, args.data_root)
+    for each in filter(None, (cfg, peer)):
+        options.fill_num_classes(each, options.DATALOADERS)
     report = {
         'config': args.config,
         'peer': args.vs,
