@@ -8,6 +8,8 @@ https://github.com/cyh-0/CAVP.
 import functools
 import logging
 import os.path as osp
+from collections.abc import Mapping
+from typing import Any
 
 from mmengine.logging import print_log
 from mmseg.registry import DATASETS
@@ -30,6 +32,8 @@ from .metadata.vpo import (
 SUBSETS = ('ss', 'ms', 'msmi')
 LAYOUTS = ('original', 'reorganised')
 REORGANISED_INDEX = 'vpo_data_clean.csv'
+# Of a dataset with other classes than VPO's; build_vpo.py --classes writes it.
+CLASS_LIST = 'classes.txt'
 # Which training images are held out is the same for everyone.
 HOLDOUT_SEED = 0
 AUDIO_SUFFIXES = ('.wav', '.flac', '.ogg', '.mp3')
@@ -97,9 +101,10 @@ class VPODataset(BaseAVSDataset):
         test_mode (bool): Whether samples are for evaluation. Defaults to
             False.
         kwargs: ``skip_unreadable`` and ``class_file`` of ``BaseAVSDataset``
-            (with a class list of one's own, masks hold class ids, as
-            ``build_vpo.py --classes`` writes them); ``pipeline``,
-            ``indices``, ``lazy_init`` and the others of ``BaseSegDataset``.
+            (a ``classes.txt`` in a local data root is read by itself; with
+            a class list, masks hold class ids instead of COCO's);
+            ``pipeline``, ``indices``, ``lazy_init`` and the others of
+            ``BaseSegDataset``.
     """
 
     METAINFO = {
@@ -153,6 +158,22 @@ class VPODataset(BaseAVSDataset):
             test_mode=test_mode,
             **kwargs,
         )
+
+    @classmethod
+    def class_path(cls, settings: Mapping[str, Any]) -> str | None:
+        """Tell where the class list lies; see ``BaseAVSDataset``.
+
+        Args:
+            settings (Mapping[str, Any]): Of the dataset.
+
+        Returns:
+            str | None: Its path; None if the classes are VPO's.
+        """
+        root = settings.get('data_root')
+        if root and not settings.get('class_file'):
+            present = osp.join(root, CLASS_LIST)
+            return present if osp.isfile(present) else None
+        return super().class_path(settings)
 
     @functools.cached_property
     def label_values(self) -> dict[int, int]:

@@ -4,6 +4,7 @@ Pure functions: file contents in, names and colors or one clear error out.
 """
 
 import re
+from collections.abc import Mapping
 from typing import Any
 
 from ..errors import DatasetIndexError, DatasetNotFoundError, why
@@ -102,6 +103,21 @@ def parse_class_file(text: str, path: str) -> dict[str, Any]:
             f'have. Give all classes one, or none. {EXPECTED}.'
         )
     return {'classes': tuple(names), 'palette': colors}
+
+
+def format_class_file(metainfo: Mapping[str, Any]) -> str:
+    """Write a class list.
+
+    Args:
+        metainfo (Mapping[str, Any]): As of :func:`parse_class_file`.
+
+    Returns:
+        str: Contents of the file.
+    """
+    pairs = zip(metainfo['classes'], metainfo['palette'], strict=True)
+    return ''.join(
+        f'{" ".join(map(str, (name, *color)))}\n' for name, color in pairs
+    )
 
 
 def read_class_file(
