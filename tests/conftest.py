@@ -157,6 +157,12 @@ def write_folder(
     return root
 
 
+@pytest.fixture(scope='session')
+def folder_writer():
+    """The function that writes a folder dataset."""
+    return write_folder
+
+
 @pytest.fixture
 def folder_root(tmp_path):
     """A folder dataset that a test may damage."""

@@ -12,10 +12,12 @@ crop = dict(type='RandomCrop', crop_size=size, cat_max_ratio=1.0)
 train_pipeline = [*_base_.load, crop, *_base_.flip, _base_.pack]
 dataset = dict(data_root='data/my_dataset', class_file='classes.txt')
 train_dataloader = dict(
-    batch_size=8, dataset=dict(pipeline=train_pipeline, **dataset)
+    batch_size=8,
+    num_workers=2,
+    dataset=dict(pipeline=train_pipeline, **dataset),
 )
-val_dataloader = dict(dataset=dataset)
-test_dataloader = dict(dataset=dataset)
+val_dataloader = dict(num_workers=2, dataset=dataset)
+test_dataloader = dict(num_workers=2, dataset=dataset)
 model = dict(
     data_preprocessor=dict(size=size), decode_head=dict(num_classes='auto')
 )
