@@ -11,7 +11,7 @@ from mmengine.model import BaseModel
 from mmengine.runner import Runner
 from mmseg.registry import DATASETS, MODELS
 
-from mmcpm.apis import options
+from mmcpm.apis import config_checks, options
 from mmcpm.dataset_converters.sounding_scenes.writer import (
     write_sounding_scenes,
 )
@@ -50,7 +50,7 @@ class GuessingSegmentor(AVEncoderDecoder):
 
 
 @pytest.fixture(scope='module')
-def roots(tmp_path_factory, avss_root):
+def roots(tmp_path_factory, avss_root, folder_writer):
     """Data in every layout; those of S4 and MS3 at AVSBench's size."""
     folder = tmp_path_factory.mktemp('scenes')
     kinds = {layout: dict(layout=layout) for layout in LAYOUTS}
@@ -60,13 +60,17 @@ def roots(tmp_path_factory, avss_root):
         write_sounding_scenes(
             folder / name, clips=(4, 2, 1), size=size, workers=0, **kind
         )
-    return {name: folder / name for name in kinds} | {'avss': avss_root}
+    folder_writer(folder / 'folder', clips=1)
+    return {name: folder / name for name in (*kinds, 'folder')} | {
+        'avss': avss_root
+    }
 
 
 def root_of(dataset):
     """Name the data that a config is made for."""
     return {
         'AVSBenchSemanticDataset': 'avss',
+        'AVSFolderDataset': 'folder',
         'SoundingScenesDataset': 'demo',
         'HardSoundingScenesDataset': 'hard',
         'AVSBenchObjectDataset': dataset.get('subset'),
@@ -98,6 +102,7 @@ def test_tta_scores_what_the_plain_test_scores(roots, name):
     # F of S4 and MS3 is that of a whole video.
     number = 5 if dataset.type == 'AVSBenchObjectDataset' else 1
     dataset.update(data_root=str(roots[root_of(dataset)]), indices=number)
+    config_checks.check_classes(cfg, ('test_dataloader',))
     cfg.model.type = 'GuessingSegmentor'
     augmented = copy.deepcopy(cfg)
     options.apply_tta(augmented)

@@ -1,16 +1,20 @@
 """Checks of a configuration, before anything is built from it."""
 
 import difflib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from mmengine.config import Config, ConfigDict
 from mmengine.fileio import list_from_file
 from mmseg.registry import DATASETS
 
-from mmcpm.utils.config_types import type_of
+from mmcpm.datasets import BaseAVSDataset
+from mmcpm.utils.config_types import type_name, type_of
 from mmcpm.utils.errors import UsageError
 
 from .nested_settings import innermost_datasets
+
+# num_classes of a head that has as many as the data.
+AUTO = 'auto'
 
 
 def require(cfg: Config, keys: Iterable[str]) -> None:
@@ -67,39 +71,91 @@ def check_classes(cfg: Config, dataloaders: Iterable[str]) -> None:
     """Compare ``num_classes`` of the heads with the classes of the datasets.
 
     Args:
-        cfg (Config): The configuration.
+        cfg (Config): The configuration; see :func:`fill_num_classes`.
         dataloaders (Iterable[str]): Names of the dataloaders to look at.
 
     Raises:
         UsageError: If they differ, or if a dataset type is not registered.
     """
+    fill_num_classes(cfg, dataloaders)
     for name, dataset in datasets(cfg, dataloaders):
-        cls = type_of(dataset, DATASETS)
-        if cls is None:
+        classes = classes_of(name, dataset)
+        for path, head in heads(cfg):
+            count = head.get('num_classes')
+            if classes is None or count in (None, len(classes)):
+                continue
             raise UsageError(
-                f'{name}: {dataset.get("type")} is not a registered dataset. '
-                "Check its spelling, and custom_imports = dict(imports=['"
-                "mmcpm'])"
+                f'{path}.num_classes is {count}, but the dataset of '
+                f'{name} has {len(classes)} classes, the background included '
+                f'({type_name(dataset, DATASETS)}: {", ".join(classes[:3])}, '
+                f'...). Set {path}.num_classes={len(classes)}'
             )
+
+
+def fill_num_classes(cfg: Config, dataloaders: Iterable[str]) -> None:
+    """Give the heads that say ``num_classes='auto'`` as many as the data have.
+
+    Args:
+        cfg (Config): Changed in place, so that copies of it say the number.
+        dataloaders (Iterable[str]): Names of dataloaders; the first that the
+            configuration has decides.
+
+    Raises:
+        UsageError: If a head says so and no dataset tells its classes.
+    """
+    waiting = [(p, h) for p, h in heads(cfg) if h.get('num_classes') == AUTO]
+    if not waiting:
+        return
+    name, dataset = next(datasets(cfg, dataloaders), ('', None))
+    classes = dataset and classes_of(name, dataset)
+    if not classes:
+        raise UsageError(
+            f"{waiting[0][0]}.num_classes='auto' takes the number from the "
+            f'dataset of {name or " or ".join(dataloaders)}, which tells no '
+            'classes. Set the number'
+        )
+    for _, head in waiting:
+        head['num_classes'] = len(classes)
+
+
+def classes_of(name: str, dataset: ConfigDict) -> Sequence[str] | None:
+    """Find the classes of a dataset without building it.
+
+    Args:
+        name (str): Of its dataloader, for messages.
+        dataset (ConfigDict): Its settings.
+
+    Returns:
+        Sequence[str] | None: Their names; None if it does not tell.
+
+    Raises:
+        UsageError: If its type is not registered, or its class list cannot
+            be used.
+    """
+    cls = type_of(dataset, DATASETS)
+    if cls is None:
+        raise UsageError(
+            f'{name}: {dataset.get("type")} is not a registered dataset. '
+            "Check its spelling, and custom_imports = dict(imports=['"
+            "mmcpm'])"
+        )
+    if issubclass(cls, BaseAVSDataset):
+        metainfo = cls.read_metainfo(dataset)
+    else:
         metainfo = {
             **getattr(cls, 'METAINFO', {}),
             **(dataset.get('metainfo') or {}),
         }
-        classes = metainfo.get('classes')
-        if isinstance(classes, str):
-            classes = list_from_file(classes)
-        for part in ('decode_head', 'auxiliary_head'):
-            heads = cfg.model.get(part) or []
-            for head in [heads] if isinstance(heads, dict) else heads:
-                count = head.get('num_classes')
-                if classes is None or count in (None, len(classes)):
-                    continue
-                raise UsageError(
-                    f'model.{part}.num_classes is {count}, but the dataset of '
-                    f'{name} has {len(classes)} classes, the background '
-                    f'included ({cls.__name__}: {", ".join(classes[:3])}, '
-                    f'...). Set model.{part}.num_classes={len(classes)}'
-                )
+    classes = metainfo.get('classes')
+    return list_from_file(classes) if isinstance(classes, str) else classes
+
+
+def heads(cfg: Config) -> Iterator[tuple[str, ConfigDict]]:
+    """Yield where the settings of every head stand, and the settings."""
+    for part in ('decode_head', 'auxiliary_head'):
+        found = cfg.model.get(part) or []
+        for head in [found] if isinstance(found, dict) else found:
+            yield f'model.{part}', head
 
 
 def datasets(

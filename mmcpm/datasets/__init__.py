@@ -11,6 +11,7 @@ from .errors import (
     LabelReadError,
     SampleReadError,
 )
+from .folder_dataset import AVSFolderDataset
 from .sounding_scenes import HardSoundingScenesDataset, SoundingScenesDataset
 from .transforms import (
     CutAudioToFrame,
@@ -29,6 +30,7 @@ from .transforms import (
 from .vpo import VPODataset
 
 __all__ = [
+    'AVSFolderDataset',
     'AVSBenchObjectDataset',
     'AVSBenchSemanticDataset',
     'AudioReadError',

@@ -21,33 +21,10 @@ from .metadata.avsbench_semantic import (
     read_text,
     recording_of,
 )
+from .metadata.class_file import voc_palette
 
 FRAME_SAMPLINGS = ('random', 'all')
 SOURCES = ('ss', 'ms')
-
-
-def voc_palette(num_classes: int) -> list[list[int]]:
-    """Make the colors of PASCAL VOC, which ``labels_rgb`` uses.
-
-    Each three bits of the class id, the lowest first, give one bit of red,
-    green and blue, the highest first.
-
-    Args:
-        num_classes (int): Number of colors, at most 256.
-
-    Returns:
-        list[list[int]]: Red, green, blue in 0..255 for every class id.
-    """
-    return [
-        [
-            sum(
-                (label >> (3 * place + channel) & 1) << (7 - place)
-                for place in range(3)
-            )
-            for channel in range(3)
-        ]
-        for label in range(num_classes)
-    ]
 
 
 @DATASETS.register_module()

@@ -11,7 +11,7 @@ import logging
 import os
 import os.path as osp
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -23,6 +23,7 @@ from mmseg.datasets import BaseSegDataset
 from torch.utils.data import get_worker_info
 
 from .errors import FileReadError, SampleReadError
+from .metadata.class_file import read_class_file
 from .transforms import CutAudioToFrame, LoadAudioFromFile
 
 # Transforms that read a file, the key of its path, and what it is.
@@ -136,15 +137,22 @@ class BaseAVSDataset(BaseSegDataset):
             SampleReportHook counts over all workers and epochs, and
             reports at the end of each epoch. Defaults to 0: the first
             unreadable file ends the run.
+        class_file (str, optional): List of the classes in the label files,
+            under ``data_root``, see :func:`.class_file.parse_class_file`.
+            Defaults to None: ``CLASS_FILE`` of the class, or its METAINFO.
         test_mode (bool): Whether samples are for evaluation, where none may
             be replaced. Defaults to False.
-        kwargs: Arguments of ``BaseSegDataset``.
+        kwargs: Arguments of ``BaseSegDataset``; ``metainfo`` may choose some
+            of the classes.
     """
+
+    CLASS_FILE: str | None = None
 
     def __init__(
         self,
         *,
         skip_unreadable: int = 0,
+        class_file: str | None = None,
         test_mode: bool = False,
         **kwargs,
     ) -> None:
@@ -167,7 +175,65 @@ class BaseAVSDataset(BaseSegDataset):
         self._unreadable: dict[str, str] = {}
         # Data-loading processes that were spawned do not know it.
         self._rank = get_rank()
+        settings = dict(kwargs, class_file=class_file)
+        self.class_file = self.class_path(settings)
+        # Classes of the label files; those of a list are this instance's.
+        if self.class_file:
+            self.METAINFO = self.read_metainfo({**settings, 'metainfo': None})
+            kwargs['metainfo'] = self.read_metainfo(settings)
         super().__init__(test_mode=test_mode, **kwargs)
+
+    @classmethod
+    def class_path(cls, settings: Mapping[str, Any]) -> str | None:
+        """Tell where the class list of a dataset lies.
+
+        Args:
+            settings (Mapping[str, Any]): Of the dataset.
+
+        Returns:
+            str | None: Its path; None if the classes are METAINFO's.
+        """
+        name = settings.get('class_file') or cls.CLASS_FILE
+        if name is None or '://' in name:
+            return name
+        return osp.join(settings.get('data_root') or '', name)
+
+    @classmethod
+    def read_metainfo(cls, settings: Mapping[str, Any]) -> dict[str, Any]:
+        """Find classes and palette of a dataset without building it.
+
+        Args:
+            settings (Mapping[str, Any]): Of the dataset.
+
+        Returns:
+            dict[str, Any]: METAINFO or the content of the class list, where
+            ``metainfo`` of the settings says nothing else.
+
+        Raises:
+            DatasetNotFoundError: If the class list cannot be read.
+            DatasetIndexError: If it is none.
+        """
+        metainfo, path = cls.METAINFO, cls.class_path(settings)
+        if path:
+            metainfo = read_class_file(path, settings.get('backend_args'))
+        return {**metainfo, **(settings.get('metainfo') or {})}
+
+    def get_label_map(
+        self, new_classes: Sequence[str] | None = None
+    ) -> dict[int, int] | None:
+        """Map the classes of the label files to those that are chosen.
+
+        mmseg asks the class; here the label files of an instance may have
+        classes of their own.
+
+        Args:
+            new_classes (Sequence[str], optional): The chosen ones.
+
+        Returns:
+            dict[int, int] | None: New ids by old ones; None if they are the
+            same.
+        """
+        return BaseSegDataset.get_label_map.__func__(self, new_classes)
 
     def _join_prefix(self) -> None:
         """Put the data root before the name of the index file.

@@ -5,18 +5,21 @@ Segmentation" (CAVP), CVPR 2024; layout as distributed by
 https://github.com/cyh-0/CAVP.
 """
 
+import functools
 import logging
 import os.path as osp
+from collections.abc import Mapping
+from typing import Any
 
 from mmengine.logging import print_log
 from mmseg.registry import DATASETS
 
 from mmcpm.utils.errors import shorten
 
-from .avsbench_semantic import voc_palette
 from .base_avs_dataset import BaseAVSDataset, find_missing_files
 from .errors import DatasetIndexError, SampleReadError
 from .metadata.avsbench_semantic import SPLITS, read_text
+from .metadata.class_file import voc_palette
 from .metadata.index_table import check_present, check_root
 from .metadata.vpo import (
     TEST,
@@ -31,6 +34,8 @@ from .metadata.vpo import (
 SUBSETS = ('ss', 'ms', 'msmi')
 LAYOUTS = ('original', 'reorganised')
 REORGANISED_INDEX = 'vpo_data_clean.csv'
+# Of a dataset with other classes than VPO's; build_vpo.py --classes writes it.
+CLASS_LIST = 'classes.txt'
 # Which training images are held out is the same for everyone.
 HOLDOUT_SEED = 0
 AUDIO_SUFFIXES = ('.wav', '.flac', '.ogg', '.mp3')
@@ -97,8 +102,11 @@ class VPODataset(BaseAVSDataset):
             subset.
         test_mode (bool): Whether samples are for evaluation. Defaults to
             False.
-        kwargs: ``skip_unreadable`` of ``BaseAVSDataset``; ``pipeline``,
-            ``indices``, ``lazy_init`` and the others of ``BaseSegDataset``.
+        kwargs: ``skip_unreadable`` and ``class_file`` of ``BaseAVSDataset``
+            (a ``classes.txt`` in a local data root is read by itself; with
+            a class list, masks hold class ids instead of COCO's);
+            ``pipeline``, ``indices``, ``lazy_init`` and the others of
+            ``BaseSegDataset``.
     """
 
     METAINFO = {
@@ -146,20 +154,40 @@ class VPODataset(BaseAVSDataset):
         published = osp.join(folder, f'vpo_{subset}_data_stereo.csv')
         if layout == 'reorganised':
             published = REORGANISED_INDEX
-        self._classes = tuple(self.METAINFO['classes'])
-        # Of ids in the mask files, by class; many samples share it.
-        self._label_values = {
-            value: self._classes.index(name)
-            for value, name in COCO_IDS.items()
-        }
-        if layout == 'reorganised':
-            self._label_values = {i: i for i in range(len(self._classes))}
         super().__init__(
             ann_file=metadata_file or published,
             data_root=data_root or '',
             test_mode=test_mode,
             **kwargs,
         )
+
+    @classmethod
+    def class_path(cls, settings: Mapping[str, Any]) -> str | None:
+        """Tell where the class list lies; see ``BaseAVSDataset``.
+
+        Args:
+            settings (Mapping[str, Any]): Of the dataset.
+
+        Returns:
+            str | None: Its path; None if the classes are VPO's.
+        """
+        root = settings.get('data_root')
+        if root and not settings.get('class_file'):
+            present = osp.join(root, CLASS_LIST)
+            return present if osp.isfile(present) else None
+        return super().class_path(settings)
+
+    @functools.cached_property
+    def label_values(self) -> dict[int, int]:
+        """dict[int, int]: Class id by value in the masks.
+
+        COCO's ids are those of VPO's own classes; a class list of one's own
+        has no others than its class ids, as the re-organised form.
+        """
+        classes = self.METAINFO['classes']
+        if self.layout == 'reorganised' or self.class_file:
+            return {i: i for i in range(len(classes))}
+        return {value: classes.index(n) for value, n in COCO_IDS.items()}
 
     def load_data_list(self) -> list[dict]:
         """Read the index file and check what lies beside it.
@@ -287,7 +315,7 @@ class VPODataset(BaseAVSDataset):
             'sample_id': f'{item["uid"]}/{frame_index}',
             'uid': item['uid'],
             'subset': self.subset,
-            'label_values': self._label_values,
+            'label_values': self.label_values,
         }
         if self.layout == 'reorganised':
             return info | {

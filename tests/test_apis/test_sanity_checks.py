@@ -143,7 +143,7 @@ def test_frames_that_come_twice_are_counted_once():
     one, other = Frames(['a/0', 'a/1'], 9), Frames(['b/0'], 1)
     repeated = SimpleNamespace(dataset=Frames(['a/0', 'a/1'], 9))
     data = SimpleNamespace(datasets=[one, repeated, other])
-    preflight.check_protocols(metrics, data, {})
+    sanity_checks.check_protocols(metrics, data, {})
     assert metrics[0].split_frames == 9 + 1
 
 

@@ -256,7 +256,7 @@ def test_options_override_nested_settings(config):
 def test_options_that_another_argument_decides(config, option, reason):
     args = args_to_train(config, seed=1, cfg_options=[option])
     with pytest.raises(UsageError, match=f'has no effect: {reason} decides'):
-        cli.load_config(args)
+        train_and_test.load_config(args)
 
 
 def test_scores_of_any_metric_can_be_written(tmp_path):
@@ -273,7 +273,7 @@ def test_scores_of_any_metric_can_be_written(tmp_path):
     )
     path = tmp_path / 'scores.json'
     args = args_to_test('c.py', 'c.pth', scores=str(path))
-    cli.write_scores(args, scores, runner)
+    train_and_test.write_scores(args, scores, runner)
     assert json.loads(path.read_text())['metrics'] == {
         'one': 0.5,
         'each': [1, 2],
@@ -532,6 +532,48 @@ def test_classes_may_be_set_by_the_dataset_config(config):
         config_checks.check_classes(cfg, ('train_dataloader',))
     cfg.model.decode_head.num_classes = 2
     config_checks.check_classes(cfg, ('train_dataloader',))
+
+
+def test_classes_are_counted_where_the_head_asks(config, folder_root):
+    cfg = train_and_test.load_config(args_to_train(config))
+    cfg.model.decode_head.num_classes = 'auto'
+    names = ('train_dataloader', 'val_dataloader')
+    for name in names:
+        cfg[name].dataset = dict(
+            type='AVSFolderDataset', data_root=str(folder_root)
+        )
+    config_checks.check_classes(cfg, names)
+    # Two in the list, and the background.
+    assert cfg.model.decode_head.num_classes == 3
+    config_checks.check_classes(cfg, names)
+    (folder_root / 'classes.txt').write_text('a\nb\nc\n')
+    with pytest.raises(UsageError, match='is 3, but.*has 4 classes'):
+        config_checks.check_classes(cfg, names)
+    # Training and validation may differ by their own lists.
+    (folder_root / 'fewer').write_text('a\n')
+    cfg.model.decode_head.num_classes = 'auto'
+    cfg.val_dataloader.dataset.class_file = 'fewer'
+    with pytest.raises(UsageError, match='is 4, but.*val_dataloader has 2'):
+        config_checks.check_classes(cfg, names)
+    # Some of the listed classes may be chosen.
+    del cfg.val_dataloader.dataset['class_file']
+    for name in names:
+        cfg[name].dataset.metainfo = dict(classes=('background', 'b'))
+    cfg.model.decode_head.num_classes = 'auto'
+    config_checks.check_classes(cfg, names)
+    assert cfg.model.decode_head.num_classes == 2
+
+
+def test_classes_that_nothing_tells_are_asked_for(config, folder_root):
+    cfg = train_and_test.load_config(args_to_train(config))
+    cfg.model.decode_head.num_classes = 'auto'
+    cfg.train_dataloader.dataset = dict(
+        type='AVSFolderDataset', data_root=str(folder_root / 'absent')
+    )
+    with pytest.raises(UsageError, match='absent/classes.txt.*one class'):
+        config_checks.check_classes(cfg, ('train_dataloader',))
+    with pytest.raises(UsageError, match="num_classes='auto' takes the numb"):
+        config_checks.fill_num_classes(cfg, ('no_dataloader',))
 
 
 def test_unknown_dataset(config):

@@ -29,7 +29,9 @@ pytestmark = pytest.mark.usefixtures('mmseg_scope')
 
 
 def test_every_config_of_the_paper_is_in_the_table(paper_configs):
-    assert {path.stem for path in CONFIGS.glob('*_r50_*')} == paper_configs
+    names = {path.stem for path in CONFIGS.glob('*_r50_*')}
+    # The paper does not have your data.
+    assert names - {'cpm_r50_folder'} == paper_configs
 
 
 @pytest.mark.parametrize('split', ['train', 'val', 'test'])

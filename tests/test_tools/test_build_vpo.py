@@ -9,6 +9,8 @@ import pytest
 import soundfile
 
 import mmcpm
+from mmcpm.dataset_converters.checking.check_vpo import check_vpo
+from mmcpm.dataset_converters.checking.vpo_rows import VPOCopy
 from mmcpm.datasets import VPODataset
 
 TOOL = (
@@ -72,6 +74,42 @@ def test_tool_builds_what_the_dataset_reads(run, tmp_path, capsys):
     assert link.is_file()
     run(*INPUT, '--pictures', 'link', '--min-area', '0.1')
     assert 'Found the dataset' in capsys.readouterr().out
+
+
+def test_tool_takes_any_classes(run, tmp_path, capsys, mmseg_scope):
+    (tmp_path / 'mine.txt').write_text('okapi 9 8 7\nZebra 1 2 3\n')
+    rows = (tmp_path / 'sounds.csv').read_text()
+    (tmp_path / 'sounds.csv').write_text(
+        rows.replace('zebra braying', 'zebra')
+    )
+    run(*INPUT, '--classes', 'mine.txt')
+    capsys.readouterr()
+    options = dict(data_root=str(tmp_path / 'vpo'), subset='ss')
+    pipeline = [
+        dict(type='LoadFrameFromFile'),
+        dict(type='LoadTranslatedAnnotations'),
+    ]
+    data = VPODataset(**options, split='test', pipeline=pipeline)
+    assert data.metainfo['classes'] == ('background', 'okapi', 'Zebra')
+    assert data.metainfo['palette'] == [[0, 0, 0], [9, 8, 7], [1, 2, 3]]
+    # The square of ten by ten pixels is of the second class.
+    label = data[0]['gt_seg_map']
+    assert sorted(np.unique(label, return_counts=True)[1]) == [100, 700]
+    assert set(np.unique(label)) == {0, 2}
+    mask = next((tmp_path / 'vpo/VPO-SS/mask/Zebra').iterdir())
+    assert set(np.unique(cv2.imread(str(mask), -1))) == {0, 2}
+    # VPO's own classes are as they were.
+    assert len(VPODataset.METAINFO['classes']) == 22
+    copy = VPOCopy(str(tmp_path / 'vpo'), 'ss')
+    report = check_vpo(copy, deep=True, workers=0)
+    assert report.num_faults == 0
+    with pytest.raises(SystemExit):
+        run(*INPUT)  # Without the list it is another dataset.
+    assert 'classes mine.txt (wanted: None)' in capsys.readouterr().err
+    (tmp_path / 'mine.txt').write_text('../okapi\nzebra\n')
+    with pytest.raises(SystemExit):
+        run(*INPUT, '--classes', 'mine.txt')
+    assert "class '../okapi' cannot be" in capsys.readouterr().err
 
 
 def test_tool_refuses_bad_input_in_one_message(run, tmp_path, capsys):

@@ -2,7 +2,8 @@
 
 VPO-SS, VPO-MS and VPO-MSMI as CAVP describes them (Chen et al., CVPR 2024):
 pictures whose objects are given sounds of their class, panned by where they
-are. Nothing is written before all input was found to be good.
+are, of VPO's classes or of your own. Nothing is written before all input was
+found to be good.
 """
 
 import argparse
@@ -45,6 +46,14 @@ def parse_args() -> argparse.Namespace:
         help='csv file (category, recording, class) or json file that tells '
         'which categories sound like which recordings (default: by name, and '
         "by VGGSound's labels)",
+    )
+    add(
+        '--classes',
+        type=Path,
+        metavar='FILE',
+        help='list of the classes, one name per line, and where wanted its '
+        'color: name r g b (default: the 21 of VPO). Masks then hold class '
+        'ids, and the list is written beside them',
     )
     add(
         '--test-annotations',

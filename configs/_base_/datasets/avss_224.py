@@ -4,30 +4,18 @@
 _base_ = './avss.py'
 size = (224, 224)
 
+load = [*_base_.load, dict(type='ResizeAsOriginal', size=size)]
+crop = dict(type='RandomCrop', crop_size=size, cat_max_ratio=1.0)
 train_pipeline = [
-    dict(type='LoadFrameFromFile'),
-    dict(type='LoadAudioFromFile'),
-    dict(type='CutAudioToFrame'),
-    dict(type='LoadAVSAnnotations'),
-    dict(type='RecordSoundingClasses'),
-    dict(type='ResizeAsOriginal', size=size),
-    dict(type='RandomRescale', ratio_range=(0.5, 2.0)),
-    dict(type='RandomCrop', crop_size=size, cat_max_ratio=1.0),
-    dict(type='RandomFlip', prob=0.5),
-    dict(type='SwapStereoOnFlip'),
-    dict(type='PhotoMetricDistortion'),
-    dict(type='PackAVSInputs'),
+    *load,
+    _base_.rescale,
+    crop,
+    *_base_.flip,
+    _base_.distort,
+    _base_.pack,
 ]
-test_pipeline = [
-    dict(type='LoadFrameFromFile'),
-    dict(type='LoadAudioFromFile'),
-    dict(type='CutAudioToFrame'),
-    dict(type='LoadAVSAnnotations'),
-    dict(type='RecordSoundingClasses'),
-    dict(type='ResizeAsOriginal', size=size),
-    dict(type='PackAVSInputs'),
-]
-tta_pipeline = [*test_pipeline[:-1], _base_.tta_pipeline[-1]]
+test_pipeline = [*load, _base_.pack]
+tta_pipeline = [*load, _base_.tta_pipeline[-1]]
 
 train_dataloader = dict(dataset=dict(pipeline=train_pipeline))
 val_dataloader = dict(dataset=dict(pipeline=test_pipeline))
@@ -39,8 +27,4 @@ val_evaluator = [
     dict(type='DatasetIoUFMetric', size=size),
     dict(type='CoverageMetric'),
 ]
-test_evaluator = [
-    dict(type='AVSSLegacyMetric'),
-    dict(type='DatasetIoUFMetric', size=size),
-    dict(type='CoverageMetric'),
-]
+test_evaluator = val_evaluator

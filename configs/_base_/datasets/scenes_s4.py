@@ -5,26 +5,15 @@ _base_ = './s4.py'
 data_root = 'data/sounding_scenes_s4'
 
 # As for the scenes of AVSBench-Semantic, a flip is all the augmentation.
-train_pipeline = [
-    dict(type='LoadFrameFromFile'),
-    dict(type='LoadAudioFromFile'),
-    dict(type='CutAudioToFrame'),
-    dict(type='LoadBinaryAnnotations'),
-    dict(type='RecordSoundingClasses'),
-    dict(type='RandomFlip', prob=0.5),
-    dict(type='PackAVSInputs'),
-]
+train_pipeline = [*_base_.load, _base_.flip[0], _base_.pack]
+dataset = dict(data_root=data_root)
 train_dataloader = dict(
     batch_size=8,
     num_workers=2,
-    dataset=dict(data_root=data_root, pipeline=train_pipeline),
+    dataset=dict(pipeline=train_pipeline, **dataset),
 )
-val_dataloader = dict(
-    batch_size=8, num_workers=2, dataset=dict(data_root=data_root)
-)
-test_dataloader = dict(
-    batch_size=8, num_workers=2, dataset=dict(data_root=data_root)
-)
+val_dataloader = dict(batch_size=8, num_workers=2, dataset=dataset)
+test_dataloader = dict(batch_size=8, num_workers=2, dataset=dataset)
 
 # The scenes are smaller than the frames of AVSBench, and their scores are
 # called avsbench_original/J, F and JF.

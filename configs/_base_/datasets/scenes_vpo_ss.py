@@ -19,30 +19,13 @@ metainfo = dict(
 )
 
 # As for the scenes of AVSBench-Semantic, a flip is all the augmentation.
-train_pipeline = [
-    dict(type='LoadFrameFromFile'),
-    dict(type='LoadSoundSources', channels='stereo', seconds=3.0),
-    dict(type='LoadTranslatedAnnotations'),
-    dict(type='RecordSoundingClasses'),
-    dict(type='RandomFlip', prob=0.5),
-    dict(type='SwapStereoOnFlip'),
-    dict(type='PackAVSInputs'),
-]
+train_pipeline = [*_base_.load, *_base_.flip, _base_.pack]
+dataset = dict(data_root=data_root, metainfo=metainfo)
 # Read in the training's own process, small files take 4 % of a step.
 train_dataloader = dict(
     batch_size=8,
     num_workers=0,
-    dataset=dict(
-        data_root=data_root, metainfo=metainfo, pipeline=train_pipeline
-    ),
+    dataset=dict(pipeline=train_pipeline, **dataset),
 )
-val_dataloader = dict(
-    batch_size=8,
-    num_workers=0,
-    dataset=dict(data_root=data_root, metainfo=metainfo),
-)
-test_dataloader = dict(
-    batch_size=8,
-    num_workers=0,
-    dataset=dict(data_root=data_root, metainfo=metainfo),
-)
+val_dataloader = dict(batch_size=8, num_workers=0, dataset=dataset)
+test_dataloader = dict(batch_size=8, num_workers=0, dataset=dataset)

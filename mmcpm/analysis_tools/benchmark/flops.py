@@ -16,7 +16,8 @@ from mmseg.models.decode_heads import Mask2FormerHead
 from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
 
-from mmcpm.apis.config_checks import require
+from mmcpm.apis.config_checks import fill_num_classes, require
+from mmcpm.apis.options import DATALOADERS
 from mmcpm.apis.train_and_test import read_config
 from mmcpm.models.segmentors import AVEncoderDecoder
 from mmcpm.utils.config_types import type_name
@@ -70,6 +71,7 @@ def run(args: Namespace) -> dict:
     """
     cfg = read_config(args.config)
     require(cfg, ('model',))
+    fill_num_classes(cfg, DATALOADERS)
     init_default_scope(cfg.get('default_scope') or 'mmseg')
     size = tuple(args.size)
     model_cfg = prepare(cfg, size, 'cpu')

@@ -10,7 +10,7 @@ import torch
 from mmengine.config import Config
 
 from mmcpm.apis import options
-from mmcpm.apis.config_checks import require
+from mmcpm.apis.config_checks import fill_num_classes, require
 from mmcpm.apis.train_and_test import read_config
 from mmcpm.utils.checkpoints import read_checkpoint
 from mmcpm.utils.errors import UsageError
@@ -45,6 +45,8 @@ def run(args: Namespace) -> dict:
     if args.data_root is not None:
         for each in filter(None, (cfg, peer)):
             options.apply_data_root(each, args.data_root)
+    for each in filter(None, (cfg, peer)):
+        fill_num_classes(each, options.DATALOADERS)
     report = {
         'config': args.config,
         'peer': args.vs,

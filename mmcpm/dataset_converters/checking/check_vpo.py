@@ -4,7 +4,7 @@ import os.path as osp
 from collections.abc import Sequence
 
 from mmcpm.datasets.metadata.index_table import check_root
-from mmcpm.datasets.vpo import COCO_IDS, VPODataset
+from mmcpm.datasets.vpo import CLASS_LIST
 
 from ..common.destination import Options
 from ..sounding_scenes.writer import MARKER
@@ -86,7 +86,7 @@ def prepare_vpo(
     dataset = f'vpo_{copy.subset}'
     return prepare(
         *(copy.root, folder, dataset, [index], clips, _labels(copy), options),
-        others=[MARKER],
+        others=[MARKER, CLASS_LIST],
         **kwargs,
     )
 
@@ -102,12 +102,7 @@ def _require_index(copy: VPOCopy) -> None:
 
 def _labels(copy: VPOCopy) -> TranslatedChecker:
     """Make what checks the masks."""
-    classes = VPODataset.METAINFO['classes']
-    if copy.layout == 'reorganised':
-        return TranslatedChecker({i: i for i in range(len(classes))})
-    return TranslatedChecker(
-        {value: classes.index(name) for value, name in COCO_IDS.items()}
-    )
+    return TranslatedChecker(copy.paths.label_values)
 
 
 def _folders(copy: VPOCopy) -> list[str]:

@@ -33,11 +33,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         'files; run it again to continue',
     )
     parser.add_argument(
-        '--deep',
-        action='store_true',
-        help='--check: decode every file instead of reading headers',
-    )
-    parser.add_argument(
         '--resize',
         type=int,
         nargs=2,
@@ -55,6 +50,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action='store_true',
         help='--prepare: leave clips with unusable files out of the index '
         'file; otherwise it is only written when there are none',
+    )
+    add_check_arguments(parser)
+
+
+def add_check_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of every tool that checks.
+
+    Args:
+        parser (argparse.ArgumentParser): The parser of the tool.
+    """
+    parser.add_argument(
+        '--deep',
+        action='store_true',
+        help='--check: decode every file instead of reading headers',
     )
     parser.add_argument(
         '--limit',

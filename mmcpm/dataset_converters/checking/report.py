@@ -7,6 +7,8 @@ from typing import NamedTuple
 
 from prettytable import PrettyTable
 
+from mmcpm.datasets.metadata.folder import REMEDIES
+
 RESTORE = "Restore them from the dataset's archive."
 
 
@@ -38,6 +40,25 @@ KINDS = {
     'missing': Kind(
         'Missing files and folders',
         'Unpack the dataset again, or remove their rows from the index file.',
+    ),
+    'unpaired': Kind(
+        'Frames, labels and sounds without each other', REMEDIES['unpaired']
+    ),
+    'ambiguous': Kind(
+        'Files of which several could be meant', REMEDIES['ambiguous']
+    ),
+    'numbering': Kind(
+        'Clips whose frames cannot be told in time', REMEDIES['numbering']
+    ),
+    'format': Kind('Files of other formats', REMEDIES['format']),
+    'unlisted': Kind(
+        'Label maps with ids that the class list does not have',
+        'Correct them, or add the missing names to the class list: its first '
+        'class has id 1, the background 0, and 255 is ignored.',
+    ),
+    'colored': Kind(
+        'Color pictures in place of label maps',
+        'Save them with one channel that holds the class id of every pixel.',
     ),
     'link': Kind(
         'Broken symbolic links',
@@ -152,7 +173,7 @@ KINDS = {
         is_fault=False,
     ),
     'extra': Kind(
-        'Files and folders that no row asks for',
+        'Files and folders that nothing asks for',
         'They are not read.',
         is_fault=False,
     ),

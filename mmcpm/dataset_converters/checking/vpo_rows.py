@@ -56,8 +56,10 @@ class VPOCopy:
     def paths(self) -> VPODataset:
         """VPODataset: Knows where files lie; has no root."""
         audio = osp.join(osp.abspath(self.root), self.audio_root)
+        listed = VPODataset.class_path({'data_root': osp.abspath(self.root)})
         return VPODataset(
             data_root='',
+            class_file=listed,
             subset=self.subset,
             layout=self.layout,
             audio_root=osp.relpath(audio, osp.abspath(self.root)),

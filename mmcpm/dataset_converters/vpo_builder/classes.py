@@ -1,7 +1,7 @@
 """Categories of the annotations, and the recordings that they sound like."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -85,8 +85,8 @@ class ClassMap(NamedTuple):
     """What sounds how.
 
     Attributes:
-        class_of (dict[str, str]): VPO's class by category.
-        heard_as (dict[str, str]): VPO's class by label of a recording.
+        class_of (dict[str, str]): Class of the dataset by category.
+        heard_as (dict[str, str]): Class by label of a recording.
     """
 
     class_of: dict[str, str]
@@ -94,11 +94,13 @@ class ClassMap(NamedTuple):
 
 
 def match_by_name(
-    categories: Iterable[str], labels: Iterable[str]
+    categories: Iterable[str],
+    labels: Iterable[str],
+    classes: Sequence[str] = CLASSES,
 ) -> ClassMap:
     """Match categories and recordings by their names.
 
-    A category is the class of VPO of the same name, whatever its capitals,
+    A category is the class of the same name, whatever its capitals,
     underscores and hyphens; a recording is of that class if it is labeled so,
     or as VGGSound labels sounds of it. Classes without either are left out.
     COCO's 'person' is none: VPO tells male, female and baby.
@@ -106,6 +108,8 @@ def match_by_name(
     Args:
         categories (Iterable[str]): Categories of the annotations.
         labels (Iterable[str]): Labels of the recordings.
+        classes (Sequence[str]): Classes of the dataset, without background.
+            Defaults to those of VPO.
 
     Returns:
         ClassMap: The matches.
@@ -118,45 +122,56 @@ def match_by_name(
         label: name
         for name, known in VGGSOUND_LABELS.items()
         for label in known
+        if name in classes
     }
     heard_as = {
         label: name
         for label in labels
-        if (name := by_label.get(label.lower()) or class_named(label))
+        if (name := class_named(label, classes) or by_label.get(label.lower()))
     }
     class_of = {
         category: name
         for category in categories
-        if (name := class_named(category)) in set(heard_as.values())
+        if (name := class_named(category, classes)) in set(heard_as.values())
     }
     if not class_of:
         raise DatasetIndexError(
             'No category of the annotations has recordings by its name: the '
             f'categories are {shorten(categories)}, the recordings are '
-            f'labeled {shorten(labels)}, the classes of VPO are '
-            f'{", ".join(CLASSES)}. Tell what belongs together with a map of '
+            f'labeled {shorten(labels)}, the classes of the dataset are '
+            f'{", ".join(classes)}. Tell what belongs together with a map of '
             f'classes. {MAP_REMEDY}'
         )
     used = set(class_of.values())
     return ClassMap(class_of, {k: v for k, v in heard_as.items() if v in used})
 
 
-def class_named(name: str) -> str | None:
-    """Find the class of VPO that a name means.
+def class_named(name: str, classes: Sequence[str] = CLASSES) -> str | None:
+    """Find the class that a name means.
 
     Args:
         name (str): Name of a category or recording.
+        classes (Sequence[str]): Classes of the dataset. Defaults to those of
+            VPO.
 
     Returns:
         str | None: The class; None if there is none.
     """
-    plain = ' '.join(name.lower().replace('_', ' ').replace('-', ' ').split())
-    plain = ALIASES.get(plain, plain)
-    return plain if plain in CLASSES else None
+    known = {_plain(each): each for each in classes}
+    plain = _plain(name)
+    return known.get(plain) or known.get(ALIASES.get(plain))
+
+
+def _plain(name: str) -> str:
+    """Leave out capitals, underscores and hyphens."""
+    return ' '.join(name.lower().replace('_', ' ').replace('-', ' ').split())
 
 
 def read_class_map(
-    path: Path, categories: Iterable[str], labels: Iterable[str]
+    path: Path,
+    categories: Iterable[str],
+    labels: Iterable[str],
+    classes: Sequence[str] = CLASSES,
 ) -> ClassMap:
     """Read what belongs together from a file; all else is left out.
 
@@ -164,6 +179,8 @@ def read_class_map(
         path (Path): A .json or .csv file.
         categories (Iterable[str]): Categories of the annotations.
         labels (Iterable[str]): Labels of the recordings.
+        classes (Sequence[str]): Classes of the dataset, without background.
+            Defaults to those of VPO.
 
     Returns:
         ClassMap: The matches.
@@ -179,7 +196,7 @@ def read_class_map(
     read = _read_json if path.suffix.lower() == '.json' else _read_csv
     class_of, heard_as = {}, {}
     for place, category, class_name, label in read(text, str(path)):
-        name = class_named(class_name or category)
+        name = class_named(class_name or category, classes)
         for value, kind, known in (
             (category, 'category of the annotations', categories),
             (label, 'label of the recordings', labels),
@@ -191,9 +208,9 @@ def read_class_map(
                 )
         if name is None:
             raise DatasetIndexError(
-                f'{place}: {class_name or category!r} is no class of VPO; '
-                f'they are {", ".join(CLASSES)}. Name one of them as the '
-                'class.'
+                f'{place}: {class_name or category!r} is no class of the '
+                f'dataset; they are {", ".join(classes)}. Name one of them as '
+                'the class, or add it to --classes FILE.'
             )
         for table, key in ((class_of, category), (heard_as, label)):
             if table.setdefault(key, name) != name:

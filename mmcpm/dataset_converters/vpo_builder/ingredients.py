@@ -1,11 +1,15 @@
 """Sources and settings that a dataset like VPO is made from."""
 
+import functools
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from mmcpm.datasets.vpo import SUBSETS
+from mmcpm.datasets.metadata.class_file import read_class_file
+from mmcpm.datasets.metadata.index_table import check_name
+from mmcpm.datasets.vpo import SUBSETS, VPODataset
 
+from ..common.vpo_layout import COCO_ID_OF
 from .selection import Rules
 
 
@@ -20,6 +24,8 @@ class Ingredients:
         audio (Path): Folder of the recordings.
         class_map (Path | None): File that maps categories to recordings;
             None matches them by name.
+        classes (Path | None): List of the classes, see
+            :func:`.class_file.parse_class_file`; None for those of VPO.
         test_annotations (Path | None): Annotations of the pictures for the
             test; None draws them from ``annotations``.
         test_images (Path | None): Folder of these; None for ``images``.
@@ -38,6 +44,7 @@ class Ingredients:
     recordings: Path
     audio: Path
     class_map: Path | None = None
+    classes: Path | None = None
     test_annotations: Path | None = None
     test_images: Path | None = None
     subsets: tuple[str, ...] = SUBSETS
@@ -66,6 +73,26 @@ class Ingredients:
                 raise ValueError(
                     f'{name} must be {expected}, got {getattr(self, name)!r}'
                 )
+
+    @functools.cached_property
+    def metainfo(self) -> dict:
+        """dict: ``classes``, background first, and ``palette``."""
+        if self.classes is None:
+            return VPODataset.METAINFO
+        metainfo = read_class_file(str(self.classes))
+        for name in metainfo['classes']:  # VPO-SS has a folder for each.
+            check_name(name, 'class', str(self.classes))
+        return metainfo
+
+    @functools.cached_property
+    def mask_values(self) -> dict[str, int]:
+        """dict[str, int]: What masks hold, by class: COCO's ids in VPO's.
+
+        With a class list of one's own it is the class id.
+        """
+        if self.classes is None:
+            return COCO_ID_OF
+        return {name: i for i, name in enumerate(self.metainfo['classes'])}
 
     @property
     def rules(self) -> Rules:

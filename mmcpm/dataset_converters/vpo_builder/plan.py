@@ -91,10 +91,11 @@ def make_plan(parts: Ingredients) -> Plan:
         for name in category_names(content, path).values()
     }
     labels = {clip.label for clip in clips}
+    names = parts.metainfo['classes'][1:]
     classes = (
-        read_class_map(parts.class_map, categories, labels)
+        read_class_map(parts.class_map, categories, labels, names)
         if parts.class_map
-        else match_by_name(categories, labels)
+        else match_by_name(categories, labels, names)
     )
     pictures = _read_all(parts, contents, classes)
     # Several gigabytes, for all of COCO.
@@ -235,6 +236,8 @@ def _digest(plan: Plan, parts: Ingredients) -> str:
     digest = hashlib.sha256(
         json.dumps([parts.seconds, sorted(parts.subsets)]).encode()
     )
+    if parts.classes:
+        digest.update(json.dumps(parts.metainfo).encode())
     for sample in plan.samples:
         picture = sample.picture
         row = (sample.subset, sample.split, picture.number, str(picture.path))

@@ -6,17 +6,19 @@ Nothing appears under the final name before everything is written.
 import logging
 import os
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from mmengine.logging import print_log
 from tqdm import tqdm
 
 from mmcpm.datasets.errors import FrameReadError
+from mmcpm.datasets.metadata.class_file import format_class_file
 from mmcpm.datasets.metadata.index_table import check_present
 from mmcpm.datasets.transforms import LoadFrameFromFile
 from mmcpm.datasets.transforms.loading import tell_orientation
 from mmcpm.datasets.transforms.picture_files import read_orientation
+from mmcpm.datasets.vpo import CLASS_LIST
 from mmcpm.utils.errors import shorten
 
 from ..common.files import write_image, write_json, write_sound
@@ -30,7 +32,7 @@ from ..common.folders import (
     replace_folder,
 )
 from ..common.object_layout import make_folder
-from ..common.vpo_layout import AUDIO_FOLDER, COCO_ID_OF, write_vpo_index
+from ..common.vpo_layout import AUDIO_FOLDER, write_vpo_index
 from .annotations import Picture
 from .ingredients import Ingredients
 from .plan import Plan, Sample
@@ -89,9 +91,13 @@ def write_vpo(
             return found, False
     check_pictures(plan.samples)
     with explain_os_error(root), replace_folder(root) as folder:
-        _write_samples(folder, plan.samples, link)
+        _write_samples(folder, plan.samples, parts.mask_values, link)
         _write_clips(folder, plan.samples, parts.seconds)
         _write_indices(folder, plan.samples, parts)
+        if parts.classes:
+            (folder / CLASS_LIST).write_text(
+                format_class_file(parts.metainfo), encoding='utf-8'
+            )
         # In place of the marker, the folder still holds the file that calls
         # it unfinished.
         marker['files'] = count_files(folder)
@@ -178,7 +184,12 @@ def check_pictures(samples: Iterable[Sample]) -> None:
         )
 
 
-def _write_samples(root: Path, samples: list[Sample], link: bool) -> None:
+def _write_samples(
+    root: Path,
+    samples: list[Sample],
+    mask_values: Mapping[str, int],
+    link: bool,
+) -> None:
     """Write pictures and masks."""
     for sample in tqdm(samples, 'Writing', unit='sample', disable=None):
         first, picture = sample.sounds[0][0], sample.picture
@@ -191,7 +202,7 @@ def _write_samples(root: Path, samples: list[Sample], link: bool) -> None:
             make_folder(root, folder / part / place)
         _place_picture(picture, folder / 'data' / place / f'{name}.jpg', link)
         instances = [instance for instance, _ in sample.sounds]
-        values = [0, *(COCO_ID_OF[one.class_name] for one in instances)]
+        values = [0, *(mask_values[one.class_name] for one in instances)]
         painted = paint(
             [one.mask for one in instances], picture.height, picture.width
         )
@@ -235,7 +246,7 @@ def _write_indices(
                 sample.picture.number,
                 instance.number,
                 instance.class_name,
-                COCO_ID_OF[instance.class_name],
+                parts.mask_values[instance.class_name],
                 clip.name,
                 clip.label,
                 instance.position,

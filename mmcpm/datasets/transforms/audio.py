@@ -47,15 +47,17 @@ def cut_window(
 class CutAudioToFrame(BaseTransform):
     """Cut the waveform of a clip to the window of its frame.
 
-    The window starts at ``frame_index`` seconds, which may be a fraction. A
-    sound that ends within the window is continued with zeros; one that ended
-    before gives zeros only, and ``audio_valid_samples`` is 0.
+    The window starts at ``audio_start``, or else ``frame_index`` seconds,
+    which may be a fraction. A sound that ends within the window is continued
+    with zeros; one that ended before gives zeros only, and
+    ``audio_valid_samples`` is 0.
 
     Required Keys:
 
     - audio
     - sample_rate
     - frame_index
+    - audio_start (float, optional)
 
     Modified Keys:
 
@@ -87,9 +89,10 @@ class CutAudioToFrame(BaseTransform):
             AudioReadError: If the file cannot be read.
         """
         rate = results['sample_rate']
+        start = results.get('audio_start', results['frame_index'])
         results['audio'], results['audio_valid_samples'] = cut_window(
             results['audio'],
-            start=round(results['frame_index'] * rate),
+            start=round(start * rate),
             length=round(self.seconds * rate),
         )
         return results

@@ -190,11 +190,18 @@ class LoadAVSAnnotations(LoadAnnotations):
 
     def _expected(self, results: dict) -> str:
         """Tell what the file should be."""
-        return (
+        expected = (
             'a whole single-channel image whose values are class ids '
             f'0..{results["num_label_values"] - 1} (or {self.ignore_index}): '
-            'the files of the folder labels_semantic, not of labels_rgb, and '
-            'the dataset class they belong to.'
+        )
+        if listed := results.get('class_file'):
+            return (
+                f'{expected}the classes that {listed} lists, background '
+                'first. Correct the label, or add the missing names there.'
+            )
+        return (
+            f'{expected}the files of the folder labels_semantic, not of '
+            'labels_rgb, and the dataset class they belong to.'
         )
 
     def _decode(self, data: bytes) -> np.ndarray:

@@ -52,6 +52,31 @@ def test_names_without_a_match_ask_for_a_map():
         match_by_name(['person'], ['thunder'])
 
 
+def test_any_list_of_classes_may_be_matched():
+    classes = ['Moped', 'cell-phone', 'man', 'dog']
+    assert class_named('MOPED', classes) == 'Moped'
+    assert class_named('cell phone', classes) == 'cell-phone'
+    # VPO's name of it is male.
+    assert class_named('man', classes) == 'man'
+    assert class_named('male', classes) is None
+    assert class_named('zebra', classes) is None
+    found = match_by_name(
+        ['moped', 'dog', 'zebra'], ['Moped', 'dog barking'], classes
+    )
+    assert found.class_of == {'moped': 'Moped', 'dog': 'dog'}
+    # VGGSound's labels stay known for the classes that VPO has, too.
+    assert found.heard_as == {'Moped': 'Moped', 'dog barking': 'dog'}
+
+
+def test_maps_may_name_classes_of_any_list(tmp_path):
+    path = tmp_path / 'm.csv'
+    path.write_text('category,recording,class\nmoped,thunder,storm\n')
+    found = read_class_map(path, CATEGORIES, LABELS, ['storm'])
+    assert found == ({'moped': 'storm'}, {'thunder': 'storm'})
+    with pytest.raises(DatasetIndexError, match='they are rain.*--classes'):
+        read_class_map(path, CATEGORIES, LABELS, ['rain'])
+
+
 JSON_MAP = {
     'dog': 'dog barking',
     'moped': {'class': 'motorcycle', 'recordings': ['driving motorcycle']},
