@@ -23,6 +23,8 @@ LEAVES = sorted(
     for path in (ROOT / 'configs').rglob('*.py')
     if '_base_' not in path.parts
 )
+# Rows of the study change the model only: those of one data set test alike.
+TESTED = [name for name in LEAVES if 'ablations' not in name]
 LAYOUTS = ('s4', 'ms3', 'vpo_ss', 'vpo_ms', 'vpo_msmi')
 # What metrics, figures and written label maps ask of a prediction.
 META = ('sample_id', 'uid', 'frame_index', 'subset', 'sources', 'ori_shape')
@@ -94,7 +96,21 @@ def predict(cfg):
     return predictions, evaluator.evaluate(len(loader.dataset))
 
 
-@pytest.mark.parametrize('name', LEAVES)
+def how_it_is_tested(name):
+    """All that a config says of its test, but for the network."""
+    cfg = Config.fromfile(ROOT / 'configs' / name)
+    keys = ('test_dataloader', 'test_evaluator', 'tta_pipeline', 'tta_model')
+    parts = [cfg[key] for key in keys]
+    return [*parts, cfg.model.data_preprocessor, cfg.model.test_cfg]
+
+
+def test_ablations_are_tested_as_other_configs_are():
+    known = [how_it_is_tested(name) for name in TESTED]
+    for name in set(LEAVES) - set(TESTED):
+        assert how_it_is_tested(name) in known, name
+
+
+@pytest.mark.parametrize('name', TESTED)
 def test_tta_scores_what_the_plain_test_scores(roots, name):
     cfg = Config.fromfile(ROOT / 'configs' / name)
     cfg.test_dataloader.num_workers = 0
