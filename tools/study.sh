@@ -19,7 +19,7 @@ rows() {
     shift 2
     # shellcheck disable=SC2086 # Seeds and epochs are several words.
     "$python" tools/analysis_tools/study.py \
-        "${@/#/configs/cpm/ablations/hard_}" \
+        "${@/#/configs/cpm/ablations/hard/hard_}" \
         --seeds $seeds $epochs --data-root "$data" --jobs "$jobs" \
         --out "$results/ablation_scenes.json"
 }

@@ -20,7 +20,7 @@ CONFIG = f"""
 _base_ = [
     '{CONFIGS}/default_runtime.py',
     '{CONFIGS}/datasets/avss.py',
-    '{CONFIGS}/models/cpm_base_r18_tiny.py',
+    '{CONFIGS}/models/avmask2former_r18_tiny.py',
     '{CONFIGS}/schedules/adamw_poly_scenes.py',
 ]
 model = dict(
