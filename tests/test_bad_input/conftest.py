@@ -155,7 +155,7 @@ class Tools:
         assert captured.err.count(f'{name}.py: error: ') == 1
         message = captured.err[captured.err.index(f'{name}.py: error: ') :]
         assert 'Traceback' not in captured.err + captured.out
-        assert self.has_begun == begun
+        assert self.has_begun == begun, message
         # Nothing of the user's was touched, nothing half is left behind.
         after = digests(self.data_root) if self.data_root.is_dir() else {}
         assert after == before

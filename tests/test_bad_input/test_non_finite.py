@@ -59,6 +59,6 @@ def test_nan_in_one_clip_skips_its_batches(tools, model):
 def test_nan_everywhere_stops_the_training(tools):
     spoil(tools, None)
     message = tools.refuses(
-        'train', 'train_cfg.max_epochs=9', 'train_cfg.val_begin=99', begun=True
+        'train', 'train_cfg.max_epochs=9', 'train_cfg.val_begin=9', begun=True
     )
     print(message)
