@@ -174,7 +174,7 @@ def test_table_of_scores_is_that_of_the_files():
 
     table = result_table(RESULTS)
     assert between(FRONT, 'quickstart') == table
-    mean = re.search(r'true audio \| ([\d.]+)', table)[1]
+    mean = re.search(r'true sound \| ([\d.]+)', table)[1]
     assert f'| {mean}, from the quick start |' in FRONT.read_text()
     assert f'reaches {mean} mIoU' in (RESULTS.parent / 'README.md').read_text()
 
