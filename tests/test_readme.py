@@ -201,7 +201,8 @@ def test_table_of_the_study_is_that_of_the_records():
     full = re.search(score.format('hard_full'), found)
     base = re.search(score.format('hard_base'), found)
     longer = re.search(score.format('hard_base epochs=4'), found)
-    assert f'{full[1]} against {base[1]} mIoU' in FRONT.read_text()
+    quote = f'{full[1]} against {base[1]} mIoU at equal steps, and against '
+    assert f'{quote}{longer[1]} at equal time' in FRONT.read_text()
     text = (ROOT / 'configs/avmask2former/README.md').read_text()
     assert f'{base[1]} ± {base[2]} mIoU' in text
     assert f'{longer[1]} ± {longer[2]} in four' in text
