@@ -18,6 +18,8 @@ ROOT = Path(__file__).resolve().parent
 MIM_FOLDERS = ('configs', 'tools')
 # A config and its children, scripts, and what describes them.
 MIM_SUFFIXES = ('.py', '.sh', '.yml', '.yaml', '.md', '.json')
+# Records of studies and benchmarks: evidence for readers of the repository.
+RECORDS = 'results'
 # These make the environment of a clone, and work in a clone only.
 CLONE_SCRIPTS = (
     'quickstart.py',
@@ -33,7 +35,9 @@ def mim_files():
         path.relative_to(ROOT)
         for folder in MIM_FOLDERS
         for path in (ROOT / folder).rglob('*')
-        if path.is_file() and path.suffix in MIM_SUFFIXES
+        if path.is_file()
+        and path.suffix in MIM_SUFFIXES
+        and RECORDS not in path.relative_to(ROOT).parts
     )
 
 

@@ -115,7 +115,7 @@ def outcome(tmp_path_factory):
 
 
 def test_there_are_configs():
-    assert 'cpm/cpm_base_r50_avss.py' in LEAVES
+    assert 'avmask2former/avmask2former_r50_avss.py' in LEAVES
 
 
 @pytest.mark.parametrize('name', LEAVES)

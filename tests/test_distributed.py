@@ -354,8 +354,8 @@ def ranks(tmp_path_factory):
     folder = tmp_path_factory.mktemp('ranks')
     data = folder / 'scenes'
     write_sounding_scenes(data, size=64, clips=(2, 1, 1), workers=0)
-    for name in ('cpm_base', 'cpm'):
-        config = ROOT / f'configs/cpm/{name}_r18_scenes.py'
+    for name in ('avmask2former', 'cpm'):
+        config = ROOT / f'configs/{name}/{name}_r18_scenes.py'
         text = MODEL.format(config=str(config))
         if name == 'cpm':
             text += MIXTURES
@@ -484,7 +484,7 @@ def steps(ranks):
             *('-m', 'torch.distributed.run', '--standalone'),
             *('--local-addr=127.0.0.1', '--nproc-per-node=2'),
             ranks.folder / 'steps.py',
-            ranks.folder / 'cpm_base.py',
+            ranks.folder / 'avmask2former.py',
             ranks.folder / 'cpm.py',
         ],
         **ranks.environment,

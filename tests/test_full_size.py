@@ -14,7 +14,7 @@ from mmseg.registry import MODELS
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).resolve().parents[1]
-CONFIG = ROOT / 'configs/cpm/cpm_base_r50_avss.py'
+CONFIG = ROOT / 'configs/avmask2former/avmask2former_r50_avss.py'
 # Convolutions of the public file vggish-10086976.pth.
 VGGISH = {
     0: (64, 1),

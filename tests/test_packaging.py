@@ -173,6 +173,12 @@ def test_wheel_holds_configs_tools_and_index(names):
     assert not [name for name in mim if '__pycache__' in name]
 
 
+def test_wheel_leaves_the_records_in_the_repository(names):
+    """Studies and benchmarks of a method lie in configs/METHOD/results."""
+    assert list((ROOT / 'configs').glob('*/results/*.json'))
+    assert not [name for name in names if '/results/' in name]
+
+
 def test_nothing_of_an_earlier_build_travels_along(names):
     assert not [name for name in names if 'renamed_since' in name]
 
@@ -309,7 +315,7 @@ def used(wheel, tmp_path_factory):
         archive.extractall(site)
     configs = sorted(
         path.relative_to(ROOT).as_posix()
-        for path in (ROOT / 'configs' / 'cpm').glob('*.py')
+        for path in (ROOT / 'configs').glob('[!_]*/*.py')
     )
     done = subprocess.run(
         [sys.executable, '-c', USE, *configs],
@@ -333,17 +339,18 @@ def test_installed_package_is_imported_from_elsewhere(used, wheel):
 def test_configs_of_the_installed_package_parse_with_their_bases(used):
     _, configs, found = used
     assert list(found['configs']) == configs
-    assert found['configs']['configs/cpm/cpm_base_r50_avss.py'] == [
-        'AVEncoderDecoder',
-        100,
-    ]
+    name = 'configs/avmask2former/avmask2former_r50_avss.py'
+    assert found['configs'][name] == ['AVEncoderDecoder', 100]
 
 
 def test_mmengine_finds_the_models_by_name(used):
     site, _, found = used
     assert found['folder'] == str(site / 'mmcpm' / '.mim')
-    metafile = yaml.safe_load((ROOT / 'configs/cpm/metafile.yml').read_text())
-    listed = sorted(model['Name'] for model in metafile['Models'])
+    listed = sorted(
+        model['Name']
+        for path in (ROOT / 'configs').glob('*/metafile.yml')
+        for model in yaml.safe_load(path.read_text())['Models']
+    )
     assert found['models'] == listed
 
 
@@ -359,8 +366,12 @@ def test_configs_are_inherited_from_anywhere(
         # What it makes leads to the source tree.
         build('editable', source, site)
         site = source
-    configs = ['cpm/cpm_r50_avss.py', 'cpm/ablations/hard_full.py']
-    configs.append('cpm/cpm_r18_scenes_s4.py')
+    configs = [
+        'avmask2former/avmask2former_r50_avss.py',
+        'cpm/cpm_r50_avss.py',
+        'cpm/ablations/hard/hard_full.py',
+        'cpm/cpm_r18_scenes_s4.py',
+    ]
     done = subprocess.run(
         [sys.executable, '-c', INHERIT, *configs],
         cwd=tmp_path_factory.mktemp('elsewhere'),
@@ -374,8 +385,13 @@ def test_configs_are_inherited_from_anywhere(
     assert found['package'] == str(site / 'mmcpm' / '__init__.py')
     assert found['configs'] == {
         'cpm/cpm_r50_avss.py': [7, 100, 'CPMHead'],
-        'cpm/ablations/hard_full.py': [7, 3, 'CPMHead'],
+        'cpm/ablations/hard/hard_full.py': [7, 3, 'CPMHead'],
         'cpm/cpm_r18_scenes_s4.py': [7, 3, 'CPMHead'],
+        'avmask2former/avmask2former_r50_avss.py': [
+            7,
+            100,
+            'AVMask2FormerHead',
+        ],
     }
     mine, hub = found['models']
     assert mine[0].startswith('mmcpm.') and mine == hub

@@ -308,8 +308,8 @@ def trainings(tmp_path_factory):
     folder = tmp_path_factory.mktemp('trainings')
     data = folder / 'scenes'
     write_sounding_scenes(data, size=64, clips=(6, 1, 1), workers=0)
-    for name, file in (('plain', 'cpm_base'), ('cpm', 'cpm')):
-        config = ROOT / f'configs/cpm/{file}_r18_scenes.py'
+    for name, file in (('plain', 'avmask2former'), ('cpm', 'cpm')):
+        config = ROOT / f'configs/{file}/{file}_r18_scenes.py'
         (folder / f'{name}.py').write_text(
             CONFIG.format(config=str(config), data=str(data))
         )

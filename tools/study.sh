@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# The study of the README: does class-conditional prompting make the model
-# listen better? Scenes, trainings, table and plots. What the records hold is
-# not trained again, so an interrupted study goes on where it was; to repeat
-# a row, remove its records from configs/cpm/results/ablation_scenes.json.
+# The study of CPM's components in configs/cpm/README.md: scenes, trainings,
+# table and plots. What the records hold is not trained again, so an
+# interrupted study goes on where it was; to repeat a row, remove its records
+# from configs/cpm/results/ablation_scenes.json.
 #   bash tools/study.sh [RUNS AT A TIME]
 # Uses $PYTHON (default: python), where mmcpm is installed. All runs together
 # take two cores three and a half hours.
@@ -19,7 +19,7 @@ rows() {
     shift 2
     # shellcheck disable=SC2086 # Seeds and epochs are several words.
     "$python" tools/analysis_tools/study.py \
-        "${@/#/configs/cpm/ablations/hard_}" \
+        "${@/#/configs/cpm/ablations/hard/hard_}" \
         --seeds $seeds $epochs --data-root "$data" --jobs "$jobs" \
         --out "$results/ablation_scenes.json"
 }

@@ -1,4 +1,4 @@
-# CPM in full on sounding scenes; cpm_base_r18_scenes is its baseline.
+# CPM in full on sounding scenes; avmask2former_r18_scenes is its baseline.
 _base_ = [
     '../_base_/default_runtime.py',
     '../_base_/datasets/sounding_scenes_demo.py',

@@ -1,5 +1,5 @@
 # CPM on AVSBench-Semantic at the original resolution (Tables 2 and 4). 532
-# iterations per epoch as in cpm_base_r50_avss, 53,200 in 100 epochs.
+# iterations per epoch as in avmask2former_r50_avss, 53,200 in 100 epochs.
 _base_ = [
     '../_base_/default_runtime.py',
     '../_base_/datasets/avss.py',

@@ -20,10 +20,10 @@ SCORES = ('mIoU', 'Fbeta')
 # Names of the scores in the summary -> what tools/test.py lets be heard.
 SOUNDS = {'model': 'true', 'silence': 'silence', 'swapped': 'swapped'}
 ROWS = {
-    'model': 'the model, with true audio',
-    'vision_only_ceiling': 'best possible without hearing',
-    'silence': 'the model, hearing silence',
-    'swapped': "the model, hearing another clip's sound",
+    'model': 'with the true sound',
+    'vision_only_ceiling': 'best possible score without the sound',
+    'silence': 'with silence',
+    'swapped': 'with the sound of another clip',
     'all_background': 'nothing segmented',
 }
 
@@ -258,7 +258,7 @@ def _run(
                 *show,
             ],
             work_dir / f'test_{row}.log',
-            f'Testing: {ROWS[row]}',
+            f'Testing {ROWS[row]}',
         )
         scores[row] = json.loads(file.read_text())['metrics']
     summary = {

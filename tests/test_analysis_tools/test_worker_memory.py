@@ -87,7 +87,9 @@ def test_summary_by_hand():
 
 
 def test_dataloader_of_a_configuration(avss_root):
-    cfg = Config.fromfile(ROOT / 'configs/cpm/cpm_base_r50_avss.py')
+    cfg = Config.fromfile(
+        ROOT / 'configs/avmask2former/avmask2former_r50_avss.py'
+    )
     cfg.train_dataloader.dataset.data_root = str(avss_root)
     cfg.train_dataloader.batch_size = 2
     loader = build_dataloader(cfg, workers=0, endless=True)

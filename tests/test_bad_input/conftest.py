@@ -20,7 +20,7 @@ CONFIG = f"""
 _base_ = [
     '{CONFIGS}/default_runtime.py',
     '{CONFIGS}/datasets/avss.py',
-    '{CONFIGS}/models/cpm_base_r18_tiny.py',
+    '{CONFIGS}/models/avmask2former_r18_tiny.py',
     '{CONFIGS}/schedules/adamw_poly_scenes.py',
 ]
 model = dict(
@@ -155,7 +155,7 @@ class Tools:
         assert captured.err.count(f'{name}.py: error: ') == 1
         message = captured.err[captured.err.index(f'{name}.py: error: ') :]
         assert 'Traceback' not in captured.err + captured.out
-        assert self.has_begun == begun
+        assert self.has_begun == begun, message
         # Nothing of the user's was touched, nothing half is left behind.
         after = digests(self.data_root) if self.data_root.is_dir() else {}
         assert after == before

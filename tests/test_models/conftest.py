@@ -20,7 +20,7 @@ CONFIGS = Path(__file__).resolve().parents[2] / 'configs'
 def tiny_cfg():
     """Configuration of the scenes model with fewer points."""
     init_default_scope('mmseg')
-    cfg = Config.fromfile(CONFIGS / '_base_/models/cpm_base_r18_tiny.py')
+    cfg = Config.fromfile(CONFIGS / '_base_/models/avmask2former_r18_tiny.py')
     cfg.model.decode_head.train_cfg.num_points = 64
     cfg.model.data_preprocessor.size = (64, 64)
     return cfg.model

@@ -16,7 +16,7 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmseg.registry import MODELS
 
-CONFIGS = Path(__file__).resolve().parents[2] / 'configs/cpm'
+CONFIGS = Path(__file__).resolve().parents[2] / 'configs'
 
 
 class Family(NamedTuple):
@@ -63,7 +63,7 @@ FAMILIES = {
 }
 LEAVES = {
     f'{method}_{family}': family
-    for method in ('cpm_base_r50', 'cpm_r50')
+    for method in ('avmask2former_r50', 'cpm_r50')
     for family in FAMILIES
 }
 
@@ -88,7 +88,7 @@ def paper(name):
 @pytest.fixture(scope='module')
 def config(name):
     init_default_scope('mmseg')
-    return Config.fromfile(CONFIGS / f'{name}.py')
+    return Config.fromfile(CONFIGS / name.split('_')[0] / f'{name}.py')
 
 
 @pytest.fixture(scope='module')

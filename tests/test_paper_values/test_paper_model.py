@@ -9,7 +9,7 @@ from mmengine.structures import InstanceData
 
 pytestmark = pytest.mark.usefixtures('mmseg_scope')
 # Equations (2) and (3); GMMSeg's momentum, every 5 steps, from random means;
-# the rest is not published and stands in the README.
+# the rest is not published and stands in configs/cpm/README.md.
 MIXTURES = dict(
     estep='em',
     reduction='lse',

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-BASE = str(ROOT / 'configs/cpm/cpm_base_r18_scenes.py')
+BASE = str(ROOT / 'configs/avmask2former/avmask2former_r18_scenes.py')
 FULL = str(ROOT / 'configs/cpm/cpm_r18_scenes.py')
 
 

@@ -15,7 +15,7 @@ from mmcpm.dataset_converters.sounding_scenes.writer import (
 
 ROOT = Path(__file__).resolve().parents[2]
 FULL = ROOT / 'configs/cpm/cpm_r18_scenes_hard.py'
-BASE = ROOT / 'configs/cpm/cpm_base_r18_scenes_hard.py'
+BASE = ROOT / 'configs/avmask2former/avmask2former_r18_scenes_hard.py'
 NUM_CLASSES = 13
 
 

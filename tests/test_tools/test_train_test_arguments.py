@@ -193,7 +193,7 @@ def test_train_from_any_folder(tmp_path):
 
 def test_test_reports_a_missing_checkpoint(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    config = TOOLS.parent / 'configs/cpm/cpm_base_r18_scenes.py'
+    config = TOOLS.parent / 'configs/avmask2former/avmask2former_r18_scenes.py'
     with pytest.raises(SystemExit) as exit:
         load('test.py').main(
             [str(config), 'none.pth', '--data-root', str(tmp_path)]

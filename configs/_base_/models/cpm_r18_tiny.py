@@ -1,5 +1,5 @@
-# CPM in full (Section 3.2 of the paper) in the size of cpm_base_r18_tiny.
-_base_ = ['./cpm_base_r18_tiny.py']
+# CPM in full (Section 3.2 of the paper) in the size of avmask2former_r18_tiny.
+_base_ = ['./avmask2former_r18_tiny.py']
 
 model = dict(
     decode_head=dict(

@@ -1,6 +1,6 @@
 # CPM in full (Section 3.2 of the paper) at the paper's sizes: three
 # components, tau 0.1, lambda 0.5.
-_base_ = ['./cpm_base_r50.py']
+_base_ = ['./avmask2former_r50.py']
 
 model = dict(
     decode_head=dict(

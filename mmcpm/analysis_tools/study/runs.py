@@ -107,9 +107,9 @@ def append_record(file: Path, record: dict) -> None:
 
 
 def key(record: dict) -> tuple:
-    """What tells one run from another."""
+    """What tells one run from another; a config may move to another folder."""
     return (
-        record['config'],
+        Path(record['config']).stem,
         record['seed'],
         record['epochs'],
         record['split'],

@@ -13,14 +13,12 @@ from mmcpm.analysis_tools.benchmark.peers import (
 )
 from mmcpm.utils.config_types import type_name
 
-CONFIGS = Path(__file__).resolve().parents[2] / 'configs/cpm'
+CONFIGS = Path(__file__).resolve().parents[3] / 'configs'
 
 
-@pytest.mark.parametrize(
-    'name', ['cpm_base_r18_scenes.py', 'cpm_r18_scenes.py']
-)
-def test_stock_model_has_the_same_sizes(mmseg_scope, name):
-    cfg = Config.fromfile(CONFIGS / name)
+@pytest.mark.parametrize('method', ['avmask2former', 'cpm'])
+def test_stock_model_has_the_same_sizes(mmseg_scope, method):
+    cfg = Config.fromfile(CONFIGS / method / f'{method}_r18_scenes.py')
     model_cfg = prepare(cfg, (64, 64), 'cpu')
     ours = MODELS.build(model_cfg)
     stock = MODELS.build(stock_model(model_cfg))

@@ -12,8 +12,8 @@ from mmcpm.dataset_converters.sounding_scenes.writer import (
     write_sounding_scenes,
 )
 
-ROOT = Path(__file__).resolve().parents[2]
-ABLATIONS = ROOT / 'configs/cpm/ablations'
+ROOT = Path(__file__).resolve().parents[3]
+ABLATIONS = ROOT / 'configs/cpm/ablations/hard'
 
 
 @pytest.fixture
@@ -70,7 +70,7 @@ def test_a_run_is_one_record(tools, tmp_path):
     (record,) = json.loads((tmp_path / 'out.json').read_text())
     assert record.pop('seconds') >= 0
     assert record == {
-        'config': 'configs/cpm/ablations/hard_full.py',
+        'config': 'configs/cpm/ablations/hard/hard_full.py',
         'seed': 3,
         'epochs': 2,
         'split': 'val',
@@ -110,6 +110,14 @@ def test_finished_runs_are_not_repeated(tools, tmp_path):
         ('base', 1),
         ('full', 1),
     ]
+    # A record stays that of its config when the config moves.
+    moved = [
+        {**record, 'config': f'configs/{Path(record["config"]).name}'}
+        for record in records
+    ]
+    (tmp_path / 'out.json').write_text(json.dumps(moved))
+    make_study(tmp_path).run(configs, [0, 1])
+    assert len(tools) == 16
     # The same with another length is another run.
     make_study(tmp_path, epochs=1).run(configs[:1], [0])
     assert len(tools) == 20
@@ -118,7 +126,7 @@ def test_finished_runs_are_not_repeated(tools, tmp_path):
 def test_settings_of_wrapped_datasets_and_other_schedules(tools, tmp_path):
     config = tmp_path / 'wrapped.py'
     config.write_text(
-        f"_base_ = ['{ROOT}/configs/cpm/cpm_base_r18_scenes.py']\n"
+        f"_base_ = ['{ROOT}/configs/cpm/cpm_r18_scenes.py']\n"
         'part = {{_base_.test_dataloader.dataset}}\n'
         'test_dataloader = dict(dataset=dict(\n'
         "    _delete_=True, type='ConcatDataset', datasets=[part, dict(\n"

@@ -123,7 +123,7 @@ class Frames(Dataset):
 def settings(head):
     """Configuration of a model of a few thousand weights."""
     init_default_scope('mmseg')
-    name = {'cpm': 'cpm_r18_tiny'}.get(head, 'cpm_base_r18_tiny')
+    name = {'cpm': 'cpm_r18_tiny'}.get(head, 'avmask2former_r18_tiny')
     cfg = Config.fromfile(f'{CONFIGS}/_base_/models/{name}.py').model
     cfg.data_preprocessor.size = (32, 32)
     cfg.backbone.update(base_channels=8, stem_channels=8)

@@ -24,7 +24,7 @@ from mmcpm.models.losses import point_sampling as mask_points
 from mmcpm.models.ops import pixel_attention, sampling_table
 from mmcpm.models.utils.transfers import few_numbers, many_numbers, to_host
 
-CONFIGS = Path(__file__).resolve().parents[2] / 'configs/cpm'
+CONFIGS = Path(__file__).resolve().parents[3] / 'configs'
 SIZE = 64
 
 
@@ -92,7 +92,7 @@ def waits(places):
 def small(name):
     """A shipped configuration with fewer layers and small frames."""
     init_default_scope('mmseg')
-    cfg = Config.fromfile(CONFIGS / f'{name}.py').model
+    cfg = Config.fromfile(CONFIGS / name.split('_')[0] / f'{name}.py').model
     cfg.backbone.update(depth=18, init_cfg=None)
     cfg.audio_backbone.init_cfg = None
     width = cfg.backbone.get('base_channels', 64)
@@ -156,7 +156,7 @@ def count(crossings, cfg, batches, offscreen=False, dtype=None):
         ('cpm_r50_avss', (1, 4, 16)),
         ('cpm_r50_s4', (1, 4)),
         ('cpm_r50_vpo_ss', (1, 4)),
-        ('cpm_base_r50_avss', (1, 4)),
+        ('avmask2former_r50_avss', (1, 4)),
     ],
 )
 def test_a_step_waits_at_most_thrice_whatever_the_batch(

@@ -1,0 +1,2 @@
+# Table 4, row 6: CPM in full.
+_base_ = ['../../cpm_r50_avss.py']

@@ -1,0 +1,4 @@
+# Table 4, row 5: CCDM, visual and audio prompting.
+_base_ = ['../../cpm_r50_avss.py']
+
+model = dict(decode_head=dict(loss_pcl=None))

@@ -1,2 +1,0 @@
-# Table 4, row 1: learned queries and a linear classifier only.
-_base_ = ['../cpm_base_r50_avss.py']

@@ -1,0 +1,4 @@
+# Table 4, row 4: CCDM and audio prompting.
+_base_ = ['../../cpm_r18_scenes_hard.py']
+
+model = dict(decode_head=dict(loss_vcp=None, loss_pcl=None))

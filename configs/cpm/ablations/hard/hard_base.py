@@ -1,0 +1,2 @@
+# Table 4, row 1: learned queries and a linear classifier only.
+_base_ = ['../../../avmask2former/avmask2former_r18_scenes_hard.py']

@@ -1,4 +1,0 @@
-# Supplement: maximum instead of average pooling in PCL.
-_base_ = ['../cpm_r18_scenes_hard.py']
-
-model = dict(decode_head=dict(loss_pcl=dict(pooling='max')))

@@ -1,4 +1,0 @@
-# Table 4, row 3: CCDM and visual prompting.
-_base_ = ['../cpm_r18_scenes_hard.py']
-
-model = dict(decode_head=dict(loss_acp=None, loss_pcl=None))
