@@ -7,10 +7,13 @@ part is decoded from a short file that is made of its frames.
 """
 
 import io
+import re
 from typing import BinaryIO
 
 import numpy as np
 import soundfile
+
+from .audio_containers import skip_tags
 
 # Bit rates in kbit/s of layer III, by version: MPEG 1, and 2 with 2.5.
 BIT_RATES = (
@@ -21,6 +24,14 @@ SAMPLE_RATES = (44100, 48000, 32000)
 # A frame may lean on 511 bytes of the frames before it, and on the samples
 # of one: more than enough at every bit rate.
 FRAMES_BEFORE = 32
+# Layer III begins so. Among other bytes, that many frames in a row are none
+# by chance.
+SYNC = re.compile(rb'\xff[\xe2\xe3\xf2\xf3\xfa\xfb]')
+FRAMES_IN_A_ROW = 4
+# Names of tags, which players step over.
+TAGS = (b'ID3', b'TAG', b'APETAGEX', b'LYRICSBEGIN')
+# How much may stand before the first frame, pictures of the sleeve included.
+SEARCHED = 1 << 22
 
 
 class MP3Head:
@@ -70,6 +81,9 @@ class MP3Frames:
         channels (int): Number of channels.
         samples (int): Samples per channel, without what the encoder added.
         missing_samples (float): Samples that should follow and do not.
+
+    Raises:
+        ValueError: If frames in the middle are damaged or of another kind.
     """
 
     def __init__(self, file: BinaryIO, start: int, end: int) -> None:
@@ -80,16 +94,21 @@ class MP3Frames:
         self.rate, self.channels = first.rate, first.channels
         self.per_frame, self.side = first.samples, first.side
         announced, self.delay, padding = self._read_tag(data, first)
-        places, place, cut = [], 0, False
-        while (head := MP3Head(data[place : place + 4])).size:
-            if head.kind != first.kind:
-                break
-            if place + head.size > len(data):
+        places, stops, place, cut = [], [], 0, False
+        while place is not None:
+            head = MP3Head(data[place : place + 4])
+            if not head.size or head.kind != first.kind:
+                place = self._next_run(data, place)
+                continue
+            stop = place + head.size
+            if stop > len(data):
                 cut = True
                 break
             places.append(place)
-            place += head.size
-        self.places = start + np.array([*places, place])
+            stops.append(stop)
+            place = stop
+        self.places = start + np.array(places, np.int64)
+        self.stops = start + np.array(stops, np.int64)
         # The first frame may hold the tag in place of samples.
         self.first = int(announced is not None)
         number = len(places) - self.first
@@ -103,6 +122,23 @@ class MP3Frames:
                 self.missing_samples = total - self.samples
         elif cut and not announced:
             self.missing_samples = self.per_frame
+
+    def _next_run(self, data: bytes, place: int) -> int | None:
+        """Find frames behind bytes that are none."""
+        found = find_run(data, place)
+        if found is None:
+            return None
+        if MP3Head(data[found : found + 4]).kind != MP3Head(self.head).kind:
+            raise ValueError(
+                f'its sample rate or number of channels changes at byte '
+                f'{found} of the sound; join such parts with a sound editor'
+            )
+        if not data.startswith(TAGS, place) and any(data[place:found]):
+            raise ValueError(
+                f'the file is damaged: the {found - place} bytes from byte '
+                f'{place} of the sound on are no MP3 frames'
+            )
+        return found
 
     @staticmethod
     def _read_tag(data: bytes, head: MP3Head) -> tuple[int | None, int, int]:
@@ -143,12 +179,20 @@ class MP3Frames:
             np.ndarray: Samples, float32 ``[stop - start, channels]``.
         """
         start, stop = start + self.delay, stop + self.delay
-        total = len(self.places) - 1 - self.first
         low = self._frame_before(file, start // self.per_frame)
-        high = min(-(-stop // self.per_frame) + 2, total)
-        first, last = self.places[[low + self.first, high + self.first]]
-        file.seek(int(first))
-        data = self._announce(high - low) + file.read(int(last - first))
+        high = -(-stop // self.per_frame) + 2
+        part = slice(low + self.first, high + self.first)
+        places, stops = self.places[part], self.stops[part]
+        file.seek(int(places[0]))
+        data = file.read(int(stops[-1] - places[0]))
+        frames = [
+            data[begin:end]
+            for begin, end in zip(
+                places - places[0], stops - places[0], strict=True
+            )
+        ]
+        high = low + len(frames)
+        data = b''.join([self._announce(len(frames)), *self._lone(frames)])
         with soundfile.SoundFile(io.BytesIO(data)) as sound:
             samples = sound.read(dtype='float32', always_2d=True)
         # The decoder leaves out the samples that it is late by.
@@ -158,17 +202,38 @@ class MP3Frames:
         before = np.zeros((max(-start, 0), samples.shape[1]), np.float32)
         return np.concatenate([before, samples[max(start, 0) : stop]])
 
+    def _leans(self, frame: bytes) -> int:
+        """Read on how many bytes of the frames before it a frame leans."""
+        side = 4 if frame[1] & 1 else 6
+        # Nine bits in MPEG 1, else eight.
+        value = int.from_bytes(frame[side : side + 2].ljust(2, b'\0'), 'big')
+        return value >> (8 if self.per_frame == 576 else 7)
+
     def _frame_before(self, file: BinaryIO, wanted: int) -> int:
         """Choose a frame to begin with: one that leans on none before it."""
         low = max(wanted - FRAMES_BEFORE, 0)
-        side = 4 + (0 if self.head[1] & 1 else 2)
         for frame in range(wanted - 2, low, -1):
-            file.seek(int(self.places[frame + self.first]) + side)
-            leans, more = file.read(2).ljust(2, b'\0')
-            # Nine bits in MPEG 1, else eight.
-            if not leans and (self.per_frame == 576 or more < 128):
+            file.seek(int(self.places[frame + self.first]))
+            if not self._leans(file.read(8)):
                 return frame
         return low
+
+    def _lone(self, frames: list[bytes]) -> list[bytes]:
+        """Silence frames that lean on some before the first.
+
+        The decoder would write a line of complaint about each.
+        """
+        result, before = [], 0
+        for frame in frames:
+            if self._leans(frame) > before:
+                # No checksum; it leans on what there is, and uses none of it.
+                head = bytes([frame[0], frame[1] | 1, *frame[2:4]])
+                leans = before << (8 if self.per_frame == 576 else 7)
+                side = leans.to_bytes(2, 'big').ljust(self.side, b'\0')
+                frame = head + side + frame[4 + self.side :]
+            before += len(frame) - (4 if frame[1] & 1 else 6) - self.side
+            result.append(frame)
+        return result
 
     def _announce(self, number: int) -> bytes:
         """Make a frame that tells the number of those that follow."""
@@ -198,20 +263,53 @@ def find_mp3_frames(file: BinaryIO, end: int) -> MP3Frames | None:
         MP3Frames | None: Where they are; None if the file is of another
         format.
     """
-    file.seek(0)
-    head = file.read(10)
-    start = 0
-    while head[:3] == b'ID3' and len(head) == 10:
-        # Seven bits in each byte.
-        start += 10 + sum(
-            (byte & 127) << 7 * i for i, byte in enumerate(head[:5:-1])
-        )
-        file.seek(start)
-        head = file.read(10)
-    first = MP3Head(head)
+    start = skip_tags(file)
+    file.seek(start)
+    first = MP3Head(file.read(4))
     if not first.size:
         return None
     file.seek(start + first.size)
     if start + first.size + 4 <= end and not MP3Head(file.read(4)).size:
         return None
     return MP3Frames(file, start, end)
+
+
+def search_mp3_frames(file: BinaryIO, end: int) -> MP3Frames | None:
+    """Look for MP3 frames behind bytes that players step over.
+
+    Args:
+        file (BinaryIO): The file, which is of no known format.
+        end (int): Its size in bytes.
+
+    Returns:
+        MP3Frames | None: Where they are; None if there are none.
+    """
+    start = skip_tags(file)
+    file.seek(start)
+    found = find_run(file.read(SEARCHED), 0)
+    return None if found is None else MP3Frames(file, start + found, end)
+
+
+def find_run(data: bytes, place: int) -> int | None:
+    """Find several MP3 frames in a row.
+
+    Args:
+        data (bytes): Where to look.
+        place (int): The first byte to look at.
+
+    Returns:
+        int | None: Where they begin, or None if there are none.
+    """
+    while found := SYNC.search(data, place):
+        place, number, kinds = found.start(), 0, set()
+        stop = place
+        while number < FRAMES_IN_A_ROW and stop < len(data):
+            head = MP3Head(data[stop : stop + 4])
+            if not head.size or kinds - {head.kind}:
+                break
+            kinds.add(head.kind)
+            number, stop = number + 1, stop + head.size
+        if number == FRAMES_IN_A_ROW:
+            return place
+        place += 1
+    return None
