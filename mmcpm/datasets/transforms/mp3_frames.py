@@ -6,8 +6,10 @@ rate changes, and so is where they seek to. Here the frames are counted, and a
 part is decoded from a short file that is made of its frames.
 """
 
+import functools
 import io
 import re
+from array import array
 from typing import BinaryIO
 
 import numpy as np
@@ -32,6 +34,8 @@ FRAMES_IN_A_ROW = 4
 TAGS = (b'ID3', b'TAG', b'APETAGEX', b'LYRICSBEGIN')
 # How much may stand before the first frame, pictures of the sleeve included.
 SEARCHED = 1 << 22
+# How much is looked at in one piece, and more than frames in a row take.
+PIECE, ROW_BYTES = 1 << 18, 1 << 13
 
 
 class MP3Head:
@@ -45,7 +49,7 @@ class MP3Head:
     """
 
     def __init__(self, head: bytes) -> None:
-        self.size = 0
+        self.size, self.kind = 0, None
         if len(head) < 4 or head[0] != 255 or head[1] & 0xE6 != 0xE2:
             return
         version, kind = head[1] >> 3 & 3, head[2] >> 2 & 3
@@ -68,6 +72,10 @@ class MP3Head:
         self.side = side[int(low), self.channels]
 
 
+# Heads repeat, and there are many in a long file.
+read_head = functools.lru_cache(1 << 12)(MP3Head)
+
+
 class MP3Frames:
     """Where the frames of an MP3 file are.
 
@@ -88,27 +96,29 @@ class MP3Frames:
 
     def __init__(self, file: BinaryIO, start: int, end: int) -> None:
         file.seek(start)
-        data = file.read(end - start)
-        self.head = data[:4]
-        first = MP3Head(self.head)
+        data = file.read(PIECE)
+        self.head, self.start, self.end = data[:4], start, end
+        first = read_head(self.head)
         self.rate, self.channels = first.rate, first.channels
         self.per_frame, self.side = first.samples, first.side
         announced, self.delay, padding = self._read_tag(data, first)
-        places, stops, place, cut = [], [], 0, False
+        places, stops, cut = array('q'), array('q'), False
+        place = piece = start
         while place is not None:
-            head = MP3Head(data[place : place + 4])
-            if not head.size or head.kind != first.kind:
-                place = self._next_run(data, place)
+            if place + 4 > piece + len(data) and place < end:
+                piece = file.seek(place)
+                data = file.read(PIECE)
+            head = read_head(data[place - piece : place - piece + 4])
+            if head.kind != first.kind:
+                place = self._next_run(file, place)
                 continue
-            stop = place + head.size
-            if stop > len(data):
+            if place + head.size > end:
                 cut = True
                 break
             places.append(place)
-            stops.append(stop)
-            place = stop
-        self.places = start + np.array(places, np.int64)
-        self.stops = start + np.array(stops, np.int64)
+            place += head.size
+            stops.append(place)
+        self.places, self.stops = np.array(places), np.array(stops)
         # The first frame may hold the tag in place of samples.
         self.first = int(announced is not None)
         number = len(places) - self.first
@@ -123,20 +133,23 @@ class MP3Frames:
         elif cut and not announced:
             self.missing_samples = self.per_frame
 
-    def _next_run(self, data: bytes, place: int) -> int | None:
+    def _next_run(self, file: BinaryIO, place: int) -> int | None:
         """Find frames behind bytes that are none."""
-        found = find_run(data, place)
+        found = find_run(file, place, self.end)
         if found is None:
             return None
-        if MP3Head(data[found : found + 4]).kind != MP3Head(self.head).kind:
+        file.seek(found)
+        if read_head(file.read(4)).kind != read_head(self.head).kind:
             raise ValueError(
-                f'its sample rate or number of channels changes at byte '
-                f'{found} of the sound; join such parts with a sound editor'
+                'its sample rate or number of channels changes at byte '
+                f'{found}; join such parts with a sound editor'
             )
-        if not data.startswith(TAGS, place) and any(data[place:found]):
+        file.seek(place)
+        between = file.read(found - place)
+        if not between.startswith(TAGS) and any(between):
             raise ValueError(
                 f'the file is damaged: the {found - place} bytes from byte '
-                f'{place} of the sound on are no MP3 frames'
+                f'{place} on are no MP3 frames'
             )
         return found
 
@@ -265,11 +278,11 @@ def find_mp3_frames(file: BinaryIO, end: int) -> MP3Frames | None:
     """
     start = skip_tags(file)
     file.seek(start)
-    first = MP3Head(file.read(4))
+    first = read_head(file.read(4))
     if not first.size:
         return None
     file.seek(start + first.size)
-    if start + first.size + 4 <= end and not MP3Head(file.read(4)).size:
+    if start + first.size + 4 <= end and not read_head(file.read(4)).size:
         return None
     return MP3Frames(file, start, end)
 
@@ -285,31 +298,32 @@ def search_mp3_frames(file: BinaryIO, end: int) -> MP3Frames | None:
         MP3Frames | None: Where they are; None if there are none.
     """
     start = skip_tags(file)
-    file.seek(start)
-    found = find_run(file.read(SEARCHED), 0)
-    return None if found is None else MP3Frames(file, start + found, end)
+    found = find_run(file, start, min(start + SEARCHED, end))
+    return None if found is None else MP3Frames(file, found, end)
 
 
-def find_run(data: bytes, place: int) -> int | None:
+def find_run(file: BinaryIO, start: int, end: int) -> int | None:
     """Find several MP3 frames in a row.
 
     Args:
-        data (bytes): Where to look.
-        place (int): The first byte to look at.
+        file (BinaryIO): The file.
+        start (int): The first byte to look at.
+        end (int): The byte behind the last.
 
     Returns:
         int | None: Where they begin, or None if there are none.
     """
-    while found := SYNC.search(data, place):
-        place, number, kinds = found.start(), 0, set()
-        stop = place
-        while number < FRAMES_IN_A_ROW and stop < len(data):
-            head = MP3Head(data[stop : stop + 4])
-            if not head.size or kinds - {head.kind}:
-                break
-            kinds.add(head.kind)
-            number, stop = number + 1, stop + head.size
-        if number == FRAMES_IN_A_ROW:
-            return place
-        place += 1
+    for piece in range(start, end, PIECE):
+        file.seek(piece)
+        data = file.read(min(PIECE + ROW_BYTES, end - piece))
+        for found in SYNC.finditer(data, 0, PIECE + 1):
+            place, number = found.start(), 0
+            first = read_head(data[place : place + 4])
+            while number < FRAMES_IN_A_ROW and first.size:
+                head = read_head(data[place : place + 4])
+                if head.kind != first.kind:
+                    break
+                number, place = number + 1, place + head.size
+            if number == FRAMES_IN_A_ROW:
+                return piece + found.start()
     return None
