@@ -125,7 +125,7 @@ def test_unusable_recordings_are_listed_with_their_rows(folder):
         'line 5: ',
         'could not be decoded',
         'line 6: ',
-        'truncated: 1000 bytes',
+        'truncated: 0.02 s of 5.00 s',
         'line 7: ',
         'No such file',
     ):
