@@ -110,7 +110,8 @@ class MP3Frames:
                 data = file.read(PIECE)
             head = read_head(data[place - piece : place - piece + 4])
             if head.kind != first.kind:
-                place = self._next_run(file, place)
+                sizes = np.array(stops) - np.array(places)
+                place = self._next_run(file, place, sizes.min())
                 continue
             if place + head.size > end:
                 cut = True
@@ -133,8 +134,13 @@ class MP3Frames:
         elif cut and not announced:
             self.missing_samples = self.per_frame
 
-    def _next_run(self, file: BinaryIO, place: int) -> int | None:
-        """Find frames behind bytes that are none."""
+    def _next_run(
+        self, file: BinaryIO, place: int, smallest: int
+    ) -> int | None:
+        """Find frames behind bytes that are none.
+
+        Fewer bytes than the smallest frame has do not stand for a lost one.
+        """
         found = find_run(file, place, self.end)
         if found is None:
             return None
@@ -146,7 +152,8 @@ class MP3Frames:
             )
         file.seek(place)
         between = file.read(found - place)
-        if not between.startswith(TAGS) and any(between):
+        lost = len(between) >= smallest and any(between)
+        if lost and not between.startswith(TAGS):
             raise ValueError(
                 f'the file is damaged: the {found - place} bytes from byte '
                 f'{place} on are no MP3 frames'
