@@ -73,9 +73,12 @@ def read_text(path: str, backend_args: dict | None) -> str:
         return fileio.get_text(
             path, encoding='utf-8-sig', backend_args=backend_args
         )
-    except OSError as error:
+    except (OSError, ImportError, KeyError) as error:
+        reason = why(error)
+        if isinstance(error, KeyError):
+            reason = f'mmengine has no storage backend named {error}'
         raise DatasetNotFoundError(
-            f'Cannot read the index file {path}: {why(error)}. Check '
+            f'Cannot read the index file {path}: {reason}. Check '
             'data_root, and backend_args of the dataset.'
         ) from error
     except UnicodeDecodeError as error:

@@ -6,6 +6,7 @@ length not at all. Here the sizes are read and compared with the file, of
 which only headers and the last page are looked at.
 """
 
+import itertools
 import struct
 from collections.abc import Iterator
 from typing import BinaryIO, NamedTuple
@@ -16,6 +17,9 @@ OPEN_SIZES = (2**31, 2**32)
 OPEN_MARGIN = 1 << 16
 # An Ogg page is never larger.
 PAGE_BYTES = 27 + 255 + 255 * 255
+# How streams of sound in Ogg begin, and how much is looked at on the way.
+OGG_SOUNDS = (b'\x01vorbis', b'OpusHead', b'\x7fFLAC', b'Speex')
+OGG_LOOK = 1 << 14
 # Where FLAC keeps the number of samples, and the most that is searched for
 # its last frame.
 FLAC_TOTAL = 2**36 - 1
@@ -190,35 +194,95 @@ def _inspect_au(file: BinaryIO, start: int, end: int) -> Container:
     return Container(start, size, min(size, available))
 
 
+class Page(NamedTuple):
+    """A page of Ogg: a part of one of the streams in a file.
+
+    Attributes:
+        place (int): Where it begins in the file.
+        stop (int): Where it ends; infinite if the file ends in its head.
+        flags (int): 2 for the first page of a stream, 4 for the last.
+        samples (int): Of its stream up to its end; -1 if not told.
+        serial (bytes): Number of its stream.
+        name (bytes): Its first bytes, in a first page the format.
+    """
+
+    place: int
+    stop: float
+    flags: int
+    samples: int
+    serial: bytes
+    name: bytes
+
+
+def _list_pages(file: BinaryIO, start: int, stop: int) -> Iterator[Page]:
+    """List the pages that begin in a part of a file."""
+    file.seek(start)
+    data = file.read(stop - start)
+    place = data.find(b'OggS')
+    while place >= 0:
+        head = data[place : place + 27].ljust(27, b'\0')
+        content = place + 27 + head[26]
+        end = content + sum(data[place + 27 : content])
+        if place + 27 > len(data) or content > len(data):
+            end = float('inf')
+        samples = int.from_bytes(head[6:14], 'little', signed=True)
+        yield Page(
+            start + place,
+            start + end,
+            head[5],
+            samples if place + 14 <= len(data) else -1,
+            head[14:18],
+            data[content : content + 8],
+        )
+        place = data.find(b'OggS', int(min(end, len(data))))
+
+
 def _inspect_ogg(file: BinaryIO, start: int, end: int) -> Container:
     """Inspect the last pages, which count samples and mark the end."""
-    tail_start = max(start, end - 3 * PAGE_BYTES)
-    file.seek(tail_start)
-    tail = file.read(end - tail_start)
-    # Of every page: samples up to its end, whether it is the last, its end.
-    pages, place = [], tail.find(b'OggS')
-    while place >= 0:
-        head = tail[place : place + 27]
-        table = tail[place + 27 : place + 27 + (head[26:] or b'\0')[0]]
-        stop = place + 27 + len(table) + sum(table)
-        if len(head) < 27 or len(table) < head[26]:
-            stop = len(tail) + 1
-        granule = int.from_bytes(head[6:14], 'little', signed=True)
-        pages.append(
-            (granule if len(head) >= 14 else -1, head[5:6] >= b'\x04', stop)
+    streams = list(
+        itertools.takewhile(
+            lambda page: page.flags & 2,
+            _list_pages(file, start, min(start + PAGE_BYTES, end)),
         )
-        place = tail.find(b'OggS', min(stop, len(tail)))
-    whole = [page for page in pages if page[2] <= len(tail)]
-    counts = [granule for granule, _, _ in whole if granule >= 0] or [0]
+    )
+    if not streams:
+        return Container(start)
+    first, *others = streams
+    # Beside the sound, there may be pictures or text.
+    while others and not first.name.startswith(OGG_SOUNDS):
+        first, *others = others
+    tail, pages, span = [], [], 3 * PAGE_BYTES
+    while not pages:
+        tail = list(_list_pages(file, max(start, end - span), end))
+        pages = [page for page in tail if page.serial == first.serial]
+        span *= 4
+    seen = {page for page in tail if page.stop <= end}
+    for place in range(start, end, max((end - start) // 4, 1)):
+        seen |= {*_list_pages(file, place, min(place + OGG_LOOK, end))}
+    counts = [
+        page.samples
+        for page in sorted(seen)
+        if page.serial == first.serial and page.samples >= 0
+    ]
+    if counts != sorted(counts) or not {page.serial for page in streams} >= {
+        page.serial for page in seen if page.stop <= end
+    }:
+        raise ValueError(
+            'it holds several sounds one after another (chained Ogg), of '
+            'which decoders read the first only; join them with a sound editor'
+        )
+    whole = [page for page in pages if page.stop <= end]
+    counts = [page.samples for page in whole if page.samples >= 0] or [0]
     present = counts[-1]
     # What lies in the last page cannot be sought.
-    seekable = max(max((n for n in counts if n < present), default=0), 0)
+    seekable = max((n for n in counts if n < present), default=0)
     claimed, is_open = present, False
-    if not whole or not whole[-1][1]:
-        if pages and pages[-1][2] > len(tail):
-            granule = pages[-1][0]
-            claimed = granule if granule > present else float('inf')
-        elif not whole or whole[-1][2] < len(tail):
+    if not whole or not whole[-1].flags & 4:
+        last = tail[-1]
+        if last.stop > end:
+            known = last.serial == first.serial and last.samples > present
+            claimed = last.samples if known else float('inf')
+        elif last.stop < end:
             claimed = float('inf')
         else:
             is_open = True
@@ -273,6 +337,26 @@ def _flac_frame_end(head: bytes, largest: int) -> int:
     return (number if head[1] & 1 else number * largest) + samples
 
 
+def skip_tags(file: BinaryIO) -> int:
+    """Find the end of the ID3 tags that a file may begin with.
+
+    Args:
+        file (BinaryIO): The file.
+
+    Returns:
+        int: The byte behind them.
+    """
+    start = 0
+    while True:
+        file.seek(start)
+        head = file.read(10)
+        if head[:3] != b'ID3' or len(head) < 10:
+            return start
+        # Seven bits in each byte, and a footer if so flagged.
+        size = sum((byte & 127) << 7 * i for i, byte in enumerate(head[:5:-1]))
+        start += 10 + size + (10 if head[5] & 16 else 0)
+
+
 def inspect_container(file: BinaryIO, end: int) -> Container:
     """Read what a sound file says of its length.
 
@@ -282,18 +366,13 @@ def inspect_container(file: BinaryIO, end: int) -> Container:
 
     Returns:
         Container: What it says; nothing for other formats.
+
+    Raises:
+        ValueError: If there are several sounds in it.
     """
-    file.seek(0)
-    head = file.read(10)
-    start = 0
-    if head[:3] == b'ID3':
-        # Seven bits in each byte.
-        start = 10 + sum(
-            (byte & 127) << 7 * i for i, byte in enumerate(head[:5:-1])
-        )
-        file.seek(start)
-        head = file.read(4)
-    magic = head[:4]
+    start = skip_tags(file)
+    file.seek(start)
+    magic = file.read(4)
     if magic in (b'.snd', b'dns.'):
         return _inspect_au(file, start, end)
     if magic == b'fLaC':

@@ -6,11 +6,16 @@ rate changes, and so is where they seek to. Here the frames are counted, and a
 part is decoded from a short file that is made of its frames.
 """
 
+import functools
 import io
+import re
+from array import array
 from typing import BinaryIO
 
 import numpy as np
 import soundfile
+
+from .audio_containers import skip_tags
 
 # Bit rates in kbit/s of layer III, by version: MPEG 1, and 2 with 2.5.
 BIT_RATES = (
@@ -21,6 +26,16 @@ SAMPLE_RATES = (44100, 48000, 32000)
 # A frame may lean on 511 bytes of the frames before it, and on the samples
 # of one: more than enough at every bit rate.
 FRAMES_BEFORE = 32
+# Layer III begins so. Among other bytes, that many frames in a row are none
+# by chance.
+SYNC = re.compile(rb'\xff[\xe2\xe3\xf2\xf3\xfa\xfb]')
+FRAMES_IN_A_ROW = 4
+# Names of tags, which players step over.
+TAGS = (b'ID3', b'TAG', b'APETAGEX', b'LYRICSBEGIN')
+# How much may stand before the first frame, pictures of the sleeve included.
+SEARCHED = 1 << 22
+# How much is looked at in one piece, and more than frames in a row take.
+PIECE, ROW_BYTES = 1 << 18, 1 << 13
 
 
 class MP3Head:
@@ -34,7 +49,7 @@ class MP3Head:
     """
 
     def __init__(self, head: bytes) -> None:
-        self.size = 0
+        self.size, self.kind = 0, None
         if len(head) < 4 or head[0] != 255 or head[1] & 0xE6 != 0xE2:
             return
         version, kind = head[1] >> 3 & 3, head[2] >> 2 & 3
@@ -57,6 +72,10 @@ class MP3Head:
         self.side = side[int(low), self.channels]
 
 
+# Heads repeat, and there are many in a long file.
+read_head = functools.lru_cache(1 << 12)(MP3Head)
+
+
 class MP3Frames:
     """Where the frames of an MP3 file are.
 
@@ -70,18 +89,37 @@ class MP3Frames:
         channels (int): Number of channels.
         samples (int): Samples per channel, without what the encoder added.
         missing_samples (float): Samples that should follow and do not.
+
+    Raises:
+        ValueError: If frames in the middle are damaged or of another kind.
     """
 
     def __init__(self, file: BinaryIO, start: int, end: int) -> None:
         file.seek(start)
-        data = file.read(end - start)
-        self.head = data[:4]
-        first = MP3Head(self.head)
+        data = file.read(PIECE)
+        self.head, self.start, self.end = data[:4], start, end
+        first = read_head(self.head)
         self.rate, self.channels = first.rate, first.channels
         self.per_frame, self.side = first.samples, first.side
         announced, self.delay, padding = self._read_tag(data, first)
-        places, place, cut = self._walk(data, first)
-        self.places = start + np.array([*places, place])
+        places, stops, cut = array('q'), array('q'), False
+        place = piece = start
+        while place is not None:
+            if place + 4 > piece + len(data) and place < end:
+                piece = file.seek(place)
+                data = file.read(PIECE)
+            head = read_head(data[place - piece : place - piece + 4])
+            if head.kind != first.kind:
+                sizes = np.array(stops) - np.array(places)
+                place = self._next_run(file, place, sizes.min())
+                continue
+            if place + head.size > end:
+                cut = True
+                break
+            places.append(place)
+            place += head.size
+            stops.append(place)
+        self.places, self.stops = np.array(places), np.array(stops)
         # The first frame may hold the tag in place of samples.
         self.first = int(announced is not None)
         number = len(places) - self.first
@@ -96,36 +134,31 @@ class MP3Frames:
         elif cut and not announced:
             self.missing_samples = self.per_frame
 
-    @staticmethod
-    def _walk(data: bytes, first: MP3Head) -> tuple[list[int], int, bool]:
-        """Find all frames; where they end, and whether within a frame."""
-        version, heads = data[1] | 1, []
-        for byte in range(256):
-            heads.append(MP3Head(bytes([255, data[1], byte, data[3]])))
-        # Of each value of the third byte. There may be a million frames.
-        sizes = [
-            head.size if head.size and head.kind == first.kind else 0
-            for head in heads
-        ]
-        places, place, end, cut = [], 0, 0, False
+    def _next_run(
+        self, file: BinaryIO, place: int, smallest: int
+    ) -> int | None:
+        """Find frames behind bytes that are none.
 
-        def size_at(place: int) -> int:
-            """Read the size of a frame; 0 if there is none."""
-            if place + 4 > len(data) or data[place] != 255:
-                return 0
-            same = data[place + 1] | 1 == version
-            return sizes[data[place + 2]] if same else 0
-
-        while place >= 0:
-            while (size := size_at(place)) and place + size <= len(data):
-                places.append(place)
-                place = end = place + size
-            cut = size > 0
-            # Players pass over what is between frames: another tag, damage.
-            while (place := data.find(b'\xff', place + 1)) >= 0:
-                if (size := size_at(place)) and size_at(place + size):
-                    break
-        return places, end, cut
+        Fewer bytes than the smallest frame has do not stand for a lost one.
+        """
+        found = find_run(file, place, self.end)
+        if found is None:
+            return None
+        file.seek(found)
+        if read_head(file.read(4)).kind != read_head(self.head).kind:
+            raise ValueError(
+                'its sample rate or number of channels changes at byte '
+                f'{found}; join such parts with a sound editor'
+            )
+        file.seek(place)
+        between = file.read(found - place)
+        lost = len(between) >= smallest and any(between)
+        if lost and not between.startswith(TAGS):
+            raise ValueError(
+                f'the file is damaged: the {found - place} bytes from byte '
+                f'{place} on are no MP3 frames'
+            )
+        return found
 
     @staticmethod
     def _read_tag(data: bytes, head: MP3Head) -> tuple[int | None, int, int]:
@@ -166,12 +199,20 @@ class MP3Frames:
             np.ndarray: Samples, float32 ``[stop - start, channels]``.
         """
         start, stop = start + self.delay, stop + self.delay
-        total = len(self.places) - 1 - self.first
         low = self._frame_before(file, start // self.per_frame)
-        high = min(-(-stop // self.per_frame) + 2, total)
-        first, last = self.places[[low + self.first, high + self.first]]
-        file.seek(int(first))
-        data = self._announce(high - low) + file.read(int(last - first))
+        high = -(-stop // self.per_frame) + 2
+        part = slice(low + self.first, high + self.first)
+        places, stops = self.places[part], self.stops[part]
+        file.seek(int(places[0]))
+        data = file.read(int(stops[-1] - places[0]))
+        frames = [
+            data[begin:end]
+            for begin, end in zip(
+                places - places[0], stops - places[0], strict=True
+            )
+        ]
+        high = low + len(frames)
+        data = b''.join([self._announce(len(frames)), *self._lone(frames)])
         with soundfile.SoundFile(io.BytesIO(data)) as sound:
             samples = sound.read(dtype='float32', always_2d=True)
         # The decoder leaves out the samples that it is late by.
@@ -181,17 +222,38 @@ class MP3Frames:
         before = np.zeros((max(-start, 0), samples.shape[1]), np.float32)
         return np.concatenate([before, samples[max(start, 0) : stop]])
 
+    def _leans(self, frame: bytes) -> int:
+        """Read on how many bytes of the frames before it a frame leans."""
+        side = 4 if frame[1] & 1 else 6
+        # Nine bits in MPEG 1, else eight.
+        value = int.from_bytes(frame[side : side + 2].ljust(2, b'\0'), 'big')
+        return value >> (8 if self.per_frame == 576 else 7)
+
     def _frame_before(self, file: BinaryIO, wanted: int) -> int:
         """Choose a frame to begin with: one that leans on none before it."""
         low = max(wanted - FRAMES_BEFORE, 0)
-        side = 4 + (0 if self.head[1] & 1 else 2)
         for frame in range(wanted - 2, low, -1):
-            file.seek(int(self.places[frame + self.first]) + side)
-            leans, more = file.read(2).ljust(2, b'\0')
-            # Nine bits in MPEG 1, else eight.
-            if not leans and (self.per_frame == 576 or more < 128):
+            file.seek(int(self.places[frame + self.first]))
+            if not self._leans(file.read(8)):
                 return frame
         return low
+
+    def _lone(self, frames: list[bytes]) -> list[bytes]:
+        """Silence frames that lean on some before the first.
+
+        The decoder would write a line of complaint about each.
+        """
+        result, before = [], 0
+        for frame in frames:
+            if self._leans(frame) > before:
+                # No checksum; it leans on what there is, and uses none of it.
+                head = bytes([frame[0], frame[1] | 1, *frame[2:4]])
+                leans = before << (8 if self.per_frame == 576 else 7)
+                side = leans.to_bytes(2, 'big').ljust(self.side, b'\0')
+                frame = head + side + frame[4 + self.side :]
+            before += len(frame) - (4 if frame[1] & 1 else 6) - self.side
+            result.append(frame)
+        return result
 
     def _announce(self, number: int) -> bytes:
         """Make a frame that tells the number of those that follow."""
@@ -221,20 +283,54 @@ def find_mp3_frames(file: BinaryIO, end: int) -> MP3Frames | None:
         MP3Frames | None: Where they are; None if the file is of another
         format.
     """
-    file.seek(0)
-    head = file.read(10)
-    start = 0
-    while head[:3] == b'ID3' and len(head) == 10:
-        # Seven bits in each byte.
-        start += 10 + sum(
-            (byte & 127) << 7 * i for i, byte in enumerate(head[:5:-1])
-        )
-        file.seek(start)
-        head = file.read(10)
-    first = MP3Head(head)
+    start = skip_tags(file)
+    file.seek(start)
+    first = read_head(file.read(4))
     if not first.size:
         return None
     file.seek(start + first.size)
-    if start + first.size + 4 <= end and not MP3Head(file.read(4)).size:
+    if start + first.size + 4 <= end and not read_head(file.read(4)).size:
         return None
     return MP3Frames(file, start, end)
+
+
+def search_mp3_frames(file: BinaryIO, end: int) -> MP3Frames | None:
+    """Look for MP3 frames behind bytes that players step over.
+
+    Args:
+        file (BinaryIO): The file, which is of no known format.
+        end (int): Its size in bytes.
+
+    Returns:
+        MP3Frames | None: Where they are; None if there are none.
+    """
+    start = skip_tags(file)
+    found = find_run(file, start, min(start + SEARCHED, end))
+    return None if found is None else MP3Frames(file, found, end)
+
+
+def find_run(file: BinaryIO, start: int, end: int) -> int | None:
+    """Find several MP3 frames in a row.
+
+    Args:
+        file (BinaryIO): The file.
+        start (int): The first byte to look at.
+        end (int): The byte behind the last.
+
+    Returns:
+        int | None: Where they begin, or None if there are none.
+    """
+    for piece in range(start, end, PIECE):
+        file.seek(piece)
+        data = file.read(min(PIECE + ROW_BYTES, end - piece))
+        for found in SYNC.finditer(data, 0, PIECE + 1):
+            place, number = found.start(), 0
+            first = read_head(data[place : place + 4])
+            while number < FRAMES_IN_A_ROW and first.size:
+                head = read_head(data[place : place + 4])
+                if head.kind != first.kind:
+                    break
+                number, place = number + 1, place + head.size
+            if number == FRAMES_IN_A_ROW:
+                return piece + found.start()
+    return None

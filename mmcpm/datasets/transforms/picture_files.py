@@ -6,11 +6,12 @@ picture, is therefore ignored by everything that decodes a picture here; some
 decoders turn pictures unasked, and none turns the label map along.
 """
 
+import functools
 import io
 import re
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import cv2
@@ -27,11 +28,38 @@ PNG_START = b'\x89PNG\r\n\x1a\n'
 TIFF_STARTS = (b'II*\x00', b'MM\x00*', b'II+\x00', b'MM\x00+')
 
 
+def find_jpeg_end(data: bytes) -> int | None:
+    """Find where the picture of a JPEG file ends.
+
+    What follows is not looked at: telephones append a video there.
+
+    Args:
+        data (bytes): The file.
+
+    Returns:
+        int | None: Place of the mark of the end; None if the picture has no
+        scan or no end.
+    """
+    position, seen_scan = len(JPEG_START), False
+    while marker := JPEG_MARKER.search(data, position):
+        code = marker[0]
+        if code == JPEG_END:
+            return marker.start() if seen_scan else None
+        if code == JPEG_START:
+            # Another picture begins within this one.
+            return None
+        seen_scan = seen_scan or code == JPEG_SCAN
+        position = marker.end()
+        if code != b'\xff\x01':
+            # Segments with a thumbnail hold pictures of their own.
+            position += int.from_bytes(data[position : position + 2], 'big')
+    return None
+
+
 def is_cut_jpeg(data: bytes) -> bool:
     """Tell whether a JPEG file ends before its picture does.
 
-    OpenCV fills the missing rows of such a picture with gray. What follows
-    the end of the picture is not looked at: telephones append a video there.
+    OpenCV fills the missing rows of such a picture with gray.
 
     Args:
         data (bytes): The file.
@@ -39,22 +67,22 @@ def is_cut_jpeg(data: bytes) -> bool:
     Returns:
         bool: True if the data is JPEG and its picture has no scan or no end.
     """
-    if not data.startswith(JPEG_START):
+    return data.startswith(JPEG_START) and find_jpeg_end(data) is None
+
+
+def _is_closed_early(
+    data: bytes, picture: np.ndarray, decode: Callable
+) -> bool:
+    """Tell whether a JPEG file was cut and given a mark of the end.
+
+    More coded data before the mark changes such a picture, and no other. It
+    is only tried where the last pixel is as decoders leave it.
+    """
+    if not data.startswith(JPEG_START) or (picture[-1, -1] != 128).any():
         return False
-    position, seen_scan = len(JPEG_START), False
-    while marker := JPEG_MARKER.search(data, position):
-        code = marker[0]
-        if code == JPEG_END:
-            return not seen_scan
-        if code == JPEG_START:
-            # Another picture begins within this one.
-            return True
-        seen_scan = seen_scan or code == JPEG_SCAN
-        position = marker.end()
-        if code != b'\xff\x01':
-            # Segments with a thumbnail hold pictures of their own.
-            position += int.from_bytes(data[position : position + 2], 'big')
-    return True
+    end = find_jpeg_end(data)
+    longer = decode(data[:end] + bytes(range(128)) * 8 + data[end:])
+    return longer is None or not np.array_equal(longer, picture)
 
 
 def png_chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
@@ -203,12 +231,17 @@ def decode_picture(
         elif isinstance(flag, int) and flag >= 0:
             flag |= cv2.IMREAD_IGNORE_ORIENTATION
         data = without_orientation(data)
+    decode = functools.partial(mmcv.imfrombytes, flag=flag, backend=backend)
     try:
-        picture = mmcv.imfrombytes(data, flag=flag, backend=backend)
+        picture = decode(data)
     except (UnidentifiedImageError, SyntaxError, cv2.error):
         picture = None
     if picture is None:
         raise ValueError(f'{len(data)} bytes arrived and could not be decoded')
+    if _is_closed_early(data, picture, decode):
+        raise ValueError(
+            f'a part of the picture is missing ({len(data)} bytes)'
+        )
     return picture
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import soundfile
 
 from .audio_containers import Container, inspect_container
-from .mp3_frames import MP3Frames, find_mp3_frames
+from .mp3_frames import MP3Frames, find_mp3_frames, search_mp3_frames
 
 # Outside of this range a header is damaged, not unusual.
 SAMPLE_RATES = (1_000, 768_000)
@@ -104,7 +104,10 @@ class SoundFile:
         try:
             self._open()
         except soundfile.SoundFileError as error:
-            raise self._damage(error) from error
+            self._mp3 = search_mp3_frames(file, self.size)
+            if self._mp3 is None:
+                raise self._damage(error) from error
+            self._open()
         if not SAMPLE_RATES[0] <= self.rate <= SAMPLE_RATES[1]:
             raise ValueError(
                 f'its header tells a sample rate of {self.rate} Hz'
@@ -175,6 +178,8 @@ class SoundFile:
             reason = 'the file is truncated'
         elif 'lost sync' in reason:
             reason += ': the file is truncated or damaged'
+        elif 'fmt ' in reason:
+            reason = 'its codec is not supported, or its header is damaged'
         return ValueError(
             f'{self.size} bytes arrived and could not be decoded ({reason})'
         )

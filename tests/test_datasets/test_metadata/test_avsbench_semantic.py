@@ -265,3 +265,9 @@ def test_whole_layout_passes(tmp_path):
     file.touch()
     check_data_root(str(tmp_path), [str(file)])
     check_clip_folders(str(tmp_path), CLIPS)
+
+
+@pytest.mark.parametrize('address', ['file:///data/x.csv', 'ftp://a/x.csv'])
+def test_an_address_that_no_backend_reads_is_told(address):
+    with pytest.raises(DatasetNotFoundError, match='no storage backend named'):
+        read_text(address, None)

@@ -249,3 +249,25 @@ def test_checksum_of_a_png_is_checked():
     wrong = struct.pack('>I', zlib.crc32(text) ^ 1)
     commented = whole[:33] + comment + wrong + whole[33:]
     assert (decode_picture(commented, 'unchanged') == CORNER).all()
+
+
+@pytest.mark.parametrize('size', [(240, 320), (61, 83)])
+@pytest.mark.parametrize('backend', ['cv2', 'pillow'])
+@pytest.mark.parametrize(
+    'options', [{}, {'quality': 30}, {'restart_marker_blocks': 3}]
+)
+def test_a_jpeg_file_that_was_cut_and_closed_again(size, backend, options):
+    pixels = np.random.default_rng(0).integers(0, 255, (9, 9, 3), np.uint8)
+    picture = Image.fromarray(pixels).resize(size[::-1])
+    file = io.BytesIO()
+    picture.save(file, 'JPEG', **options)
+    data = file.getvalue()
+    for share in (0.6, 0.8, 0.95):
+        cut = data[: int(share * len(data))].rstrip(b'\xff') + b'\xff\xd9'
+        with pytest.raises(ValueError, match='a part of the picture is missi'):
+            decode_picture(cut, 'color', backend)
+    # Grey in its last corner is no fault.
+    grey = Image.fromarray(np.full((*size, 3), 128, np.uint8))
+    file = io.BytesIO()
+    grey.save(file, 'JPEG', **options)
+    assert (decode_picture(file.getvalue(), 'color', backend) == 128).all()

@@ -1,5 +1,6 @@
 import functools
 import io
+import itertools
 import struct
 
 import numpy as np
@@ -126,11 +127,23 @@ def test_what_follows_the_sound_does_no_harm(name):
         np.testing.assert_allclose(read(data + tail), whole, atol=1e-6)
 
 
+TAG = b'ID3\x04\0\0\0\0\x07\x76' + bytes(1014)
+FOOTED = TAG[:5] + b'\x10' + TAG[6:] + b'3DI' + TAG[3:5] + b'\x10' + TAG[6:10]
+
+
+@pytest.mark.parametrize('tag', [TAG, TAG + TAG, FOOTED])
 @pytest.mark.parametrize('name', ['wav', 'rf64', 'aiff', 'mp3', 'flac'])
-def test_a_tag_before_the_sound_is_stepped_over(name):
+def test_a_tag_before_the_sound_is_stepped_over(name, tag):
     data, whole, _ = content(name)
-    tag = b'ID3\x04\0\0\0\0\x07\x76' + bytes(1014)
     np.testing.assert_allclose(read(tag + data), whole, atol=1e-6)
+
+
+def test_codecs_that_cannot_be_decoded_are_no_damage():
+    data = bytearray(content('wav')[0])
+    # AAC.
+    struct.pack_into('<H', data, data.index(b'fmt ') + 8, 0xFF)
+    with pytest.raises(ValueError, match='codec is not supported'):
+        read(bytes(data))
 
 
 # Lengths that nobody filled in
@@ -277,7 +290,66 @@ def test_ogg_without_its_last_pages(name):
         SoundFile(io.BytesIO(data[: last + 60]))
 
 
+@pytest.mark.parametrize('following', ['vorbis', 'vorbis 44', 'opus'])
+@pytest.mark.parametrize('name', ['vorbis', 'opus 16'])
+def test_a_chain_of_sounds_is_not_taken_for_the_first(name, following):
+    chain = content(name)[0] + content(following)[0]
+    with pytest.raises(ValueError, match='several sounds one after another'):
+        read(chain)
+
+
+@pytest.mark.parametrize('more', [0, 300_000])
+@pytest.mark.parametrize('name', ['vorbis', 'opus'])
+def test_sound_beside_another_stream(name, more):
+    data, whole, _ = content(name)
+    places = [*pages(data), len(data)]
+    own = [data[a:b] for a, b in itertools.pairwise(places)]
+    # Text, for one.
+    head = b'OggS\0%c' + struct.pack('<qIII', 2**40, 77, 0, 0) + b'\x01\x08'
+    other = head % 0 + b'somedata'
+    both = own[:1] + [head % 2 + b'somename', *own[1:2], other, *own[2:]]
+    longer = b''.join(both) + other * (more // len(other)) + head % 4
+    np.testing.assert_allclose(read(longer + b'somedata'), whole, atol=1e-6)
+    with pytest.raises(ValueError, match='truncated'):
+        read(b''.join(both)[:-50])
+
+
 # MP3
+
+
+@pytest.mark.parametrize(
+    'before', [bytes(700), b'abc' * 99, TAG + bytes(999), b'APETAGEX' * 40000]
+)
+def test_bytes_before_the_first_mp3_frame_are_stepped_over(before):
+    data, whole, _ = content('mp3')
+    np.testing.assert_allclose(read(before + data), whole, atol=1e-6)
+
+
+def test_parts_of_an_mp3_file():
+    data, whole, rate = content('mp3')
+    # Joined files with tags between and behind them.
+    found = read(TAG + data + TAG + data + b'TAG' + bytes(125))
+    assert abs(len(found) - 2 * len(whole)) < 0.1 * rate
+    np.testing.assert_allclose(found[: len(whole)], whole, atol=1e-6)
+    middle = whole[20000:40000]
+    assert any(
+        np.allclose(found[place : place + len(middle)], middle, atol=1e-6)
+        for place in range(20000 + len(whole), len(found) - len(middle))
+    )
+    with pytest.raises(ValueError, match='number of channels changes at byte'):
+        read(data + content('mp3 16')[0])
+    half = len(data) // 2
+    with pytest.raises(ValueError, match='damaged: .* are no MP3 frames'):
+        read(data[:half] + b'xyz' * 500 + data[half + 1500 :])
+
+
+@pytest.mark.parametrize('name', ['mp3', 'mp3 16'])
+def test_the_decoder_of_mp3_has_nothing_to_complain_of(name, capfd):
+    data, whole, _ = content(name, 9)
+    sound = SoundFile(io.BytesIO(data))
+    for place in range(0, len(whole), 7001):
+        sound.read(place, place + 500)
+    assert capfd.readouterr() == ('', '')
 
 
 def without_tag(data):
@@ -317,7 +389,7 @@ def test_mp3_goes_on_behind_what_is_no_frame():
     bare = without_tag(data)
     other = SoundFile(io.BytesIO(bare))
     middle = int(other._mp3.places[200])
-    junk = b'junk' * 50
+    junk = b'junk' * 20  # Less than any frame: none is lost.
     sound = SoundFile(io.BytesIO(bare[:middle] + junk + bare[middle:]))
     assert sound.frames == other.frames
     last = sound.frames - 50_000
