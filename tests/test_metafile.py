@@ -14,6 +14,7 @@ DATASETS = {
     'AVSBench-Object': ['AVSBenchObjectDataset'],
     'AVSBench-Semantic': ['AVSBenchSemanticDataset'],
     'VPO': ['VPODataset'],
+    'Own data': ['AVSFolderDataset'],
     # In the layout of any of them.
     'Sounding scenes': [
         'SoundingScenesDataset',
