@@ -18,7 +18,7 @@ from mmcpm.analysis_tools.explain.collect import (
     separate_sources,
 )
 
-CONFIGS = Path(__file__).resolve().parents[2] / 'configs'
+CONFIGS = Path(__file__).resolve().parents[3] / 'configs'
 NUM_CLASSES = 9
 CLASSES = ['background', *'abcdefgh']
 
