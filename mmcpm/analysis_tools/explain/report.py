@@ -147,7 +147,6 @@ def explain(
             recovered,
             seconds_per_frame=frontend.hop_length / frontend.sample_rate,
             hertz_per_bin=frontend.sample_rate / frontend.n_fft,
-            first_bin=int(frontend.drop == 'dc'),
         )
     mixtures = getattr(head, 'mixtures', None)
     if mixtures is None:

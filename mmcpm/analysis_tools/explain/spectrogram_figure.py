@@ -64,7 +64,6 @@ def draw_spectrograms(
     *,
     seconds_per_frame: float,
     hertz_per_bin: float,
-    first_bin: int = 0,
 ) -> Figure:
     """Draw mixture, noise, target and what was recovered, a frame per row.
 
@@ -74,7 +73,6 @@ def draw_spectrograms(
         rows (Sequence[Recovery]): Rows of the figure, at least one.
         seconds_per_frame (float): Distance of two spectra.
         hertz_per_bin (float): Distance of two frequencies.
-        first_bin (int): Number of the lowest frequency that is kept.
 
     Returns:
         Figure: Figure for a canvas or a file.
@@ -96,7 +94,7 @@ def draw_spectrograms(
             num_frames, num_bins = magnitude.shape
             # Centers of pixels are where the spectra are.
             left, right = -0.5, num_frames - 0.5
-            low, high = first_bin - 0.5, first_bin + num_bins - 0.5
+            low, high = -0.5, num_bins - 0.5
             image = axes.imshow(
                 decibels(magnitude, peak).T,
                 cmap='magma',
