@@ -19,6 +19,8 @@ from torch.utils.data import DataLoader, Dataset
 
 from mmcpm.engine.hooks.epoch_seed_hook import nested_datasets
 from mmcpm.evaluation.metrics.frame_metric import FrameMetric
+from mmcpm.models.decode_heads.cpm_head import NO_MIXTURE
+from mmcpm.models.segmentors import CPMEncoderDecoder
 from mmcpm.utils.checkpoints import unwrap
 from mmcpm.utils.errors import UsageError, describe
 
@@ -346,19 +348,23 @@ def check_partners(
     """Refuse a training in which no sound can be mixed with another.
 
     Args:
-        model (nn.Module): Its decode head may hear mixtures, or it is not
-            looked at.
+        model (nn.Module): Checked if its decode head uses mixtures.
         dataloader (DataLoader): Of the training.
         sample (dict): Of its dataset, packed.
 
     Raises:
-        UsageError: If every batch is a single frame, on a single process,
-            and nothing is recorded off the screen.
+        UsageError: If the segmentor makes no mixtures, or if every batch is
+            a single frame, on a single process, and nothing is recorded off
+            the screen.
     """
     head = getattr(model, 'decode_head', None)
+    if getattr(head, 'use_mixtures', False) and not isinstance(
+        model, CPMEncoderDecoder
+    ):
+        raise UsageError(NO_MIXTURE)
     size = getattr(dataloader.batch_sampler, 'batch_size', None)
     if (
-        getattr(head, 'hears_mixtures', False)
+        getattr(head, 'use_mixtures', False)
         and size == 1
         and get_world_size() == 1
         and 'offscreen_audio' not in sample.get('data_samples', ())

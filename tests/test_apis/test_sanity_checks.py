@@ -73,7 +73,7 @@ def test_mixtures_need_another_sound(
 ):
     monkeypatch.setattr(preflight, 'get_world_size', lambda: ranks)
     model, data = make_model(), sample()
-    model.decode_head = SimpleNamespace(hears_mixtures=mixes)
+    model.decode_head = SimpleNamespace(use_mixtures=mixes)
     if recorded:
         data['data_samples'].set_data(
             {'offscreen_audio': torch.ones(1, 16000)}

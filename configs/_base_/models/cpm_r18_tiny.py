@@ -2,6 +2,7 @@
 _base_ = ['./cpm_base_r18_tiny.py']
 
 model = dict(
+    type='CPMEncoderDecoder',
     decode_head=dict(
         type='CPMHead',
         classifier=dict(type='GMMClassifier', num_components=3),

@@ -13,7 +13,7 @@ from mmcpm.analysis_tools.benchmark.peers import (
 )
 from mmcpm.utils.config_types import type_name
 
-CONFIGS = Path(__file__).resolve().parents[2] / 'configs/cpm'
+CONFIGS = Path(__file__).resolve().parents[3] / 'configs/cpm'
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from mmcpm.dataset_converters.sounding_scenes.writer import (
     write_sounding_scenes,
 )
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 ABLATIONS = ROOT / 'configs/cpm/ablations'
 
 

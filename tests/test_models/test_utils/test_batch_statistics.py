@@ -15,7 +15,7 @@ from mmcpm.models.utils.batch_statistics import (
     has_batch_statistics,
 )
 
-CONFIGS = Path(__file__).resolve().parents[2] / 'configs'
+CONFIGS = Path(__file__).resolve().parents[3] / 'configs'
 # In one process SyncBatchNorm computes what BatchNorm does, on any device,
 # but by a forward pass of its own.
 KINDS = (nn.BatchNorm2d, nn.SyncBatchNorm)

@@ -24,7 +24,7 @@ from mmcpm.models.losses import point_sampling as mask_points
 from mmcpm.models.ops import pixel_attention, sampling_table
 from mmcpm.models.utils.transfers import few_numbers, many_numbers, to_host
 
-CONFIGS = Path(__file__).resolve().parents[2] / 'configs/cpm'
+CONFIGS = Path(__file__).resolve().parents[3] / 'configs/cpm'
 SIZE = 64
 
 
