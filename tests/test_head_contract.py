@@ -32,14 +32,16 @@ class SumHead(BaseAVHead):
 
     def __init__(self, num_classes, in_channels, audio_channels):
         super().__init__(num_classes)
-        self.classify = nn.Conv2d(in_channels, num_classes, 1)
+        self.classify = nn.Conv2d(sum(in_channels), num_classes, 1)
         self.sound = nn.Linear(audio_channels, num_classes)
 
     def encode_audio(self, audio):
-        return self.sound(audio.levels[-1].mean((2, 3)))
+        return self.sound(sum(x.mean((2, 3)) for x in audio.levels))
 
     def scores(self, image_features, sound, size):
-        scores = self.classify(image_features[0]) + sound[..., None, None]
+        fine = image_features[0].shape[-2:]
+        maps = [F.interpolate(x, fine) for x in image_features]
+        scores = self.classify(torch.cat(maps, 1)) + sound[..., None, None]
         return F.interpolate(scores, size, mode='bilinear')
 
     def loss(self, image_features, audio, data_samples):
@@ -69,7 +71,7 @@ model = dict(
         _delete_=True,
         type='SumHead',
         num_classes=9,
-        in_channels=8,
+        in_channels=[8, 16, 32, 64],
         audio_channels=64,
     ),
 )
@@ -180,18 +182,20 @@ def test_benchmark(folder, tmp_path, task):
 @pytest.mark.slow
 def test_two_ranks(folder, tmp_path):
     command = [ROOT / 'tools/dist_train.sh', folder / 'config.py', 2]
-    subprocess.run(
+    path = f'{folder}:{os.environ.get("PYTHONPATH", "")}'
+    done = subprocess.run(
         [*map(str, command), '--work-dir', str(tmp_path)],
-        check=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
         timeout=300,
-        env=ranks_environment(folder),
+        env={
+            **os.environ,
+            'PYTHON': sys.executable,
+            'PYTHONPATH': path,
+            'PYTHONWARNINGS': 'ignore',
+            'OMP_NUM_THREADS': '1',
+        },
     )
+    assert done.returncode == 0, done.stdout
     assert (tmp_path / 'epoch_1.pth').is_file()
-
-
-def ranks_environment(folder):
-    """Environment of two processes on this machine, of one thread each."""
-    path = f'{folder}:{ROOT}:{os.environ.get("PYTHONPATH", "")}'
-    programs = f'{Path(sys.executable).parent}:{os.environ["PATH"]}'
-    changes = dict(PYTHONPATH=path, PATH=programs, OMP_NUM_THREADS='1')
-    return {**os.environ, **changes, 'CUDA_VISIBLE_DEVICES': ''}
