@@ -121,6 +121,7 @@ def check_run(runner: Runner, loops: Iterable) -> None:
             if hasattr(loop, 'evaluator'):
                 check_protocols(loop.evaluator.metrics, dataset, sample)
             else:
+                check_mixtures(unwrap(runner.model))
                 check_partners(unwrap(runner.model), loop.dataloader, sample)
         if hasattr(loop, 'evaluator'):
             computed_scores(loop.evaluator.metrics, ())
@@ -342,6 +343,21 @@ def check_sample(model: nn.Module, sample: dict) -> None:
         )
 
 
+def check_mixtures(model: nn.Module) -> None:
+    """Refuse a training whose segmentor makes no mixtures for its head.
+
+    Args:
+        model (nn.Module): The segmentor.
+
+    Raises:
+        UsageError: Tells which segmentor does.
+    """
+    head = getattr(model, 'decode_head', None)
+    wanted = getattr(head, 'use_mixtures', False)
+    if wanted and not isinstance(model, CPMEncoderDecoder):
+        raise UsageError(NO_MIXTURE)
+
+
 def check_partners(
     model: nn.Module, dataloader: DataLoader, sample: dict
 ) -> None:
@@ -353,15 +369,10 @@ def check_partners(
         sample (dict): Of its dataset, packed.
 
     Raises:
-        UsageError: If the segmentor makes no mixtures, or if every batch is
-            a single frame, on a single process, and nothing is recorded off
-            the screen.
+        UsageError: If every batch is a single frame, on a single process,
+            and nothing is recorded off the screen.
     """
     head = getattr(model, 'decode_head', None)
-    if getattr(head, 'use_mixtures', False) and not isinstance(
-        model, CPMEncoderDecoder
-    ):
-        raise UsageError(NO_MIXTURE)
     size = getattr(dataloader.batch_sampler, 'batch_size', None)
     if (
         getattr(head, 'use_mixtures', False)

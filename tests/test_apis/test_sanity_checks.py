@@ -86,6 +86,14 @@ def test_mixtures_need_another_sound(
         preflight.check_partners(model, loader, data)
 
 
+def test_segmentors_without_mixtures_are_refused():
+    model = SimpleNamespace(decode_head=SimpleNamespace(use_mixtures=True))
+    with pytest.raises(UsageError, match="model.type='CPMEncoderDecoder'"):
+        preflight.check_mixtures(model)
+    model.decode_head.use_mixtures = False
+    preflight.check_mixtures(model)
+
+
 def test_random_numbers_are_those_of_a_run_without_checks():
     def draw():
         return random.random(), np.random.rand(), torch.rand(1).item()
