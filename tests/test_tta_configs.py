@@ -47,7 +47,9 @@ class GuessingSegmentor(AVEncoderDecoder):
         samples = self.postprocess_result(torch.rand(shape), data_samples)
         for sample in samples:
             named = torch.ones(1, dtype=torch.long)
-            sample.set_data(dict(heard_classes=named, named_classes=named))
+            sample.set_data(
+                dict(audio_query_classes=named, query_classes=named)
+            )
         return samples
 
 

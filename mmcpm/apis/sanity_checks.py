@@ -15,6 +15,8 @@ from torch.utils.data import DataLoader, Dataset
 
 from mmcpm.engine.hooks.epoch_seed_hook import nested_datasets
 from mmcpm.evaluation.metrics.frame_metric import FrameMetric
+from mmcpm.models.decode_heads.cpm_head import NO_MIXTURE
+from mmcpm.models.segmentors import CPMEncoderDecoder
 from mmcpm.utils.checkpoints import unwrap
 from mmcpm.utils.errors import UsageError, shorten
 
@@ -79,6 +81,7 @@ def check_run(runner: Runner, loops: Iterable) -> None:
             if hasattr(loop, 'evaluator'):
                 check_protocols(loop.evaluator.metrics, dataset, sample)
             else:
+                check_mixtures(unwrap(runner.model))
                 check_partners(unwrap(runner.model), loop.dataloader, sample)
         if hasattr(loop, 'evaluator'):
             computed_scores(loop.evaluator.metrics, ())
@@ -185,14 +188,28 @@ def check_sample(model: nn.Module, sample: dict) -> None:
         )
 
 
+def check_mixtures(model: nn.Module) -> None:
+    """Refuse a training whose segmentor makes no mixtures for its head.
+
+    Args:
+        model (nn.Module): The segmentor.
+
+    Raises:
+        UsageError: Tells which segmentor does.
+    """
+    head = getattr(model, 'decode_head', None)
+    wanted = getattr(head, 'use_mixtures', False)
+    if wanted and not isinstance(model, CPMEncoderDecoder):
+        raise UsageError(NO_MIXTURE)
+
+
 def check_partners(
     model: nn.Module, dataloader: DataLoader, sample: dict
 ) -> None:
     """Refuse a training in which no sound can be mixed with another.
 
     Args:
-        model (nn.Module): Its decode head may hear mixtures, or it is not
-            looked at.
+        model (nn.Module): Checked if its decode head uses mixtures.
         dataloader (DataLoader): Dataloader of the training.
         sample (dict): Sample of its dataset, packed.
 
@@ -203,7 +220,7 @@ def check_partners(
     head = getattr(model, 'decode_head', None)
     size = getattr(dataloader.batch_sampler, 'batch_size', None)
     if (
-        getattr(head, 'hears_mixtures', False)
+        getattr(head, 'use_mixtures', False)
         and size == 1
         and get_world_size() == 1
         and 'offscreen_audio' not in sample.get('data_samples', ())

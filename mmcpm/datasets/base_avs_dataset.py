@@ -22,6 +22,7 @@ from mmengine.logging import print_log
 from mmseg.datasets import BaseSegDataset
 from torch.utils.data import get_worker_info
 
+from ..structures.audio_labels import label_map_classes
 from .errors import FileReadError, SampleReadError
 from .metadata.class_file import read_class_file
 from .transforms import CutAudioToFrame, LoadAudioFromFile
@@ -112,8 +113,7 @@ def labeled_classes(dataset: BaseSegDataset, info: dict) -> frozenset[int]:
     for step in dataset.pipeline.transforms:
         if isinstance(step, LoadAnnotations):
             label = step(copy.deepcopy(info))['gt_seg_map']
-            found = frozenset(np.unique(label).tolist())
-            return found - {0, dataset.ignore_index}
+            return frozenset(label_map_classes(label, dataset.ignore_index))
     raise ValueError(
         'the classes of a sample are those of its label, but the pipeline of '
         f'{type(dataset).__name__} loads none: it needs LoadAVSAnnotations, '

@@ -2,14 +2,15 @@ from .assigners import FiniteHungarianAssigner
 from .audio_frontends import AudioFrontend
 from .backbones import VGGish
 from .classifiers import GMMClassifier
-from .decode_heads import AVMask2FormerHead, CPMHead
+from .decode_heads import AVMask2FormerHead, BaseAVHead, CPMHead
 from .layers import AudioQueryDecoder, ClassPrompts, DeformablePixelDecoder
 from .losses import (
     FixedAssignmentMaskLoss,
     PromptContrastiveLoss,
     RatioMaskLoss,
+    SetCriterion,
 )
-from .segmentors import AVEncoderDecoder, AVSegTTAModel
+from .segmentors import AVEncoderDecoder, AVSegTTAModel, CPMEncoderDecoder
 
 __all__ = [
     'AVEncoderDecoder',
@@ -17,6 +18,8 @@ __all__ = [
     'AVSegTTAModel',
     'AudioFrontend',
     'AudioQueryDecoder',
+    'BaseAVHead',
+    'CPMEncoderDecoder',
     'CPMHead',
     'ClassPrompts',
     'DeformablePixelDecoder',
@@ -25,5 +28,6 @@ __all__ = [
     'GMMClassifier',
     'PromptContrastiveLoss',
     'RatioMaskLoss',
+    'SetCriterion',
     'VGGish',
 ]

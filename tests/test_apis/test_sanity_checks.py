@@ -72,7 +72,7 @@ def test_mixtures_need_another_sound(
 ):
     monkeypatch.setattr(sanity_checks, 'get_world_size', lambda: ranks)
     model, data = make_model(), sample()
-    model.decode_head = SimpleNamespace(hears_mixtures=mixes)
+    model.decode_head = SimpleNamespace(use_mixtures=mixes)
     if recorded:
         data['data_samples'].set_data(
             {'offscreen_audio': torch.ones(1, 16000)}
@@ -83,6 +83,14 @@ def test_mixtures_need_another_sound(
             sanity_checks.check_partners(model, loader, data)
     else:
         sanity_checks.check_partners(model, loader, data)
+
+
+def test_segmentors_without_mixtures_are_refused():
+    model = SimpleNamespace(decode_head=SimpleNamespace(use_mixtures=True))
+    with pytest.raises(UsageError, match="model.type='CPMEncoderDecoder'"):
+        sanity_checks.check_mixtures(model)
+    model.decode_head.use_mixtures = False
+    sanity_checks.check_mixtures(model)
 
 
 def test_random_numbers_are_those_of_a_run_without_checks():

@@ -11,7 +11,8 @@ from mmengine.structures import PixelData
 from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
 
-import mmcpm  # noqa: F401
+from mmcpm.models.utils.mixing import MixedAudio, MixedAudioFeatures
+from mmcpm.structures import AudioFeatures
 
 CONFIGS = Path(__file__).resolve().parents[2] / 'configs'
 
@@ -112,3 +113,86 @@ def marked_levels():
         return Neck.SIZES
 
     return replace
+
+
+@pytest.fixture
+def features():
+    """Make image levels, and audio without and with mixtures."""
+
+    def make(batch=2, size=64, seed=0):
+        generator = torch.Generator().manual_seed(seed)
+        image = [
+            torch.randn(batch, c, size // s, size // s, generator=generator)
+            for c, s in ((32, 4), (64, 8), (128, 16), (256, 32))
+        ]
+        audio, mixture = (
+            [
+                torch.randn(batch, 64, t, f, generator=generator)
+                for t, f in ((6, 16), (12, 32), (24, 64))
+            ]
+            for _ in range(2)
+        )
+        ratio = torch.rand(batch, 96, 256, generator=generator)
+        mixed = torch.ones(batch, dtype=torch.bool)
+        mixture = MixedAudio(mixture, ratio, mixed)
+        return (
+            image,
+            AudioFeatures(audio),
+            MixedAudioFeatures(audio, mixture=mixture),
+        )
+
+    return make
+
+
+@pytest.fixture
+def frames():
+    """Make data samples with ragged areas of classes, some pixels ignored.
+
+    The first class of a frame is its background; None ignores all of it.
+    """
+
+    def make(*classes, size=64, seed=0):
+        generator = torch.Generator().manual_seed(seed)
+        samples = []
+        for own in classes:
+            choice = torch.randint(
+                len(own or ()) + 1, (8, 8), generator=generator
+            )
+            choice[0, : len(own or ()) + 1] = torch.arange(len(own or ()) + 1)
+            labels = torch.tensor([255, *(own or ())])[choice]
+            labels = labels.repeat_interleave(size // 8, 0)
+            labels = labels.repeat_interleave(size // 8, 1)
+            sample = SegDataSample(
+                metainfo=dict(
+                    img_shape=(size, size),
+                    audio_labels=tuple(k for k in own or () if k),
+                )
+            )
+            sample.gt_sem_seg = PixelData(data=labels[None])
+            samples.append(sample)
+        return samples
+
+    return make
+
+
+@pytest.fixture
+def shared_points(monkeypatch):
+    """Give every mask the same random points, however they are drawn.
+
+    Mask2Former draws them mask by mask, image by image or all at once, which
+    would be the only difference between two ways to the same loss.
+    """
+    rand = torch.rand
+
+    def same(*size, **kwargs):
+        if isinstance(size[0], (tuple, list)):
+            size = tuple(size[0])
+        if len(size) == 1:
+            return rand(size, **kwargs)
+        state = torch.get_rng_state()
+        torch.manual_seed(sum(size[1:]))
+        drawn = rand(1, *size[1:], **kwargs).expand(size).clone()
+        torch.set_rng_state(state)
+        return drawn
+
+    monkeypatch.setattr(torch, 'rand', same)

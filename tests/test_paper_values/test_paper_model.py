@@ -44,7 +44,7 @@ def test_audio_backbone(model, paper):
     assert sum(p.numel() for p in backbone.parameters()) == numbers
     backbone.eval()
     spectrogram = torch.zeros(1, paper.channels, paper.frames, 256)
-    levels = model.encode_audio(spectrogram.to('meta'))
+    levels = model.encode_spectrogram(spectrogram.to('meta')).levels
     strides = (16, 8, 4) if paper.channels == 1 else (32, 16, 8)
     assert [tuple(level.shape) for level in levels] == [
         (1, 256, round(paper.frames / s + 0.49), 256 // s) for s in strides

@@ -2,6 +2,7 @@
 _base_ = ['./avmask2former_r18_tiny.py']
 
 model = dict(
+    type='CPMEncoderDecoder',
     decode_head=dict(
         type='CPMHead',
         classifier=dict(type='GMMClassifier', num_components=3),

@@ -3,6 +3,7 @@
 _base_ = ['./avmask2former_r50.py']
 
 model = dict(
+    type='CPMEncoderDecoder',
     decode_head=dict(
         type='CPMHead',
         classifier=dict(type='GMMClassifier', num_components=3),

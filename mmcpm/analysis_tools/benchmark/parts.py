@@ -16,23 +16,23 @@ from mmcpm.models.classifiers import GMMClassifier
 PARTS = {
     'image backbone': ('backbone.forward', 'neck.forward'),
     'pixel decoder': (
-        'decode_head.encode_pixels',
+        'decode_head.forward_pixel_decoder',
         'decode_head.pixel_decoder.forward',
     ),
     'audio': (
         'extract_audio',
-        'extract_mixed_audio',
+        'extract_training_audio',
         'audio_frontend.forward',
         'audio_backbone.forward',
         'audio_neck.forward',
     ),
     'TD-A': (
-        'decode_head.listen',
+        'decode_head.encode_audio',
         'decode_head.audio_query_decoder.forward',
         'decode_head.audio_query_decoder.forward_with_prompts',
     ),
     'decoder': ('decode_head.forward', 'decode_head.decode'),
-    'matching': ('decode_head.match', 'decode_head.get_targets'),
+    'matching': ('decode_head.criterion.match', 'decode_head.get_targets'),
     # With what is left of the heads, beside the parts above.
     'losses': ('decode_head.loss',),
     # Mask logits of the last prediction included.
@@ -43,7 +43,7 @@ GMM_PARTS = (
     'decode_head.mixtures.log_prob',
     'decode_head.mixtures.enqueue',
     'decode_head.mixtures.sample',
-    'decode_head.mixtures.health',
+    'decode_head.mixtures.log_vars',
     'decode_head.prompts.forward',
     'decode_head.prompts.ready',
 )

@@ -11,8 +11,9 @@ from mmseg.structures import SegDataSample
 from torch import Tensor
 
 from mmcpm.models.losses.acp_loss import recovered_ratio, unexplained_ratio
-from mmcpm.models.segmentors import AVEncoderDecoder
-from mmcpm.models.utils.mixing import MixedAudio
+from mmcpm.models.segmentors import AVEncoderDecoder, CPMEncoderDecoder
+from mmcpm.models.utils.mixing import MixedAudio, MixedAudioFeatures
+from mmcpm.structures import get_audio_labels
 
 from .mixture_figure import MixturePoints
 from .query_figure import FrameQueries
@@ -41,10 +42,15 @@ def separate_sources(
         was for other frames, or for all.
     """
     head = model.decode_head
-    if not getattr(head, 'hears_mixtures', False):
+    if not getattr(head, 'use_mixtures', False):
         return [], [
             'left out, the head was not taught to recover sounds (it has no '
             'loss_acp)'
+        ]
+    if not isinstance(model, CPMEncoderDecoder):
+        return [], [
+            "left out, model.type is not 'CPMEncoderDecoder', which makes "
+            'mixtures of sounds'
         ]
     prepared = [_prepare(model, frame) for frame in frames]
     samples = [sample for _, sample in prepared]
@@ -56,22 +62,21 @@ def separate_sources(
             sample.pop('sound_sources', None)
     rows, notes = [], []
     with _seeded(seed, prepared[0][0].device):
-        levels, mixed = model.extract_mixed_audio(
+        audio = model.extract_mixed_audio(
             model.stack_audio(prepared[0][0], samples), samples
         )
         for i, (inputs, sample) in enumerate(prepared):
             # One by one: frames of a dataset may differ in size.
-            mine = MixedAudio(
-                [level[i : i + 1] for level in mixed.levels],
-                *(part[i : i + 1] for part in mixed[1:]),
+            one = slice(i, i + 1)
+            mine = MixedAudioFeatures(
+                [level[one] for level in audio.levels],
+                mixture=MixedAudio(
+                    [level[one] for level in audio.mixture.levels],
+                    *(part[one] for part in audio.mixture[1:]),
+                ),
             )
             row = _recover(
-                model,
-                inputs,
-                sample,
-                [level[i : i + 1] for level in levels],
-                mine,
-                frame_title(sample, classes),
+                model, inputs, sample, mine, frame_title(sample, classes)
             )
             if isinstance(row, str):
                 notes.append(f'without {sample.sample_id}, {row}')
@@ -86,13 +91,13 @@ def _recover(
     model: AVEncoderDecoder,
     inputs: Tensor,
     sample: SegDataSample,
-    levels: list[Tensor],
-    mixed: MixedAudio,
+    audio: MixedAudioFeatures,
     title: str,
 ) -> Recovery | str:
     """Recover the sound of one frame, or say why that means nothing."""
-    head = model.decode_head
-    if not sounding_labels(sample):
+    head, mixed = model.decode_head, audio.mixture
+    classes = get_audio_labels([sample], head.num_classes, head.ignore_index)
+    if not classes[0]:
         return 'in which nothing sounds'
     if not mixed.mixed:
         return (
@@ -100,15 +105,14 @@ def _recover(
             'without a class in common): choose more or others'
         )
     prompted = head.decode_prompts(
-        head.encode_pixels(model.extract_feat(inputs)),
-        levels,
-        head.sounding_classes([sample]),
-        mixed,
+        head.forward_pixel_decoder(model.extract_feat(inputs)),
+        audio,
+        classes,
     )
     # As in the loss: prompts of some classes cannot recover the sound of all.
     sounding = prompted.labels > 0
     if not (
-        all(head.accounted_for([sample], prompted.classes))
+        set(classes[0]) <= set(prompted.classes[0])
         and prompted.valid[sounding].all()
     ):
         return 'of which not every class could be prompted'
@@ -192,8 +196,8 @@ def collect_query_classes(
                 ),
                 labels=_array(sample.gt_sem_seg.data[0]),
                 prediction=_array(result.pred_sem_seg.data[0]),
-                heard=_array(result.heard_classes),
-                named=_array(result.named_classes).reshape(
+                heard=_array(result.audio_query_classes),
+                named=_array(result.query_classes).reshape(
                     -1, model.decode_head.num_queries
                 ),
             )

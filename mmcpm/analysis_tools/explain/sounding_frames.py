@@ -6,9 +6,8 @@ from collections.abc import Sequence
 import torch
 from mmseg.structures import SegDataSample
 
+from mmcpm.structures.audio_labels import foreground_classes
 from mmcpm.utils.errors import UsageError
-
-IGNORED = 255
 
 
 def sounding_labels(data_sample: SegDataSample) -> tuple[int, ...]:
@@ -32,9 +31,7 @@ def sounding_labels(data_sample: SegDataSample) -> tuple[int, ...]:
                 'and RecordSoundingClasses'
             )
         found = data_sample.gt_sem_seg.data.unique().tolist()
-        data_sample.set_metainfo(
-            {'audio_labels': tuple(k for k in found if k not in (0, IGNORED))}
-        )
+        data_sample.set_metainfo({'audio_labels': foreground_classes(found)})
     return tuple(data_sample.audio_labels)
 
 

@@ -4,11 +4,11 @@ The CPM paper (appendix A) pairs a frame of AVSBench with the one second of
 sound around it: frame ``i`` of a clip with the seconds ``[i, i + 1)``.
 """
 
-import cv2
 import numpy as np
 from mmcv.transforms import BaseTransform
 from mmseg.registry import TRANSFORMS
 
+from ...structures.audio_labels import label_map_classes
 from .audio_loading import SoundSource
 from .loading import LoadAVSAnnotations
 
@@ -133,14 +133,8 @@ class RecordSoundingClasses(BaseTransform):
                 'RecordSoundingClasses needs gt_seg_map: place it after the '
                 'transform that loads the annotations'
             )
-        # A histogram is some forty times faster than sorting the pixels.
-        counts = cv2.calcHist(
-            [results['gt_seg_map']], [0], None, [256], [0, 256]
-        )
-        results['audio_labels'] = tuple(
-            int(label)
-            for label in np.flatnonzero(counts.ravel())
-            if label not in (0, LoadAVSAnnotations.ignore_index)
+        results['audio_labels'] = label_map_classes(
+            results['gt_seg_map'], LoadAVSAnnotations.ignore_index
         )
         return results
 

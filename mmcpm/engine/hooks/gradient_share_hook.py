@@ -9,10 +9,11 @@ from mmseg.registry import HOOKS
 class GradientShareHook(Hook):
     """Lets the model tell each loss's share of the gradient on TD-A.
 
-    A loss may fall without teaching the queries to listen; its share of the
-    gradient on the audio decoder tells how much it has to say there. Costs
-    one more backward pass per kind of loss, in the iterations that are due.
-    A frozen audio decoder has no shares, other heads are not looked at.
+    A loss may fall without teaching the queries to use the audio; its share
+    of the gradient on the audio decoder tells how much it has to say there.
+    Costs one more backward pass per kind of loss, in the iterations that are
+    due. A frozen audio decoder has no shares. A model without shares (any
+    but CPMEncoderDecoder with an audio decoder) is named once in the log.
 
     Args:
         interval (int): Iterations between two looks; 0 never looks.
@@ -38,14 +39,17 @@ class GradientShareHook(Hook):
         model = runner.model
         if is_model_wrapper(model):
             model = model.module
-        if not self.interval or not hasattr(model, 'watch_gradients'):
+        if not self.interval:
             return
         head = getattr(model, 'decode_head', None)
-        if not hasattr(head, 'audio_query_decoder'):
+        if not (
+            hasattr(model, 'watch_gradients')
+            and hasattr(head, 'audio_query_decoder')
+        ):
             self.interval = 0
             runner.logger.info(
-                f'GradientShareHook does not look: {type(head).__name__} has '
-                'no audio_query_decoder.'
+                f'GradientShareHook is idle: {type(model).__name__} with '
+                f'{type(head).__name__} has no shares of gradients.'
             )
             return
         # From the second iteration: every log after it holds them.

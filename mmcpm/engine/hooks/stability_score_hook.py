@@ -5,7 +5,7 @@ from mmengine.hooks import Hook
 from mmseg.registry import HOOKS
 from torch import Tensor
 
-from mmcpm.utils.checkpoints import unwrap
+from mmcpm.models.losses import SetCriterion
 
 from .epoch_seed_hook import has_no_epochs
 
@@ -37,9 +37,22 @@ class StabilityScoreHook(Hook):
     """Logs the stability score of every training epoch.
 
     Where there are no epochs, it is that of the iterations between two
-    validations. The head counts the matches (``match_counts``); here they
-    are summed over the ranks, scored and reset.
+    validations. The SetCriterion of a head counts the matches; here they are
+    summed over the ranks, scored and reset. A head without one is named once
+    in the log.
     """
+
+    def before_train(self, runner) -> None:
+        """Say once if there is nothing to score.
+
+        Args:
+            runner (Runner): Of the training.
+        """
+        if self._counts(runner) is None:
+            runner.logger.info(
+                'StabilityScoreHook is idle: the model has no SetCriterion, '
+                'whose matches it scores.'
+            )
 
     def before_train_epoch(self, runner) -> None:
         """Forget what was counted before."""
@@ -78,7 +91,8 @@ class StabilityScoreHook(Hook):
 
     @staticmethod
     def _counts(runner) -> Tensor | None:
-        """Counts of the head; None for a head that does not match."""
-        model = unwrap(runner.model)
-        head = getattr(model, 'decode_head', None)
-        return getattr(head, 'match_counts', None)
+        """Counts of the head's criterion; None for a head without one."""
+        for module in runner.model.modules():
+            if isinstance(module, SetCriterion):
+                return module.match_counts
+        return None

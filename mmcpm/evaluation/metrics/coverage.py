@@ -12,7 +12,7 @@ from mmseg.registry import METRICS
 from ..functional import IGNORE_INDEX
 
 # When the queries name classes -> where the prediction holds them.
-STAGES = {'td_a': 'heard_classes', 'final': 'named_classes'}
+STAGES = {'td_a': 'audio_query_classes', 'final': 'query_classes'}
 
 
 def set_coverage(heard: set[int], labeled: set[int]) -> float:
@@ -34,8 +34,8 @@ class CoverageMetric(BaseMetric):
     """Classification coverage of the queries, before and after they look.
 
     For each frame the foreground classes that any query names are compared
-    with the labeled ones: after it has heard (``td_a``), and at the end
-    (``final``). What only the second finds was seen, not heard.
+    with the labeled ones: after the audio decoder (``td_a``), and at the end
+    (``final``). What only the second finds was found in the image.
 
     Args:
         **kwargs: Arguments of mmengine's BaseMetric.
@@ -64,8 +64,8 @@ class CoverageMetric(BaseMetric):
         Args:
             data_batch (dict): Not used.
             data_samples (Sequence[dict]): Samples with ``sample_id``,
-                ``heard_classes``, ``named_classes`` (``[N]`` class ids, the
-                last id being "no object") and ``gt_sem_seg``.
+                ``audio_query_classes``, ``query_classes`` (``[N]`` class ids,
+                the last id being "no object") and ``gt_sem_seg``.
         """
         num_classes = len(self.dataset_meta['classes'])
         for sample in data_samples:

@@ -158,7 +158,7 @@ class MixtureState(nn.Module):
             for name in ('mean', 'variance', 'spread', 'log_weight'):
                 broadcast(getattr(self, name), src=0)
 
-    def health(self) -> dict[str, Tensor]:
+    def log_vars(self) -> dict[str, Tensor]:
         """How the mixtures fare, for the log.
 
         Returns:

@@ -1,10 +1,11 @@
-"""Mask2Former whose queries hear before they see (CPM, Section 3.1).
+"""Mask2Former whose queries attend to audio first (CPM, Section 3.1).
 
 With a linear classifier this is the baseline of the paper's Table 4.
 """
 
 import copy
 import inspect
+from typing import NamedTuple
 
 import torch
 import torch.nn as nn
@@ -15,10 +16,26 @@ from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
 from torch import Tensor
 
+from ...structures.audio_features import AudioFeatures
+from ...structures.av_prediction import AVPrediction
 from ..losses.class_weights import class_weights
+from ..losses.set_criterion import QueryPredictions, SetCriterion, SetTerms
 from ..ops.attention import use_lean_attention
 from ..utils.semantic_inference import MERGES
-from .set_prediction import PixelTokens, QueryPredictions, SetPrediction
+from .base_av_head import BaseAVHead
+
+
+class PixelDecoderOutput(NamedTuple):
+    """Features that the visual decoder attends to and makes masks with."""
+
+    # Mask feature, [B, C, H / 4, W / 4].
+    mask_feature: Tensor
+    # Per level, coarse to fine, [B, h * w, C].
+    keys: list[Tensor]
+    # Their positional encodings, [B, h * w, C].
+    positions: list[Tensor]
+    # (h, w) of each level.
+    sizes: list[tuple[int, int]]
 
 
 def known_arguments(kind: type) -> set[str]:
@@ -41,11 +58,11 @@ def known_arguments(kind: type) -> set[str]:
 
 
 @MODELS.register_module()
-class AVMask2FormerHead(SetPrediction, Mask2FormerHead):
+class AVMask2FormerHead(BaseAVHead, Mask2FormerHead):
     """Mask2Former head with an audio decoder in front of the visual one.
 
     The prediction between the two (``d0`` in the losses) is the paper's
-    :math:`f^{TD-A}`: what a query has learnt from the audio alone.
+    :math:`f^{TD-A}`: queries that have attended to the audio alone.
 
     Args:
         num_classes (int): Classes including background, which is class 0.
@@ -98,15 +115,27 @@ class AVMask2FormerHead(SetPrediction, Mask2FormerHead):
         loss_cls.class_weight = class_weights(
             loss_cls.get('class_weight'), num_classes, no_object_weight
         )
-        super().__init__(
-            num_classes=num_classes, loss_cls=loss_cls, **ConfigDict(kwargs)
+        # BaseAVHead asks for methods only: mmseg's head sets what it would.
+        Mask2FormerHead.__init__(
+            self,
+            num_classes=num_classes,
+            loss_cls=loss_cls,
+            **ConfigDict(kwargs),
         )
-        # The same on the device, see SetPrediction.class_terms.
-        self.register_buffer(
-            'weight_of_class',
-            torch.tensor(self.class_weight),
-            persistent=False,
-        )
+        if self.train_cfg:
+            self.criterion = SetCriterion(
+                num_classes=num_classes,
+                num_queries=self.num_queries,
+                assigner=self.assigner,
+                loss_cls=self.loss_cls,
+                loss_mask=self.loss_mask,
+                loss_dice=self.loss_dice,
+                class_weight=self.class_weight,
+                num_points=self.num_points,
+                oversample_ratio=self.oversample_ratio,
+                importance_sample_ratio=self.importance_sample_ratio,
+                ignore_index=self.ignore_index,
+            )
         self.merge = merge
         self.audio_query_decoder = MODELS.build(audio_query_decoder)
         self.mask_position = None
@@ -114,13 +143,6 @@ class AVMask2FormerHead(SetPrediction, Mask2FormerHead):
             dims = self.mask_embed[-1].out_features
             self.mask_position = nn.Conv2d(self.decoder_embed_dims, dims, 1)
         use_lean_attention(self)
-        # How often each query was matched to each class since a hook reset
-        # it; the last row is "no object".
-        self.register_buffer(
-            'match_counts',
-            torch.zeros(num_classes + 1, self.num_queries, dtype=torch.int64),
-            persistent=False,
-        )
 
     def init_weights(self) -> None:
         """Initialise both decoders; the audio one as the visual one."""
@@ -142,17 +164,19 @@ class AVMask2FormerHead(SetPrediction, Mask2FormerHead):
         nn.init.normal_(weight, std=variance.rsqrt().item())
         nn.init.zeros_(self.mask_position.bias)
 
-    def encode_pixels(self, image_levels: list[Tensor]) -> PixelTokens:
+    def forward_pixel_decoder(
+        self, image_features: list[Tensor]
+    ) -> PixelDecoderOutput:
         """Run the pixel decoder and flatten its levels.
 
         Args:
-            image_levels (list[Tensor]): Backbone features, fine to coarse,
+            image_features (list[Tensor]): Backbone features, fine to coarse,
                 strides 4, 8, 16, 32.
 
         Returns:
-            PixelTokens: Mask feature and keys of the visual decoder.
+            PixelDecoderOutput: Mask feature and keys of the visual decoder.
         """
-        mask_feature, memories = self.pixel_decoder(image_levels)
+        mask_feature, memories = self.pixel_decoder(image_features)
         if self.mask_position is not None:
             place = self._encode_position(mask_feature)
             mask_feature = mask_feature + self.mask_position(place)
@@ -166,7 +190,7 @@ class AVMask2FormerHead(SetPrediction, Mask2FormerHead):
             position = self._encode_position(memory)
             positions.append(position.flatten(2).transpose(1, 2))
             sizes.append(size)
-        return PixelTokens(mask_feature, keys, positions, sizes)
+        return PixelDecoderOutput(mask_feature, keys, positions, sizes)
 
     def _encode_position(self, feature: Tensor) -> Tensor:
         """Positional encoding of the pixels of a map, ``[B, C, h, w]``."""
@@ -175,30 +199,30 @@ class AVMask2FormerHead(SetPrediction, Mask2FormerHead):
             feature.new_zeros(size, dtype=torch.bool)
         )
 
-    def listen(self, audio_levels: list[Tensor]) -> Tensor:
-        """Let the learnt queries hear; they have not seen anything yet.
+    def encode_audio(self, audio: AudioFeatures) -> Tensor:
+        """Let the queries attend to the audio, before any image (TD-A).
 
         Args:
-            audio_levels (list[Tensor]): Coarse to fine, ``[B, C, t, f]``.
+            audio (AudioFeatures): Levels coarse to fine, ``[B, C, t, f]``.
 
         Returns:
-            Tensor: ``[B, N, C]``.
+            Tensor: Audio queries, ``[B, N, C]``.
         """
-        query, query_pos = self.learnt_queries(len(audio_levels[0]))
-        return self.audio_query_decoder(query, query_pos, audio_levels)
+        query, query_pos = self.init_queries(len(audio.levels[0]))
+        return self.audio_query_decoder(query, query_pos, audio.levels)
 
-    def learnt_queries(self, batch_size: int) -> tuple[Tensor, Tensor]:
+    def init_queries(self, batch_size: int) -> tuple[Tensor, Tensor]:
         """Content and position of the queries, ``[B, N, C]`` each."""
         return (
             self.query_feat.weight.expand(batch_size, -1, -1),
             self.query_embed.weight.expand(batch_size, -1, -1),
         )
 
-    def heard_classes(self, query: Tensor) -> Tensor:
-        """Classify queries by what they have heard alone.
+    def audio_query_classes(self, query: Tensor) -> Tensor:
+        """Classify the audio queries.
 
         Args:
-            query (Tensor): Of :meth:`listen`, ``[B, N, C]``.
+            query (Tensor): Audio queries, ``[B, N, C]``.
 
         Returns:
             Tensor: Class ids ``[B, N]`` int64, ``num_classes`` for "no
@@ -211,16 +235,16 @@ class AVMask2FormerHead(SetPrediction, Mask2FormerHead):
         self,
         query: Tensor,
         query_pos: Tensor,
-        pixels: PixelTokens,
+        pixels: PixelDecoderOutput,
         self_attn_mask: Tensor | None = None,
         last_only: bool = False,
     ) -> QueryPredictions:
-        """Let the queries look: Mask2Former's masked-attention decoder.
+        """Attend to the image: Mask2Former's masked-attention decoder.
 
         Args:
-            query (Tensor): Queries that have heard the audio, ``[B, T, C]``.
+            query (Tensor): Audio queries, ``[B, T, C]``.
             query_pos (Tensor): ``[B, T, C]``.
-            pixels (PixelTokens): Of :meth:`encode_pixels`.
+            pixels (PixelDecoderOutput): Features of the images.
             self_attn_mask (Tensor, optional): ``[B, T, T]`` bool, True where
                 a query may not see another.
             last_only (bool): Whether only the last prediction is wanted.
@@ -269,83 +293,114 @@ class AVMask2FormerHead(SetPrediction, Mask2FormerHead):
         )
 
     def forward(
-        self, image_levels: list[Tensor], audio_levels: list[Tensor]
+        self, image_features: list[Tensor], audio: AudioFeatures
     ) -> tuple[list[Tensor], list[Tensor]]:
         """Predict classes and masks of all queries, as mmdet's head does.
 
         Args:
-            image_levels (list[Tensor]): Fine to coarse, strides 4 to 32.
-            audio_levels (list[Tensor]): Coarse to fine, ``[B, C, t, f]``.
+            image_features (list[Tensor]): Fine to coarse, strides 4 to 32.
+            audio (AudioFeatures): Levels coarse to fine, ``[B, C, t, f]``.
 
         Returns:
             tuple[list[Tensor], list[Tensor]]: Class logits
             ``[B, N, classes + 1]`` and mask logits ``[B, N, H/4, W/4]``
             before the first and after every visual layer.
         """
-        query = self.listen(audio_levels)
-        _, query_pos = self.learnt_queries(len(query))
-        pixels = self.encode_pixels(image_levels)
-        predictions = self.decode(query, query_pos, pixels)
+        pixels, predictions = self._decode_queries(image_features, audio)
         mask_logits = torch.einsum(
             'lbnc,bchw->lbnhw', predictions.mask_embedding, pixels.mask_feature
         )
         return list(predictions.class_scores), list(mask_logits)
 
+    def _decode_queries(
+        self, image_features: list[Tensor], audio: AudioFeatures
+    ) -> tuple[PixelDecoderOutput, QueryPredictions]:
+        """Attend to the audio, then to the image; see :meth:`forward`."""
+        # 1. the queries attend to the audio
+        query = self.encode_audio(audio)
+        # 2. the audio queries attend to the image
+        _, query_pos = self.init_queries(len(query))
+        pixels = self.forward_pixel_decoder(image_features)
+        return pixels, self.decode(query, query_pos, pixels)
+
     def loss(
         self,
-        image_levels: list[Tensor],
-        audio_levels: list[Tensor],
-        batch_data_samples: list[SegDataSample],
+        image_features: list[Tensor],
+        audio: AudioFeatures,
+        data_samples: list[SegDataSample],
     ) -> dict[str, Tensor]:
         """Mask2Former's losses on the prediction of every layer.
 
         Args:
-            image_levels (list[Tensor]): See :meth:`forward`.
-            audio_levels (list[Tensor]): See :meth:`forward`.
-            batch_data_samples (list[SegDataSample]): With ``gt_sem_seg``.
+            image_features (list[Tensor]): See :meth:`forward`.
+            audio (AudioFeatures): See :meth:`forward`.
+            data_samples (list[SegDataSample]): With ``gt_sem_seg``.
 
         Returns:
             dict[str, Tensor]: ``loss_cls``, ``loss_mask``, ``loss_dice`` of
             the last layer and ``d{i}.*`` of the earlier ones; ``d0`` is the
             audio decoder's.
         """
-        targets = self.read_targets(batch_data_samples)
-        query = self.listen(audio_levels)
-        _, query_pos = self.learnt_queries(len(query))
-        pixels = self.encode_pixels(image_levels)
-        predictions = self.decode(query, query_pos, pixels)
-        matched = self.match(predictions, pixels, targets)
-        terms, labels = self.set_terms(predictions, pixels, targets, [matched])
-        self.count_matches()
-        return self.query_losses(terms, labels, len(matched))
+        targets = self.criterion.read_targets(data_samples)
+        # 1. and 2.: audio, then image
+        pixels, predictions = self._decode_queries(image_features, audio)
+        # 3. match the queries with the labeled classes
+        feature = pixels.mask_feature
+        matched = self.criterion.match(predictions, feature, targets)
+        # 4. compare classes and masks with their targets
+        terms, labels = self.criterion(
+            predictions, feature, targets, [matched]
+        )
+        return self._query_losses(predictions, terms, labels, len(matched))
+
+    def _query_losses(
+        self,
+        predictions: QueryPredictions,
+        terms: SetTerms,
+        labels: Tensor,
+        num_matched: int,
+    ) -> dict[str, Tensor]:
+        """Mask2Former's losses of the matched queries, which are counted.
+
+        Args:
+            predictions (QueryPredictions): L predictions of T queries, of
+                which the first N are matched.
+            terms (SetTerms): Loss terms of every query.
+            labels (Tensor): Class of every query, ``[L, B, T]``.
+            num_matched (int): Matched queries of all predictions.
+
+        Returns:
+            dict[str, Tensor]: See :meth:`loss`.
+        """
+        self.criterion.count_matches(labels)
+        return self.criterion.reduce(terms, labels, num_matched)
 
     def predict(
         self,
-        image_levels: list[Tensor],
-        query: Tensor,
+        image_features: list[Tensor],
+        encoded_audio: Tensor,
         size: tuple[int, int],
-        named: list[Tensor] | None = None,
-    ) -> Tensor:
+    ) -> AVPrediction:
         """Score every class at every pixel.
 
         Args:
-            image_levels (list[Tensor]): See :meth:`forward`.
-            query (Tensor): Of :meth:`listen`, ``[B, N, C]``.
-            size (tuple[int, int]): Height and width of the output.
-            named (list[Tensor], optional): Receives the class of every query
-                after it has looked, ``[B, N]`` int64, ``num_classes`` for
-                "no object".
+            image_features (list[Tensor]): See :meth:`forward`.
+            encoded_audio (Tensor): Audio queries, ``[B, N, C]``.
+            size (tuple[int, int]): Height and width of the scores.
 
         Returns:
-            Tensor: ``[B, classes, H, W]``, see :mod:`.semantic_merge`.
+            AVPrediction: Scores, see :mod:`..utils.semantic_inference`, and
+            the classes of the queries before and after the image.
         """
-        _, query_pos = self.learnt_queries(len(query))
-        pixels = self.encode_pixels(image_levels)
-        last = self.decode(query, query_pos, pixels, last_only=True)
+        _, query_pos = self.init_queries(len(encoded_audio))
+        pixels = self.forward_pixel_decoder(image_features)
+        last = self.decode(encoded_audio, query_pos, pixels, last_only=True)
+        (class_scores,) = last.class_scores
         mask_logits = torch.einsum(
             'bnc,bchw->bnhw', last.mask_embedding[0], pixels.mask_feature
         )
-        if named is not None:
-            named.append(last.class_scores[0].argmax(-1))
-        merge = MERGES[self.merge]
-        return merge(last.class_scores[0], mask_logits, size)
+        return AVPrediction(
+            MERGES[self.merge](class_scores, mask_logits, size),
+            audio_query_classes=self.audio_query_classes(encoded_audio),
+            query_classes=class_scores.argmax(-1),
+        )

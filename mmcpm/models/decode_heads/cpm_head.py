@@ -1,8 +1,7 @@
 """The Class-conditional Prompting Machine (CPM, Section 3.2).
 
-Learnt, class-agnostic queries and prompts sampled from the mixtures of the
-classes that sound go through one decoder. Only the learnt queries are used
-for testing.
+Class-agnostic queries and prompts sampled from the mixtures of the classes
+that sound go through one decoder. Only the queries are used for testing.
 """
 
 from typing import NamedTuple
@@ -14,42 +13,44 @@ from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
 from torch import Tensor
 
+from ...structures.audio_features import AudioFeatures
+from ...structures.audio_labels import foreground_classes, get_audio_labels
 from ..layers.block_mask import block_mask
 from ..layers.class_prompts import pad_classes
 from ..losses.acp_loss import unexplained_ratio
-from ..losses.matched_masks import prompted_rows
+from ..losses.matched_masks import prompted_indices
+from ..losses.set_criterion import FrameTargets, QueryPredictions, SetTerms
 from ..utils.mixing import MixedAudio
-from ..utils.prompt_stats import prompt_health, prompt_overlap
+from ..utils.prompt_stats import prompt_overlap, prompt_stats
 from ..utils.transfers import few_numbers
-from .av_mask2former_head import AVMask2FormerHead
-from .combinations import check_combination
-from .set_prediction import (
-    FrameTargets,
-    PixelTokens,
-    QueryPredictions,
-    SetTerms,
-)
-from .sounding_classes import LABEL_SOURCES, SoundingClasses
+from .av_mask2former_head import AVMask2FormerHead, PixelDecoderOutput
 
+LABEL_SOURCES = ('full', 'crop')
 ACP_EMBEDDINGS = ('final', 'td_a')
+NO_MIXTURE = (
+    'loss_acp of CPMHead needs the features of mixtures of sounds, which the '
+    "segmentor makes: set model.type='CPMEncoderDecoder' (configs written "
+    "before it existed have 'AVEncoderDecoder'), or loss_acp=None and "
+    'loss_pcl=None.'
+)
 
 
 class PromptedPredictions(NamedTuple):
-    """What N learnt queries and K prompts per image say."""
+    """Predictions of N class-agnostic queries and K prompts per image."""
 
     # Classes that are prompted, per image.
     classes: list[list[int]]
     # The same, [B, K], -1 for padding.
     labels: Tensor
-    # Whether the prompts mean something yet, [B, K] bool.
+    # Whether the mixtures know the class of a prompt yet, [B, K] bool.
     valid: Tensor
     # Queries, then prompts, after the audio decoder, [B, N + K, C].
-    heard: Tensor
+    audio_query: Tensor
     predictions: QueryPredictions
 
 
 @MODELS.register_module()
-class CPMHead(SoundingClasses, AVMask2FormerHead):
+class CPMHead(AVMask2FormerHead):
     """Audio-first Mask2Former with class-conditional prompts.
 
     Args:
@@ -88,7 +89,7 @@ class CPMHead(SoundingClasses, AVMask2FormerHead):
         **kwargs,
     ) -> None:
         super().__init__(**kwargs)
-        check_combination(
+        self._check_cfg(
             classifier,
             prompts,
             loss_vcp,
@@ -122,7 +123,7 @@ class CPMHead(SoundingClasses, AVMask2FormerHead):
                 # Replaces the linear layer: its parameters would be unused.
                 self.cls_embed = mixtures
             else:
-                # Nor does anything teach the parameters of these.
+                # No loss teaches the parameters of these mixtures.
                 self.prompt_mixtures = mixtures.requires_grad_(False)
         self.prompts = None
         if prompts is not None:
@@ -147,6 +148,56 @@ class CPMHead(SoundingClasses, AVMask2FormerHead):
             )
             self.audio_mask_feature = nn.Conv2d(dims, dims, 1)
 
+    @staticmethod
+    def _check_cfg(
+        classifier: dict | None,
+        prompts: dict | None,
+        loss_vcp: dict | None,
+        loss_acp: dict | None,
+        loss_pcl: dict | None,
+        mixtures_classify: bool = True,
+    ) -> None:
+        """Refuse combinations of components that mean nothing.
+
+        Raises:
+            ValueError: Says which, and why.
+        """
+        losses = {
+            'loss_vcp': loss_vcp,
+            'loss_acp': loss_acp,
+            'loss_pcl': loss_pcl,
+        }
+        used = [name for name, loss in losses.items() if loss]
+        if loss_pcl and not loss_acp:
+            raise ValueError(
+                'loss_pcl pools the audio under the masks that loss_acp '
+                'teaches; without loss_acp they are random. Set loss_acp too.'
+            )
+        if used and prompts is None:
+            raise ValueError(
+                f'{", ".join(used)} need prompts, but prompts is None. Set '
+                "prompts=dict(type='ClassPrompts')."
+            )
+        if prompts is not None and not used:
+            raise ValueError(
+                'prompts without loss_vcp or loss_acp teach nothing. Set a '
+                'loss, or prompts=None.'
+            )
+        source = (prompts or {}).get('source', 'gmm')
+        if prompts is not None and source != 'table' and classifier is None:
+            raise ValueError(
+                f'prompts.source={source!r} draws from the mixtures of a '
+                'GMMClassifier, but classifier is None (linear). Set '
+                "prompts.source='table' or a classifier."
+            )
+        drawn = prompts is not None and source != 'table'
+        if not mixtures_classify and not drawn:
+            raise ValueError(
+                'mixtures_classify=False leaves the mixtures to the prompts, '
+                "but no prompt is drawn from them. Set prompts.source='gmm', "
+                'or leave mixtures_classify out.'
+            )
+
     @property
     def mixtures(self) -> nn.Module | None:
         """GMMClassifier: The mixtures that prompts are drawn from."""
@@ -157,8 +208,8 @@ class CPMHead(SoundingClasses, AVMask2FormerHead):
         )
 
     @property
-    def hears_mixtures(self) -> bool:
-        """Whether prompts hear mixtures: only if they are to undo them."""
+    def use_mixtures(self) -> bool:
+        """Whether prompts attend to mixtures of sounds: only for ACP."""
         return self.loss_acp is not None
 
     def init_weights(self) -> None:
@@ -169,82 +220,77 @@ class CPMHead(SoundingClasses, AVMask2FormerHead):
 
     def loss(
         self,
-        image_levels: list[Tensor],
-        audio_levels: list[Tensor],
-        batch_data_samples: list[SegDataSample],
-        mixed_audio: MixedAudio | None = None,
+        image_features: list[Tensor],
+        audio: AudioFeatures,
+        data_samples: list[SegDataSample],
     ) -> dict[str, Tensor]:
-        """Losses of queries and prompts; then the mixtures learn.
+        """Losses of queries and prompts; the mixtures are updated as well.
 
         Args:
-            image_levels (list[Tensor]): Fine to coarse, strides 4 to 32.
-            audio_levels (list[Tensor]): Coarse to fine, ``[B, C, t, f]``.
-            batch_data_samples (list[SegDataSample]): With ``gt_sem_seg``
-                and ``audio_labels``.
-            mixed_audio (MixedAudio, optional): Needed if
-                :attr:`hears_mixtures`.
+            image_features (list[Tensor]): Fine to coarse, strides 4 to 32.
+            audio (AudioFeatures): Levels coarse to fine, ``[B, C, t, f]``;
+                MixedAudioFeatures if :attr:`use_mixtures`.
+            data_samples (list[SegDataSample]): With ``gt_sem_seg`` and
+                ``audio_labels``.
 
         Returns:
-            dict[str, Tensor]: Mask2Former's losses of the learnt queries,
-            and ``loss_vcp_*``, ``loss_acp``, ``loss_pcl`` of the prompts.
+            dict[str, Tensor]: Mask2Former's losses of the class-agnostic
+            queries, and ``loss_vcp_*``, ``loss_acp``, ``loss_pcl`` of the
+            prompts.
         """
-        targets = self.read_targets(batch_data_samples)
-        pixels = self.encode_pixels(image_levels)
+        if self.use_mixtures and getattr(audio, 'mixture', None) is None:
+            raise ValueError(NO_MIXTURE)
         if self.prompts is None:
-            query, query_pos = self.learnt_queries(len(image_levels[0]))
-            heard = self.audio_query_decoder(query, query_pos, audio_levels)
-            predictions = self.decode(heard, query_pos, pixels)
-            matched = self.match(predictions, pixels, targets)
-            terms, classes = self.set_terms(
-                predictions, pixels, targets, [matched]
-            )
-            return self._learn(predictions, terms, classes, len(matched))
+            return super().loss(image_features, audio, data_samples)
+        targets = self.criterion.read_targets(data_samples)
+        first = self.num_queries
 
+        # 1. queries and prompts attend to audio and image, in one pass
+        pixels = self.forward_pixel_decoder(image_features)
         prompted = self.decode_prompts(
-            pixels,
-            audio_levels,
-            self.sounding_classes(batch_data_samples, targets.classes),
-            mixed_audio,
+            pixels, audio, self.prompt_classes(data_samples, targets)
         )
-        classes_prompted, labels, valid, _, predictions = prompted
-        matched = self.match(predictions, pixels, targets)
+        classes, labels, valid, _, predictions = prompted
+
+        # 2. match the class-agnostic queries; a prompt has its own class
+        feature = pixels.mask_feature
+        matched = self.criterion.match(predictions, feature, targets)
         parts = [matched]
         if self.loss_vcp is not None:
             num_layers = len(predictions.state)
             parts.append(
-                prompted_rows(
-                    classes_prompted,
-                    targets.classes,
-                    num_layers,
-                    self.num_queries,
-                )
+                prompted_indices(classes, targets.classes, num_layers, first)
             )
-        terms, classes = self.set_terms(predictions, pixels, targets, parts)
-        losses = self._learn(predictions, terms, classes, len(matched))
-        first = self.num_queries
+        terms, target_classes = self.criterion(
+            predictions, feature, targets, parts
+        )
+
+        # 3. Mask2Former's losses of the queries, which feed the mixtures
+        losses = self._query_losses(
+            predictions, terms, target_classes, len(matched)
+        )
+
+        # 4. VCP: a prompt segments its class
         prompt_losses = {}
         if self.loss_vcp is not None:
-            # A class that the crop has lost has nothing to be found: its
-            # prompt has no row.
-            seen = valid & (classes[0, :, first:] == labels)
-            named = self.loss_vcp(
+            # A class that the crop has lost has no target.
+            seen = valid & (target_classes[0, :, first:] == labels)
+            vcp = self.loss_vcp(
                 *(part[:, :, first:] for part in terms),
                 seen,
-                self.weight_of_class[labels.clamp(min=0)],
+                self.criterion.class_weight[labels.clamp(min=0)],
             )
-            prompt_losses.update(
-                {f'loss_vcp_{name}': value for name, value in named.items()}
-            )
+            prompt_losses.update({f'loss_vcp_{k}': v for k, v in vcp.items()})
+
+        # 5. ACP and PCL: a prompt recovers its sound from the mixture
         if self.loss_acp is not None:
+            recovered = self._recoverable(
+                prompted, audio.mixture, data_samples
+            )
+            logits = self.audio_masks(prompted, audio.mixture)
             prompt_losses.update(
                 self._audio_losses(
-                    self.audio_masks(prompted, mixed_audio),
-                    labels,
-                    valid,
-                    self.accounted_for(batch_data_samples, classes_prompted),
-                    pixels,
-                    targets,
-                    mixed_audio,
+                    logits, labels, recovered, pixels, targets, audio.mixture
                 )
             )
         losses.update(
@@ -253,36 +299,57 @@ class CPMHead(SoundingClasses, AVMask2FormerHead):
                 for k, v in prompt_losses.items()
             }
         )
+
+        # 6. statistics of the prompts, for the log
         scores = predictions.class_scores[-1, :, first:]
         masks = predictions.mask_embedding[-1, :, first:]
         overlap, seen = prompt_overlap(
-            masks, pixels.mask_feature, targets.label_maps, labels
+            masks, feature, targets.label_maps, labels
         )
-        losses.update(prompt_health(scores, overlap, seen, labels, valid))
+        losses.update(prompt_stats(scores, overlap, seen, labels, valid))
         return losses
+
+    def prompt_classes(
+        self, data_samples: list[SegDataSample], targets: FrameTargets
+    ) -> list[list[int]]:
+        """Classes to prompt, see ``label_source``.
+
+        Args:
+            data_samples (list[SegDataSample]): With ``audio_labels`` (of the
+                whole frame).
+            targets (FrameTargets): Classes of the crops.
+
+        Returns:
+            list[list[int]]: Class ids, per image.
+        """
+        if self.label_source == 'full':
+            return get_audio_labels(
+                data_samples, self.num_classes, self.ignore_index
+            )
+        return [
+            list(foreground_classes(found, self.ignore_index))
+            for found in targets.classes
+        ]
 
     def decode_prompts(
         self,
-        pixels: PixelTokens,
-        audio_levels: list[Tensor],
+        pixels: PixelDecoderOutput,
+        audio: AudioFeatures,
         classes: list[list[int]],
-        mixed_audio: MixedAudio | None = None,
     ) -> PromptedPredictions:
-        """Let learnt queries and prompts hear and look, in one pass.
+        """Decode class-agnostic queries and prompts in one pass.
 
         Args:
-            pixels (PixelTokens): Of the images.
-            audio_levels (list[Tensor]): What the learnt queries hear, coarse
-                to fine, ``[B, C, t, f]``.
+            pixels (PixelDecoderOutput): Features of the images.
+            audio (AudioFeatures): The queries attend to its levels, the
+                prompts to those of its mixture if it has one.
             classes (list[list[int]]): Classes to prompt, per image.
-            mixed_audio (MixedAudio, optional): What the prompts hear; the
-                same as the learnt queries if None.
 
         Returns:
-            PromptedPredictions: Of N learnt queries, followed by K prompts.
+            PromptedPredictions: Of N queries, followed by K prompts.
         """
         prompted = self.prompts.choose(classes)
-        query, query_pos = self.learnt_queries(len(classes))
+        query, query_pos = self.init_queries(len(classes))
         labels = pad_classes(prompted, query.device)
         # Before the mixtures change: the prompts are drawn from these.
         valid = self.prompts.ready(labels, self.mixtures)
@@ -290,101 +357,121 @@ class CPMHead(SoundingClasses, AVMask2FormerHead):
         mask = block_mask(valid, self.num_queries)
         query = torch.cat([query, prompt.to(query)], 1)
         query_pos = torch.cat([query_pos, prompt_pos.to(query)], 1)
-        heard = self.audio_query_decoder.forward_with_prompts(
+        mixture = getattr(audio, 'mixture', None)
+        audio_query = self.audio_query_decoder.forward_with_prompts(
             query,
             query_pos,
-            audio_levels,
-            mixed_audio.levels if mixed_audio else audio_levels,
+            audio.levels,
+            audio.levels if mixture is None else mixture.levels,
             self.num_queries,
             mask,
         )
-        predictions = self.decode(heard, query_pos, pixels, mask)
-        return PromptedPredictions(prompted, labels, valid, heard, predictions)
+        predictions = self.decode(audio_query, query_pos, pixels, mask)
+        return PromptedPredictions(
+            prompted, labels, valid, audio_query, predictions
+        )
 
     def audio_masks(
-        self, prompted: PromptedPredictions, mixed_audio: MixedAudio
+        self, prompted: PromptedPredictions, mixture: MixedAudio
     ) -> Tensor:
         """Predict the masks of the prompts over the spectrogram.
 
         Args:
-            prompted (PromptedPredictions): Of :meth:`decode_prompts`.
-            mixed_audio (MixedAudio): What the prompts heard.
+            prompted (PromptedPredictions): Queries and prompts.
+            mixture (MixedAudio): What the prompts attended to.
 
         Returns:
             Tensor: Logits ``[B, K, t, f]``.
         """
         embedding = prompted.predictions.query
         if self.acp_embedding == 'td_a':
-            embedding = prompted.heard
+            embedding = prompted.audio_query
         return torch.einsum(
             'bkc,bctf->bktf',
             self.audio_mask_embed(
                 self.audio_post_norm(embedding[:, self.num_queries :])
             ),
-            self.audio_mask_feature(mixed_audio.levels[-1]),
+            self.audio_mask_feature(mixture.levels[-1]),
         )
 
-    def _learn(
+    def _query_losses(
         self,
         predictions: QueryPredictions,
         terms: SetTerms,
-        classes: Tensor,
+        labels: Tensor,
         num_matched: int,
     ) -> dict[str, Tensor]:
-        """Mask2Former's losses of the learnt queries; feed the mixtures."""
-        losses = self.query_losses(terms, classes, num_matched)
-        self.count_matches()
+        """As the base class; the matched queries feed the mixtures."""
+        losses = super()._query_losses(predictions, terms, labels, num_matched)
         if self.has_mixtures:
-            states = predictions.state[-1, :, : self.num_queries]
+            count = self.num_queries
             self.mixtures.enqueue(
-                states.detach().flatten(0, 1), self.matched_labels.flatten()
+                predictions.state[-1, :, :count].detach().flatten(0, 1),
+                labels[-1, :, :count].flatten(),
             )
             losses.update(
                 (name, value.float())
-                for name, value in self.mixtures.health().items()
+                for name, value in self.mixtures.log_vars().items()
             )
         return losses
+
+    def _recoverable(
+        self,
+        prompted: PromptedPredictions,
+        mixture: MixedAudio,
+        data_samples: list[SegDataSample],
+    ) -> Tensor:
+        """Tell which prompts can recover a sound, ``[B, K]`` bool.
+
+        Prompts of some of the classes cannot account for the sound of all.
+        """
+        nothing = [()] * len(data_samples)
+        sounding = get_audio_labels(
+            data_samples, self.num_classes, self.ignore_index, nothing
+        )
+        accounted = [
+            set(own) <= set(classes)
+            for own, classes in zip(sounding, prompted.classes, strict=True)
+        ]
+        labels, valid = prompted.labels, prompted.valid
+        missing = ((labels >= 0) & ~valid).any(1)
+        whole = few_numbers(accounted, missing.device).bool() & ~missing
+        return valid & (mixture.mixed & whole)[:, None]
 
     def _audio_losses(
         self,
         logits: Tensor,
         labels: Tensor,
-        valid: Tensor,
-        accounted: list[bool],
-        pixels: PixelTokens,
+        recovered: Tensor,
+        pixels: PixelDecoderOutput,
         targets: FrameTargets,
-        mixed_audio: MixedAudio,
+        mixture: MixedAudio,
     ) -> dict[str, Tensor]:
         """Equations (5) and (9), of the prompts' masks over the spectrogram.
 
         Args:
-            logits (Tensor): Of :meth:`audio_masks`, ``[B, K, t, f]``.
+            logits (Tensor): Masks of the prompts, ``[B, K, t, f]``.
             labels (Tensor): Their classes, ``[B, K]``.
-            valid (Tensor): ``[B, K]`` bool.
-            accounted (list[bool]): Whether all that sounds in an image is
-                prompted.
-            pixels (PixelTokens): Of the images.
+            recovered (Tensor): Prompts that can recover a sound, ``[B, K]``
+                bool.
+            pixels (PixelDecoderOutput): Features of the images.
             targets (FrameTargets): Label maps.
-            mixed_audio (MixedAudio): What the prompts heard.
+            mixture (MixedAudio): What the prompts attended to.
 
         Returns:
             dict[str, Tensor]: ``loss_acp``, what it leaves open
             (``acp_unexplained``, only logged) and, if there is one,
             ``loss_pcl``.
         """
-        # Prompts of some of the classes cannot account for the sound of all.
-        missing = ((labels >= 0) & ~valid).any(1)
-        whole = few_numbers(accounted, missing.device).bool() & ~missing
-        recovered = valid & (mixed_audio.mixed & whole)[:, None]
         losses = {
-            'loss_acp': self.loss_acp(logits, mixed_audio.ratio, recovered),
+            'loss_acp': self.loss_acp(logits, mixture.ratio, recovered),
             'acp_unexplained': unexplained_ratio(
-                logits, mixed_audio.ratio, recovered
+                logits, mixture.ratio, recovered
             ),
         }
         if self.loss_pcl is not None:
             losses['loss_pcl'] = self.loss_pcl(
-                mixed_audio.levels[-1],
+                mixture.levels[-1],
                 logits,
                 # Other masks are not taught: they select anything.
                 labels.masked_fill(~recovered, -1),

@@ -14,7 +14,7 @@ from torch import Tensor
 from ..utils.transfers import many_numbers
 
 
-class MaskRows(NamedTuple):
+class MaskIndices(NamedTuple):
     """Masks with a target, image after image."""
 
     # Prediction, image, query and class of every row, [R] int64 each.
@@ -26,7 +26,7 @@ class MaskRows(NamedTuple):
     counts: list[int]
 
 
-def matched_rows(
+def matched_indices(
     matches: list[list[tuple[np.ndarray, np.ndarray]]],
     classes: list[list[int]],
 ) -> np.ndarray:
@@ -49,7 +49,7 @@ def matched_rows(
     return np.array(rows, dtype=np.int64).reshape(-1, 4)
 
 
-def prompted_rows(
+def prompted_indices(
     prompts: list[list[int]],
     classes: list[list[int]],
     num_layers: int,
@@ -76,36 +76,36 @@ def prompted_rows(
     return np.array(rows, dtype=np.int64).reshape(-1, 4)
 
 
-def collect_rows(
+def collect_indices(
     parts: list[np.ndarray], num_images: int, device: torch.device
-) -> MaskRows:
+) -> MaskIndices:
     """Sort rows by image and move them, in one copy.
 
     Args:
-        parts (list[np.ndarray]): Of :func:`matched_rows` and
-            :func:`prompted_rows`.
+        parts (list[np.ndarray]): Of :func:`matched_indices` and
+            :func:`prompted_indices`.
         num_images (int): Images of the batch.
         device (torch.device): Of the result.
 
     Returns:
-        MaskRows: All of them.
+        MaskIndices: All of them.
     """
     rows = np.concatenate(parts)
     rows = rows[np.argsort(rows[:, 1], kind='stable')]
     counts = np.bincount(rows[:, 1], minlength=num_images).tolist()
     columns = many_numbers(rows.T.copy(), device)
-    return MaskRows(*columns.unbind(0), counts)
+    return MaskIndices(*columns.unbind(0), counts)
 
 
 def make_masks(
-    mask_embedding: Tensor, mask_feature: Tensor, rows: MaskRows
+    mask_embedding: Tensor, mask_feature: Tensor, rows: MaskIndices
 ) -> Tensor:
     """Make the masks of the rows, and no other.
 
     Args:
         mask_embedding (Tensor): ``[L, B, T, C]``.
         mask_feature (Tensor): ``[B, C, h, w]``.
-        rows (MaskRows): R rows.
+        rows (MaskIndices): R rows.
 
     Returns:
         Tensor: Logits ``[R, h, w]``.
@@ -122,14 +122,14 @@ def make_masks(
     return torch.cat(masks).unflatten(1, mask_feature.shape[-2:])
 
 
-def spread_rows(
-    values: Tensor, rows: MaskRows, size: tuple[int, int, int]
+def scatter_terms(
+    values: Tensor, rows: MaskIndices, size: tuple[int, int, int]
 ) -> Tensor:
     """Bring values of rows to their places.
 
     Args:
         values (Tensor): ``[R]``.
-        rows (MaskRows): R different rows.
+        rows (MaskIndices): R different rows.
         size (tuple[int, int, int]): L predictions, B images, T queries.
 
     Returns:

@@ -1,4 +1,5 @@
 from .av_encoder_decoder import AVEncoderDecoder
 from .av_tta import AVSegTTAModel
+from .cpm_encoder_decoder import CPMEncoderDecoder
 
-__all__ = ['AVEncoderDecoder', 'AVSegTTAModel']
+__all__ = ['AVEncoderDecoder', 'AVSegTTAModel', 'CPMEncoderDecoder']

@@ -93,10 +93,11 @@ class AVSegTTAModel(BaseTTAModel):
     A mirrored view needs its sound mirrored: the pipeline holds
     ``SwapStereoOnFlip`` after ``RandomFlip`` (mono sound is left alone).
 
-    The result has the fields of the segmentor's; ``heard_classes``, the label
-    and the meta information are those of the view that shows the frame as it
-    is, neither mirrored nor resized. It has to be among the views; where
-    each branch loads the label after resizing, an unmirrored view suffices.
+    The result has the fields of the segmentor's. The label, the meta
+    information and what a head predicts beside the scores are those of the
+    view that shows the frame as it is, neither mirrored nor resized. It has
+    to be among the views; where each branch loads the label after resizing,
+    an unmirrored view suffices.
 
     Args:
         module (dict or nn.Module): The segmentor, of two or more classes.

@@ -7,6 +7,7 @@ mixture with the same class.
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -15,6 +16,7 @@ import torch.nn.functional as F
 from mmengine.dist import all_gather, get_rank, get_world_size
 from torch import Tensor
 
+from ...structures.audio_features import AudioFeatures
 from .transfers import many_numbers
 
 # Names by which the sound of a frame is told from others; see sound_marks.
@@ -37,6 +39,17 @@ class MixedAudio(NamedTuple):
     mixed: Tensor
     # Linear magnitude of the mixtures, [B, channels, T, F].
     magnitude: Tensor | None = None
+
+
+@dataclass
+class MixedAudioFeatures(AudioFeatures):
+    """Features of the clean sounds of a batch, and mixtures with them.
+
+    Attributes:
+        mixture (MixedAudio, optional): The mixtures, during training.
+    """
+
+    mixture: MixedAudio | None = None
 
 
 @lru_cache(maxsize=1 << 16)

@@ -35,7 +35,7 @@ def prompt_overlap(
 
 
 @torch.no_grad()
-def prompt_health(
+def prompt_stats(
     scores: Tensor,
     overlap: Tensor,
     seen: Tensor,

@@ -190,8 +190,8 @@ def test_queries_of_a_frame(model, frames):
     with torch.no_grad():
         (expected,) = model.predict(**data)
     assert rows[1].title == 'b/4: b'
-    assert (rows[1].heard == expected.heard_classes.numpy()).all()
-    assert (rows[1].named == expected.named_classes.numpy()).all()
+    assert (rows[1].heard == expected.audio_query_classes.numpy()).all()
+    assert (rows[1].named == expected.query_classes.numpy()).all()
     assert rows[1].heard.shape == (20,) and rows[1].named.shape == (1, 20)
     prediction = expected.pred_sem_seg.data[0].numpy()
     assert (rows[1].prediction == prediction).all()

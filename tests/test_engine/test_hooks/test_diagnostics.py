@@ -19,6 +19,8 @@ from mmseg.structures import SegDataSample
 from torch.utils.data import Dataset
 
 from mmcpm.engine.hooks import GradientShareHook, ProgressBarHook
+from mmcpm.models import BaseAVHead
+from mmcpm.structures import AVPrediction
 
 CLASSES = 5
 # Default hooks of mmcpm that report, made to do so in every iteration.
@@ -51,33 +53,31 @@ class FreezeHook(Hook):
 
 
 @MODELS.register_module(force=True)
-class PixelHead(nn.Module):
-    """A head without queries: the frame and the mean of what is heard."""
+class PixelHead(BaseAVHead):
+    """A head without queries: the frame and the mean of the sound."""
 
     def __init__(self, num_classes, in_channels):
-        super().__init__()
-        self.num_classes = self.out_channels = num_classes
-        self.align_corners = False
+        super().__init__(num_classes)
         self.classify = nn.Conv2d(in_channels, num_classes, 1)
         self.hear = nn.Linear(64, num_classes)
 
-    def listen(self, audio_levels):
-        return self.hear(audio_levels[-1].mean((2, 3)))
+    def encode_audio(self, audio):
+        return self.hear(audio.levels[-1].mean((2, 3)))
 
     def scores(self, image_levels, heard, size):
         scores = self.classify(image_levels[0]) + heard[..., None, None]
         return F.interpolate(scores, size)
 
-    def loss(self, image_levels, audio_levels, samples):
+    def loss(self, image_levels, audio, samples):
         labels = torch.cat([sample.gt_sem_seg.data for sample in samples])
         scores = self.scores(
-            image_levels, self.listen(audio_levels), labels.shape[-2:]
+            image_levels, self.encode_audio(audio), labels.shape[-2:]
         )
         total = F.cross_entropy(scores, labels.clamp(max=0))
         return {'loss_ce': total}
 
-    def predict(self, image_levels, query, size, named=None):
-        return self.scores(image_levels, query, size)
+    def predict(self, image_levels, encoded_audio, size):
+        return AVPrediction(self.scores(image_levels, encoded_audio, size))
 
 
 class Frames(Dataset):
@@ -248,17 +248,17 @@ def test_reports_change_nothing(tmp_path, case):
 
 
 def test_frozen_audio_has_no_shares(tmp_path, monkeypatch):
-    from mmcpm.models.segmentors import AVEncoderDecoder
+    from mmcpm.models.segmentors import CPMEncoderDecoder
 
     logged = []
-    parse = AVEncoderDecoder.parse_losses
+    parse = CPMEncoderDecoder.parse_losses
 
     def spy(self, losses):
         total, values = parse(self, losses)
         logged.append({k for k in values if 'gradient' in k})
         return total, values
 
-    monkeypatch.setattr(AVEncoderDecoder, 'parse_losses', spy)
+    monkeypatch.setattr(CPMEncoderDecoder, 'parse_losses', spy)
     train(tmp_path, ('shares',))
     assert all('gradient_acp' in names for names in logged)
     logged.clear()
@@ -276,7 +276,9 @@ def test_other_heads_are_named_once():
     hook = GradientShareHook(interval=1)
     for _ in range(3):
         hook.before_train_iter(runner, 0)
-    assert len(lines) == 1 and 'ReLU has no audio_query_decoder' in lines[0]
+    assert (
+        len(lines) == 1 and 'with ReLU has no shares of gradients' in lines[0]
+    )
     assert runner.model.watch_gradients is False
 
 

@@ -27,10 +27,14 @@ def test_shares_are_asked_for_at_the_interval():
 
 
 def test_other_models_are_left_alone():
-    model = SimpleNamespace()
-    GradientShareHook().before_train_iter(
-        SimpleNamespace(model=model, iter=1), 1
-    )
+    model, lines = SimpleNamespace(), []
+    logger = SimpleNamespace(info=lines.append)
+    hook = GradientShareHook()
+    for _ in range(2):
+        hook.before_train_iter(
+            SimpleNamespace(model=model, iter=1, logger=logger), 1
+        )
+    assert len(lines) == 1 and 'GradientShareHook is idle' in lines[0]
     assert not hasattr(model, 'watch_gradients')
 
 

@@ -9,6 +9,7 @@ from mmengine.runner import IterBasedTrainLoop
 
 from mmcpm.engine.hooks import StabilityScoreHook
 from mmcpm.engine.hooks.stability_score_hook import stability_score
+from mmcpm.models import SetCriterion
 
 
 def test_a_query_of_its_own_is_stable():
@@ -53,6 +54,17 @@ def test_bounds_and_order(counts):
     assert stability_score(shuffled)[0] == pytest.approx(score)
 
 
+def make_criterion(num_classes, num_queries):
+    """A criterion that only counts."""
+    parts = ('assigner', 'loss_cls', 'loss_mask', 'loss_dice')
+    return SetCriterion(
+        num_classes=num_classes,
+        num_queries=num_queries,
+        class_weight=[1.0] * (num_classes + 1),
+        **dict.fromkeys(parts),
+    )
+
+
 class Recorder:
     def __init__(self):
         self.scalars, self.lines = [], []
@@ -65,10 +77,10 @@ class Recorder:
 
 
 def test_epochs_are_scored_apart():
-    head = SimpleNamespace(match_counts=torch.zeros(3, 4, dtype=torch.int64))
+    criterion = make_criterion(num_classes=2, num_queries=4)
     recorder = Recorder()
     runner = SimpleNamespace(
-        model=SimpleNamespace(decode_head=head),
+        model=criterion,
         epoch=0,
         logger=recorder,
         visualizer=recorder,
@@ -77,12 +89,12 @@ def test_epochs_are_scored_apart():
     for epoch, value in enumerate((math.log(4), 0.0)):
         runner.epoch = epoch
         hook.before_train_epoch(runner)
-        assert head.match_counts.sum() == 0
+        assert criterion.match_counts.sum() == 0
         if epoch == 0:
-            head.match_counts[:2] += 5  # both classes by all queries
+            criterion.match_counts[:2] += 5  # both classes by all queries
         else:
-            head.match_counts[:2, 1] += 5  # both by one query each
-        head.match_counts[2] += 99  # "no object" is no class
+            criterion.match_counts[:2, 1] += 5  # both by one query each
+        criterion.match_counts[2] += 99  # "no object" is no class
         hook.after_train_epoch(runner)
         name, score, step = recorder.scalars[-1]
         assert (name, step) == ('stability_score', epoch + 1)
@@ -91,17 +103,20 @@ def test_epochs_are_scored_apart():
 
 
 def test_heads_that_do_not_match_are_left_alone():
-    runner = SimpleNamespace(model=torch.nn.Identity())
+    recorder = Recorder()
+    runner = SimpleNamespace(model=torch.nn.Identity(), logger=recorder)
     hook = StabilityScoreHook()
+    hook.before_train(runner)
+    assert len(recorder.lines) == 1 and 'no SetCriterion' in recorder.lines[0]
     hook.before_train_epoch(runner)
     hook.after_train_epoch(runner)
 
 
 def test_without_epochs_validations_part_the_scores():
-    head = SimpleNamespace(match_counts=torch.zeros(2, 4, dtype=torch.int64))
+    criterion = make_criterion(num_classes=1, num_queries=4)
     recorder = Recorder()
     runner = SimpleNamespace(
-        model=SimpleNamespace(decode_head=head),
+        model=criterion,
         _train_loop=IterBasedTrainLoop.__new__(IterBasedTrainLoop),
         epoch=0,
         iter=0,
@@ -110,10 +125,10 @@ def test_without_epochs_validations_part_the_scores():
     )
     hook = StabilityScoreHook()
     hook.before_train_epoch(runner)
-    head.match_counts[0] = 1
+    criterion.match_counts[0] = 1
     runner.iter = 10
     hook.before_val_epoch(runner)
-    head.match_counts[0, 1] = 7
+    criterion.match_counts[0, 1] = 7
     runner.iter = 20
     hook.before_val_epoch(runner)
     # The training ends with a validation: nothing was matched since.

@@ -26,8 +26,8 @@ def frame(name, heard, labels, named=(0,)):
     sample = SegDataSample(metainfo=dict(sample_id=name))
     sample.set_data(
         dict(
-            heard_classes=torch.tensor(heard),
-            named_classes=torch.tensor(named),
+            audio_query_classes=torch.tensor(heard),
+            query_classes=torch.tensor(named),
         )
     )
     sample.gt_sem_seg = PixelData(data=torch.tensor(labels)[None, None])
@@ -78,7 +78,7 @@ def test_ranks_are_joined_and_repetitions_dropped(metric, monkeypatch):
 def test_models_without_it_are_explained(metric, monkeypatch):
     """And the training that evaluates them goes on."""
     sample = frame('x/0', [1], [1])
-    del sample['named_classes']
+    del sample['query_classes']
     lines = []
     monkeypatch.setattr(
         coverage, 'print_log', lambda text, **_: lines.append(text)
@@ -86,4 +86,4 @@ def test_models_without_it_are_explained(metric, monkeypatch):
     for _ in range(2):
         metric.process({}, [sample])
     assert metric.evaluate(2) == {} and len(lines) == 1
-    assert 'have no named_classes: there is no coverage' in lines[0]
+    assert 'have no query_classes: there is no coverage' in lines[0]

@@ -117,7 +117,7 @@ def test_separated_clusters_are_told_apart(
     for k in ALL:
         new = cluster(centres[k], 30, 0.8, seed=100 + k)
         assert (classifier(new).argmax(-1) == k).all()
-    health = classifier.health()
+    health = classifier.log_vars()
     assert health['gmm_bank_accuracy'] == 1
     assert health['gmm_ready'] == 4
     assert health['gmm_bank_fill'] == pytest.approx(5 * 60 / (5 * 64))
@@ -369,7 +369,7 @@ def test_diagnosis_by_loops(fill):
     scores = torch.stack(scores)
     bias = scores.mean(0).var(correction=0)
     spread = scores.var(1, correction=0).mean()
-    health = classifier.health()
+    health = classifier.log_vars()
     assert health['gmm_mean_cosine'] == pytest.approx(
         sum(cosines) / len(cosines), abs=1e-5
     )
@@ -383,7 +383,7 @@ def test_diagnosis_by_loops(fill):
     assert health['gmm_ready'] == 3
 
 
-def test_health_before_anything_was_learnt(make_classifier):
-    health = make_classifier().health()
+def test_log_vars_before_anything_was_learnt(make_classifier):
+    health = make_classifier().log_vars()
     assert all(float(value) == 0 for value in health.values())
     assert not any('loss' in name for name in health)

@@ -180,7 +180,7 @@ def test_dead_component_moves_to_the_least_likely_member(
         classifier.mean[3, 1],
         momentum * mean[1] + (1 - momentum) * target,
     )
-    assert classifier.health()['gmm_dead'] == 1
+    assert classifier.log_vars()['gmm_dead'] == 1
     # Its weight is small but not 0, and the weights sum to 1.
     weight = classifier.log_weight[3].exp()
     assert 0 < weight[1] < 1e-3
@@ -195,7 +195,7 @@ def test_dead_components_take_different_members(make_classifier):
     mean = torch.stack([50 * FAR, members[0], 60 * FAR])
     put(classifier, 3, members, mean)
     classifier.update()
-    assert classifier.health()['gmm_dead'] == 2
+    assert classifier.log_vars()['gmm_dead'] == 2
     torch.testing.assert_close(classifier.mean[3, 0], members[2])
     torch.testing.assert_close(classifier.mean[3, 2], members[3])
     # Of a single member all can but take that one.
@@ -225,7 +225,7 @@ def test_sinkhorn_leaves_no_component_dead(make_classifier):
     members = F.normalize(torch.randn(12, 4), dim=-1)
     put(classifier, 0, members, torch.stack([members[0], 3 * FAR]))
     classifier.update()
-    assert classifier.health()['gmm_dead'] == 0
+    assert classifier.log_vars()['gmm_dead'] == 0
     assert classifier.log_weight[0].exp().min() > 0.1
 
 
@@ -334,7 +334,7 @@ def test_evaluation_changes_nothing(fill, unit_vectors):
     classifier(features)
     classifier.enqueue(features, torch.tensor([0, 1, 2, 3, 4, 4]))
     classifier.sample(torch.tensor([1, 2]))
-    classifier.health()
+    classifier.log_vars()
     assert_same(state_of(classifier), before)
     assert classifier._steps == 3
 
@@ -455,6 +455,6 @@ def test_learning_and_sampling_never_wait_for_the_device(estep):
         logits = classifier(features)
         samples = classifier.sample(torch.randint(-1, 4, (2, 3)))
         ready = classifier.ready(torch.randint(-1, 4, (2, 3)))
-        health = classifier.health()
+        health = classifier.log_vars()
     assert logits.shape == (30, 5) and samples.shape == (2, 3, 16)
     assert ready.shape == (2, 3) and len(health) == 6

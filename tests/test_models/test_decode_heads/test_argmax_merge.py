@@ -6,6 +6,7 @@ import torch.nn.functional as F
 from mmseg.registry import MODELS
 
 from mmcpm.models.utils.semantic_inference import argmax_merge
+from mmcpm.structures import AudioFeatures
 
 
 def test_pixels_belong_to_one_query_by_hand():
@@ -59,11 +60,11 @@ def test_head_merges_as_it_is_told(tiny_cfg):
         torch.randn(1, c, 64 // s, 64 // s)
         for c, s in ((32, 4), (64, 8), (128, 16), (256, 32))
     ]
-    audio = [
-        torch.randn(1, 64, t, f) for t, f in ((6, 16), (12, 32), (24, 64))
-    ]
+    audio = AudioFeatures(
+        [torch.randn(1, 64, t, f) for t, f in ((6, 16), (12, 32), (24, 64))]
+    )
     results = [
-        head.predict(image, head.listen(audio), (16, 16))
+        head.predict(image, head.encode_audio(audio), (16, 16)).scores
         for head in heads.values()
     ]
     assert results[0].shape == results[1].shape

@@ -8,6 +8,7 @@ from mmseg.registry import MODELS
 
 from mmcpm.models.decode_heads.av_mask2former_head import AVMask2FormerHead
 from mmcpm.models.utils.semantic_inference import semantic_merge
+from mmcpm.structures import AudioFeatures
 
 
 def features(batch=2, size=64, seed=0):
@@ -20,7 +21,7 @@ def features(batch=2, size=64, seed=0):
         torch.randn(batch, 64, t, f, generator=generator)
         for t, f in ((6, 16), (12, 32), (24, 64))
     ]
-    return image, audio
+    return image, AudioFeatures(audio)
 
 
 @pytest.fixture
@@ -121,8 +122,8 @@ def test_semantic_merge_by_hand():
 
 def test_predict_has_the_size_asked_for(head):
     image, audio = features()
-    query = head.listen(audio)
-    assert head.predict(image, query, (50, 70)).shape == (2, 9, 50, 70)
+    query = head.encode_audio(audio)
+    assert head.predict(image, query, (50, 70)).scores.shape == (2, 9, 50, 70)
 
 
 def test_predict_merges_the_last_prediction(head):
@@ -130,7 +131,7 @@ def test_predict_merges_the_last_prediction(head):
     head.eval()
     image, audio = features()
     with torch.no_grad():
-        actual = head.predict(image, head.listen(audio), (50, 70))
+        actual = head.predict(image, head.encode_audio(audio), (50, 70)).scores
         classes, masks = (outputs[-1] for outputs in head(image, audio))
     masks = F.interpolate(
         masks, size=(50, 70), mode='bilinear', align_corners=False
@@ -143,8 +144,8 @@ def test_predict_merges_the_last_prediction(head):
 
 def test_last_prediction_alone_is_the_last_of_all(head):
     image, audio = features()
-    query, pixels = head.listen(audio), head.encode_pixels(image)
-    position = head.learnt_queries(2)[1]
+    query, pixels = head.encode_audio(audio), head.forward_pixel_decoder(image)
+    position = head.init_queries(2)[1]
     every = head.decode(query, position, pixels)
     last = head.decode(query, position, pixels, last_only=True)
     assert len(every.state) == 4 and len(last.state) == 1
@@ -155,7 +156,7 @@ def test_last_prediction_alone_is_the_last_of_all(head):
 
 def test_heard_classes_are_the_first_predictions(head):
     image, audio = features()
-    heard = head.heard_classes(head.listen(audio))
+    heard = head.audio_query_classes(head.encode_audio(audio))
     torch.testing.assert_close(heard, head(image, audio)[0][0].argmax(-1))
 
 
@@ -164,7 +165,7 @@ def test_matches_are_counted_per_class_and_query(head, make_batch):
     data_samples = make_batch(labels=(1, 3))['data_samples']
     for _ in range(2):
         head.loss(image, audio, data_samples)
-    counts = head.match_counts
+    counts = head.criterion.match_counts
     # Two steps of two images, each with background and two classes.
     assert counts[[0, 1, 3]].sum(1).tolist() == [4, 4, 4]
     assert counts[9].sum() == 2 * 2 * (20 - 3)
@@ -229,8 +230,8 @@ def test_masks_are_told_where_they_are(head, placed):
     image, _ = features()
     other, _ = features(seed=1)
     added = [
-        placed.encode_pixels(levels).mask_feature
-        - head.encode_pixels(levels).mask_feature
+        placed.forward_pixel_decoder(levels).mask_feature
+        - head.forward_pixel_decoder(levels).mask_feature
         for levels in (image, other)
     ]
     torch.testing.assert_close(*added, atol=1e-5, rtol=1e-4)
@@ -239,8 +240,8 @@ def test_masks_are_told_where_they_are(head, placed):
     assert apart.min() > 1e-3
     # The tokens that queries attend to are as they were.
     for one, two in zip(
-        head.encode_pixels(image).keys,
-        placed.encode_pixels(image).keys,
+        head.forward_pixel_decoder(image).keys,
+        placed.forward_pixel_decoder(image).keys,
         strict=True,
     ):
         torch.testing.assert_close(one, two)

@@ -1,6 +1,7 @@
 """What CPMHead is taught: losses, labels, combinations, checkpoints."""
 
 import copy
+import dataclasses
 
 import pytest
 import torch
@@ -40,9 +41,7 @@ def test_every_parameter_gets_a_gradient(
         for sample in samples:
             sample.gt_sem_seg.data.fill_(255)
     image, audio, mixed = features()
-    losses = head.loss(
-        image, audio, samples, mixed if head.hears_mixtures else None
-    )
+    losses = head.loss(image, mixed if head.use_mixtures else audio, samples)
     total = sum(v for k, v in losses.items() if 'loss' in k)
     assert all(value.isfinite().all() for value in losses.values())
     total.backward()
@@ -69,7 +68,7 @@ def test_names_of_losses(make_batch, name, build, features):
     """What is only logged must not be summed as a loss."""
     head = build(COMBINATIONS[name])
     image, audio, mixed = features()
-    losses = head.loss(image, audio, make_batch()['data_samples'], mixed)
+    losses = head.loss(image, mixed, make_batch()['data_samples'])
     assert {key for key in losses if 'loss' in key} == loss_names(name)
     logged = {key for key in losses if 'loss' not in key}
     assert ('gmm_ready' in logged) == ('classifier' in COMBINATIONS[name])
@@ -87,13 +86,19 @@ def test_lambda_scales_the_three_losses_and_no_other(
         twin = copy.deepcopy(head)
         twin.cpm_weight = weight
         torch.manual_seed(3)
-        results.append(twin.loss(image, audio, samples, mixed))
+        results.append(twin.loss(image, mixed, samples))
     ours = {n for n in results[0] if n.split('_')[1] in ('vcp', 'acp', 'pcl')}
     assert len(ours) == 5
     for name, value in results[0].items():
         factor = 3 if name in ours else 1
         torch.testing.assert_close(results[1][name], factor * value)
         assert name not in ours or value > 0
+
+
+def with_mixed(audio, mixed):
+    """Change whether sounds were mixed in."""
+    mixture = audio.mixture._replace(mixed=torch.tensor(mixed))
+    return dataclasses.replace(audio, mixture=mixture)
 
 
 def spy_on(module):
@@ -113,12 +118,12 @@ def test_class_lost_by_the_crop_is_heard_but_not_looked_for(
     vcp, acp, pcl = (
         spy_on(m) for m in (head.loss_vcp, head.loss_acp, head.loss_pcl)
     )
-    recorded, set_terms = [], head.set_terms
-    head.set_terms = lambda *args: (
-        recorded.append(set_terms(*args)) or recorded[-1]
+    recorded, compare = [], head.criterion.forward
+    head.criterion.forward = lambda *args: (
+        recorded.append(compare(*args)) or recorded[-1]
     )
-    losses = head.loss(image, audio, [sample, other], mixed)
-    class_terms, mask_terms, dice_terms, seen = vcp[0]
+    losses = head.loss(image, mixed, [sample, other])
+    class_terms, mask_terms, dice_terms, seen, weight = vcp[0]
     assert seen.tolist() == [[True, False], [False, False]]
     _, labels = recorded[0]
     # Of all four predictions, "no object" where nothing is looked for.
@@ -128,11 +133,12 @@ def test_class_lost_by_the_crop_is_heard_but_not_looked_for(
         assert terms.shape == class_terms.shape == (4, 2, 2)
         assert (terms[:, 0, 0] > 0).all()
         assert terms.count_nonzero() == 4
+    assert weight.shape == seen.shape and (weight == 1).all()
     assert acp[0][2].tolist() == [[True, True], [False, False]]
     assert pcl[0][2].tolist() == [[1, 7], [-1, -1]]
     # Without class 7 in the crop's labels VCP is the same.
     head.label_source = 'crop'
-    head.loss(image, audio, [sample, other], mixed)
+    head.loss(image, mixed, [sample, other])
     assert vcp[1][3].tolist() == [[True], [False]]
     assert (recorded[1][1][:, :, QUERIES] == expected[:, 0]).all()
     assert losses['loss_vcp_cls'] > 0
@@ -141,17 +147,17 @@ def test_class_lost_by_the_crop_is_heard_but_not_looked_for(
 def test_what_was_not_mixed_is_no_lesson_for_acp(head, make_batch, features):
     image, audio, mixed = features()
     calls = spy_on(head.loss_acp)
-    mixed = mixed._replace(mixed=torch.tensor([True, False]))
-    head.loss(image, audio, make_batch()['data_samples'], mixed)
+    mixed = with_mixed(mixed, [True, False])
+    head.loss(image, mixed, make_batch()['data_samples'])
     _, ratio, valid = calls[0]
-    assert torch.equal(ratio, mixed.ratio)
+    assert torch.equal(ratio, mixed.mixture.ratio)
     assert valid.tolist() == [[True, True], [False, False]]
 
 
 def test_unready_prompts_weigh_nothing(make_batch, build, features):
     head = build()
     image, audio, mixed = features()
-    losses = head.loss(image, audio, make_batch()['data_samples'], mixed)
+    losses = head.loss(image, mixed, make_batch()['data_samples'])
     for name in loss_names('full') - loss_names('ccdm'):
         assert losses[name] == 0, name
     assert losses['prompts_ready'] == 0 and losses['prompt_accuracy'] == 0
@@ -165,14 +171,14 @@ def test_embedding_of_the_audio_masks(
     image, audio, mixed = features()
     norms, losses = spy_on(head.audio_post_norm), spy_on(head.loss_acp)
     args, predictions = forward(
-        head, image, audio, mixed, make_batch()['data_samples'], stop=False
+        head, image, mixed, make_batch()['data_samples'], stop=False
     )
     wanted = predictions.query if embedding == 'final' else args[0]
     prompts = wanted[:, QUERIES:]
     assert torch.equal(norms[0][0], prompts)
     # Masks: the embedding's dot product with the dense map of the mixture.
     embedded = head.audio_mask_embed(head.audio_post_norm(prompts))
-    dense = head.audio_mask_feature(mixed.levels[-1])
+    dense = head.audio_mask_feature(mixed.mixture.levels[-1])
     for b, k, t, f in ((0, 1, 3, 40), (1, 0, 23, 63)):
         torch.testing.assert_close(
             losses[0][0][b, k, t, f], embedded[b, k] @ dense[b, :, t, f]
@@ -189,7 +195,7 @@ def test_matched_queries_of_the_last_prediction_feed_the_bank(
         recorded.append((args, match(*args))) or recorded[-1][1]
     )
     _, predictions = forward(
-        head, image, audio, mixed, make_batch()['data_samples'], stop=False
+        head, image, mixed, make_batch()['data_samples'], stop=False
     )
     (((scores, _, targets), matches),) = recorded
     assert torch.equal(scores, predictions.class_scores[:, :, :QUERIES])
@@ -216,7 +222,7 @@ def test_matched_queries_of_the_last_prediction_feed_the_bank(
     assert int(gmm.num_steps) == 1
     before = gmm.bank.clone()
     head.eval()
-    head.loss(image, audio, make_batch()['data_samples'], mixed)
+    head.loss(image, mixed, make_batch()['data_samples'])
     assert torch.equal(gmm.bank, before) and int(gmm.num_steps) == 1
 
 
@@ -249,16 +255,17 @@ def test_classes_of_the_crop(head, samples_of):
     samples = samples_of((1, 3), (2,))
     samples[0].set_metainfo(dict(audio_labels=(1, 3, 6)))
     samples[1].gt_sem_seg.data[:] = 255
-    assert head.sounding_classes(samples) == [[1, 3, 6], [2]]
+    targets = head.criterion.read_targets(samples)
+    assert head.prompt_classes(samples, targets) == [[1, 3, 6], [2]]
     head.label_source = 'crop'
-    assert head.sounding_classes(samples) == [[1, 3], []]
+    assert head.prompt_classes(samples, targets) == [[1, 3], []]
 
 
 def test_missing_classes_are_explained(head, make_batch):
     samples = make_batch()['data_samples']
     del samples[1].audio_labels
     with pytest.raises(KeyError, match='RecordSoundingClasses'):
-        head.sounding_classes(samples)
+        head.prompt_classes(samples, head.criterion.read_targets(samples))
 
 
 @pytest.mark.parametrize('source', ['full', 'crop'])
@@ -271,7 +278,7 @@ def test_classes_out_of_range_are_named(head, source, features, samples_of):
     samples[1].gt_sem_seg.data[0, 0, 0] = 3 if source == 'full' else 12
     samples[1].set_metainfo(dict(img_path='clip/far.jpg'))
     with pytest.raises(ValueError, match=r'clip/far\.jpg.*\[12\].*0\.\.8'):
-        head.loss(image, audio, samples, mixed)
+        head.loss(image, mixed, samples)
 
 
 def test_more_classes_than_prompts(
@@ -284,9 +291,9 @@ def test_more_classes_than_prompts(
     samples = samples_of((1, 3), (2,))
     samples[0].set_metainfo(dict(audio_labels=(1, 3, 5, 6)))
     image, audio, mixed = features()
-    head.loss(image, audio, samples, mixed)
-    # Terms of four predictions, and what counts.
-    assert [t.shape for t in calls[0]] == [(4, 2, 2)] * 3 + [(2, 2)]
+    head.loss(image, mixed, samples)
+    # Terms of four predictions, what counts, and weights of classes.
+    assert [t.shape for t in calls[0]] == [(4, 2, 2)] * 3 + [(2, 2)] * 2
 
 
 @pytest.mark.parametrize(
@@ -335,7 +342,7 @@ def test_mixtures_that_only_give_the_prompts(
     before = head.mixtures.count.clone(), head.mixtures.num_steps.clone()
     image, audio, mixed = features()
     samples = make_batch(labels=(1, 3))['data_samples']
-    losses = head.loss(image, audio, samples, mixed)
+    losses = head.loss(image, mixed, samples)
     # The prompts are drawn from the mixtures, which get new members.
     assert losses['prompts_ready'] == 1
     assert head.mixtures.num_steps == before[1] + 1

@@ -1,6 +1,7 @@
 """The terms of CPMHead's losses against mmdet's own, and which count."""
 
 import copy
+import dataclasses
 
 import pytest
 import torch
@@ -8,7 +9,7 @@ from mmcv.ops import point_sample
 from mmdet.models.losses import CrossEntropyLoss, DiceLoss
 from mmseg.registry import TASK_UTILS
 
-import mmcpm.models.decode_heads.set_prediction as set_prediction
+from mmcpm.models.losses import set_criterion
 
 QUERIES, CLASSES, LAYERS, POINTS = 20, 9, 4, 64
 
@@ -25,6 +26,12 @@ def forget(head, *classes):
     assert (~ready).nonzero().flatten().tolist() == sorted(classes)
 
 
+def with_mixed(audio, mixed):
+    """Change whether sounds were mixed in."""
+    mixture = audio.mixture._replace(mixed=torch.tensor(mixed))
+    return dataclasses.replace(audio, mixture=mixture)
+
+
 def spy_on(module):
     """Collect the arguments of a loss module."""
     calls = []
@@ -37,10 +44,10 @@ def points(monkeypatch):
     """Inject points of each mask's own, ``[L, B, T, P, 2]``."""
     generator = torch.Generator().manual_seed(1)
     table = torch.rand(LAYERS, 3, QUERIES + 8, POINTS, 2, generator=generator)
-    collected, collect = [], set_prediction.collect_rows
+    collected, collect = [], set_criterion.collect_indices
     monkeypatch.setattr(
-        set_prediction,
-        'collect_rows',
+        set_criterion,
+        'collect_indices',
         lambda *args: collected.append(collect(*args)) or collected[-1],
     )
 
@@ -49,7 +56,7 @@ def points(monkeypatch):
         rows = collected[-1]
         return table[rows.layer, rows.image, rows.query]
 
-    monkeypatch.setattr(set_prediction, 'uncertain_points', chosen)
+    monkeypatch.setattr(set_criterion, 'uncertain_points', chosen)
     return table
 
 
@@ -95,7 +102,7 @@ def test_vcp_is_that_of_mmdet_prompt_by_prompt(
     recorded, loss = [], head.loss
     head.loss = lambda *args: recorded.append(loss(*args))
     (_, _, pixels, _), predictions = forward(
-        head, image, audio, mixed, samples, stop=False
+        head, image, mixed, samples, stop=False
     )
     prompts = {(0, 0): 1, (0, 1): 3, (1, 0): 2, (2, 0): 8}
     expected = naive_vcp(predictions, pixels, samples, prompts, points)
@@ -121,7 +128,7 @@ def test_weights_of_vcp_are_those_of_the_head(
             cfg[change].loss_weight = 3 * cfg[change].get('loss_weight', 1.0)
         head = teach(build(cfg=cfg))
         torch.manual_seed(3)
-        results.append(head.loss(image, audio, samples, mixed))
+        results.append(head.loss(image, mixed, samples))
     plain, *changed = results
     for name, kind in (('cls', 0), ('mask', 1), ('dice', 2)):
         key = f'loss_vcp_{name}'
@@ -147,7 +154,7 @@ def test_prompts_do_not_change_the_losses_of_queries(
     recorded, loss = [], head.loss
     head.loss = lambda *args: recorded.append(loss(*args))
     (_, _, pixels, _), predictions = forward(
-        head, image, audio, mixed, samples, stop=False
+        head, image, mixed, samples, stop=False
     )
     masks = torch.einsum(
         'lbtc,bchw->lbthw', predictions.mask_embedding, pixels.mask_feature
@@ -171,7 +178,7 @@ def test_sounds_of_classes_not_ready_are_no_lesson_for_acp(
     samples = frames((0, 1, 3), (0, 2), (0,))
     image, audio, mixed = features(3)
     acp, pcl = spy_on(head.loss_acp), spy_on(head.loss_pcl)
-    head.loss(image, audio, samples, mixed)
+    head.loss(image, mixed, samples)
     assert acp[0][2].tolist() == [[False] * 2, [True, False], [False] * 2]
     # Nor does PCL learn where a mask selects that nothing teaches.
     assert pcl[0][2].tolist() == [[-1, -1], [2, -1], [-1, -1]]
@@ -182,12 +189,12 @@ def test_masks_of_sounds_alone_are_no_lesson_for_pcl(head, features, frames):
     samples = frames((0, 1), (0, 2))
     image, audio, mixed = features()
     pcl = spy_on(head.loss_pcl)
-    mixed = mixed._replace(mixed=torch.tensor([False, True]))
-    losses = head.loss(image, audio, samples, mixed)
+    mixed = with_mixed(mixed, [False, True])
+    losses = head.loss(image, mixed, samples)
     assert pcl[0][2].tolist() == [[-1], [2]]
     assert losses['loss_pcl'] > 0
-    mixed = mixed._replace(mixed=torch.tensor([False, False]))
-    losses = head.loss(image, audio, samples, mixed)
+    mixed = with_mixed(mixed, [False, False])
+    losses = head.loss(image, mixed, samples)
     assert losses['loss_acp'] == losses['loss_pcl'] == 0
 
 
@@ -199,7 +206,7 @@ def test_background_is_not_prompted(head, features, frames):
     )
     # Nor does it matter whether its mixture is known.
     forget(head, 0)
-    head.loss(image, audio, samples, mixed)
+    head.loss(image, mixed, samples)
     assert vcp[0][3].tolist() == [[True] * 2, [False] * 2]
     assert acp[0][2].tolist() == [[True] * 2, [False] * 2]
     assert pcl[0][2].tolist() == [[1, 3], [-1, -1]]
@@ -216,7 +223,7 @@ def test_prompts_do_not_see_those_not_ready(head, features, frames, forward):
     for shift in (0.0, 5.0):
         table[3] += shift
         samples = frames((0, 1, 3), (0, 2))
-        outputs.append(forward(head, image, audio, mixed, samples)[1].state)
+        outputs.append(forward(head, image, mixed, samples)[1].state)
     first, second = outputs
     for b, slot in ((0, 0), (1, 0)):
         row = (slice(None), b, QUERIES + slot)
@@ -232,7 +239,7 @@ def test_more_sounds_than_prompts_are_no_lesson_for_acp(
     head = teach(build(cfg=cpm_cfg.decode_head))
     acp = spy_on(head.loss_acp)
     image, audio, mixed = features()
-    head.loss(image, audio, frames((0, 1, 3), (0, 2)), mixed)
+    head.loss(image, mixed, frames((0, 1, 3), (0, 2)))
     assert acp[0][2].tolist() == [[False], [True]]
 
 
@@ -244,10 +251,10 @@ def test_sounds_lost_by_the_crop_are_no_lesson_if_not_prompted(
     samples[0].set_metainfo(dict(audio_labels=(1, 7)))
     image, audio, mixed = features()
     acp = spy_on(head.loss_acp)
-    head.loss(image, audio, samples, mixed)
+    head.loss(image, mixed, samples)
     assert acp[0][2].tolist() == [[True, True], [True, False]]
     head.label_source = 'crop'
-    head.loss(image, audio, samples, mixed)
+    head.loss(image, mixed, samples)
     assert acp[1][2].tolist() == [[False], [True]]
 
 
@@ -272,17 +279,17 @@ def test_class_weights_reach_queries_and_prompts(
             loss_cls=dict(LOSS_CLS, class_weight=weights),
         )
     )
-    recorded, compute = [], head.set_terms
+    recorded, compute = [], head.criterion.forward
 
     def record(predictions, *args):
         terms, labels = compute(predictions, *args)
         recorded.append((predictions.class_scores, labels))
         return terms, labels
 
-    head.set_terms = record
+    head.criterion.forward = record
     image, audio, mixture = features()
     samples = samples_of((1, 3), (5, 8))
-    losses = head.loss(image, audio, samples, mixture)
+    losses = head.loss(image, mixture, samples)
     ((scores, labels),) = recorded
     table = torch.tensor([*weights, 0.1])
     vcp = 0.0
@@ -313,6 +320,6 @@ def test_only_ratios_of_class_weights_count(
         head = teach(build(loss_cls=cfg))
         torch.manual_seed(0)
         samples = samples_of((1, 3), (5, 8))
-        found.append(head.loss(image, audio, samples, mixture))
+        found.append(head.loss(image, mixture, samples))
     for name, value in found[0].items():
         torch.testing.assert_close(found[1][name], value)

@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from mmcpm.models.decode_heads.set_prediction import PixelTokens
+from mmcpm.models.decode_heads.av_mask2former_head import PixelDecoderOutput
 from mmcpm.models.layers.block_mask import block_mask
-from mmcpm.models.utils.mixing import MixedAudio
+from mmcpm.models.utils.mixing import MixedAudioFeatures
 
 QUERIES, CLASSES = 20, 9
 CCDM = ('classifier',)
@@ -28,20 +28,25 @@ def rows(predictions, pixels, part):
 
 def in_double(head, image):
     """Let the decoders work in float64, on pixels encoded in float32."""
-    pixels = head.encode_pixels(image)
+    pixels = head.forward_pixel_decoder(image)
     head.double()
-    pixels = PixelTokens(
+    pixels = PixelDecoderOutput(
         pixels.mask_feature.double().detach(),
         [key.double().detach() for key in pixels.keys],
         [position.double() for position in pixels.positions],
         pixels.sizes,
     )
-    head.encode_pixels = lambda levels: pixels
+    head.forward_pixel_decoder = lambda levels: pixels
     return pixels
 
 
-def doubled(levels):
-    return [level.double() for level in levels]
+def doubled(audio, mixture=None):
+    """Bring sounds to float64; maybe with the levels of another mixture."""
+    levels = (mixture or audio).mixture.levels
+    return MixedAudioFeatures(
+        [level.double() for level in audio.levels],
+        mixture=audio.mixture._replace(levels=[x.double() for x in levels]),
+    )
 
 
 def fix_samples(head, dtype=torch.float32):
@@ -68,7 +73,7 @@ def test_queries_do_not_know_of_prompts(
     image, audio, mixed = features()
     classes, masks = head(image, audio)
     (_, _, pixels, _), predictions = forward(
-        head, image, audio, mixed, samples_of(*labels)
+        head, image, mixed, samples_of(*labels)
     )
     expected = classes + masks
     actual = rows(predictions, pixels, slice(QUERIES))
@@ -82,15 +87,12 @@ def test_queries_do_not_know_of_prompts_in_float64(
 ):
     image, audio, mixed = features()
     pixels = in_double(head, image)
-    audio = doubled(audio)
-    expected = sum(head(image, audio), [])
+    expected = sum(head(image, doubled(mixed)), [])
     seen = []
     for seed, labels in enumerate(LABELS):
         torch.manual_seed(seed)
-        other = MixedAudio(doubled(features(seed=seed)[2].levels), *mixed[1:])
-        _, predictions = forward(
-            head, image, audio, other, samples_of(*labels)
-        )
+        other = doubled(mixed, mixture=features(seed=seed)[2])
+        _, predictions = forward(head, image, other, samples_of(*labels))
         actual = rows(predictions, pixels, slice(QUERIES))
         assert actual[0].dtype == torch.float64
         torch.testing.assert_close(actual, expected, rtol=0, atol=1e-6)
@@ -103,16 +105,16 @@ def test_no_gradient_leads_from_queries_to_prompts(
     head, features, samples_of, forward
 ):
     image, audio, mixed = features()
-    for level in (*audio, *mixed.levels):
+    for level in (*mixed.levels, *mixed.mixture.levels):
         level.requires_grad_()
     (_, _, pixels, _), predictions = forward(
-        head, image, audio, mixed, samples_of((1, 3), (2,))
+        head, image, mixed, samples_of((1, 3), (2,))
     )
     queries = rows(predictions, pixels, slice(QUERIES))
     total = sum(t.square().sum() for t in queries)
-    watched = [*head.prompts.parameters(), *mixed.levels]
+    watched = [*head.prompts.parameters(), *mixed.mixture.levels]
     gradients = torch.autograd.grad(
-        total, [*watched, *audio], allow_unused=True
+        total, [*watched, *audio.levels], allow_unused=True
     )
     for gradient in gradients[: len(watched)]:
         assert gradient is None or (gradient == 0).all()
@@ -122,7 +124,7 @@ def test_no_gradient_leads_from_queries_to_prompts(
 def test_padding_does_not_change_prompts(head, features, samples_of, forward):
     image, audio, mixed = features()
     pixels = in_double(head, image)
-    audio, mixture = doubled(audio), doubled(mixed.levels)
+    mixed = doubled(mixed)
     table = fix_samples(head, torch.float64)
     outputs = []
     for other in ((2, 5), (2, 4, 5, 6), (2, 4, 5, 6)):
@@ -130,8 +132,7 @@ def test_padding_does_not_change_prompts(head, features, samples_of, forward):
         _, predictions = forward(
             head,
             image,
-            audio,
-            MixedAudio(mixture, *mixed[1:]),
+            mixed,
             samples_of((1, 3), other),
         )
         prompts = rows(predictions, pixels, slice(QUERIES, QUERIES + 2))
@@ -145,19 +146,20 @@ def test_padding_does_not_change_prompts(head, features, samples_of, forward):
 def test_one_pass_is_two_passes(head, features, samples_of, forward):
     image, audio, mixed = features()
     pixels = in_double(head, image)
-    audio, mixture = doubled(audio), doubled(mixed.levels)
+    mixed = doubled(mixed)
     fix_samples(head, torch.float64)
     _, predictions = forward(
         head,
         image,
-        audio,
-        MixedAudio(mixture, *mixed[1:]),
+        mixed,
         samples_of((1, 3), (2,)),
     )
     labels = torch.tensor([[1, 3], [2, -1]])
     prompt, position = head.prompts(labels, head.cls_embed)
     mask = block_mask(labels >= 0, 0)
-    heard = head.audio_query_decoder(prompt, position, mixture, mask)
+    heard = head.audio_query_decoder(
+        prompt, position, mixed.mixture.levels, mask
+    )
     alone = head.decode(heard, position, pixels, mask)
     torch.testing.assert_close(
         rows(predictions, pixels, slice(QUERIES, None)),
@@ -165,7 +167,7 @@ def test_one_pass_is_two_passes(head, features, samples_of, forward):
         rtol=0,
         atol=1e-9,
     )
-    queries = sum(head(image, audio), [])
+    queries = sum(head(image, mixed), [])
     torch.testing.assert_close(
         rows(predictions, pixels, slice(QUERIES)), queries, rtol=0, atol=1e-9
     )
@@ -182,19 +184,19 @@ def test_prompts_are_not_matched(head, make_batch, features):
 
     head.assigner.match = spy
     image, audio, mixed = features()
-    head.loss(image, audio, make_batch()['data_samples'], mixed)
+    head.loss(image, mixed, make_batch()['data_samples'])
     # Four predictions of two frames, learnt queries only.
     ((class_scores, mask_logits),) = calls
     assert class_scores.shape[:3] == (4, 2, QUERIES)
     assert [m.shape[:2] for m in mask_logits] == [(4, QUERIES)] * 2
-    assert head.match_counts.sum() == 2 * QUERIES
+    assert head.criterion.match_counts.sum() == 2 * QUERIES
 
 
 def test_without_acp_prompts_hear_what_queries_hear(
     make_batch, build, teach, features
 ):
     head = teach(build(CCDM + ('prompts', 'loss_vcp')))
-    assert not head.hears_mixtures
+    assert not head.use_mixtures
     calls = []
     decoder = head.audio_query_decoder
     listen = decoder.forward_with_prompts
@@ -203,7 +205,7 @@ def test_without_acp_prompts_hear_what_queries_hear(
     )
     image, audio, _ = features()
     head.loss(image, audio, make_batch()['data_samples'])
-    assert calls[0][2] is audio and calls[0][3] is audio
+    assert calls[0][2] is audio.levels and calls[0][3] is audio.levels
 
 
 def test_testing_needs_no_prompts(head, build, features):
@@ -219,7 +221,7 @@ def test_testing_needs_no_prompts(head, build, features):
         one.eval()
     with torch.no_grad():
         first, second = (
-            one.predict(image, one.listen(audio), (64, 64))
+            one.predict(image, one.encode_audio(audio), (64, 64))
             for one in (head, plain)
         )
-    assert torch.equal(first, second)
+    assert torch.equal(first.scores, second.scores)

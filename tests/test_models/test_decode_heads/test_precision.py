@@ -55,7 +55,7 @@ def test_losses_of_cpm(build, teach, features, frames, factor, amp):
     image, audio, mixed = features(3)
     samples = frames((0, 1, 3), (0, 2), None)
     with torch.autocast('cpu', torch.bfloat16, enabled=amp):
-        losses = head.loss(image, audio, samples, mixed)
+        losses = head.loss(image, mixed, samples)
     check_step(head, losses)
     assert all(b.isfinite().all() for b in head.cls_embed.buffers())
 
@@ -89,8 +89,8 @@ def test_prediction(base_head, features, factor):
     base_head.eval()
     image, audio, _ = features()
     with torch.no_grad(), torch.autocast('cpu', torch.bfloat16):
-        query = base_head.listen(audio)
-        scores = base_head.predict(image, query, (50, 70))
+        query = base_head.encode_audio(audio)
+        scores = base_head.predict(image, query, (50, 70)).scores
     assert scores.dtype == torch.float32
     assert scores.isfinite().all()
     # A sum over the queries of products of probabilities.

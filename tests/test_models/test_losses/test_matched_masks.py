@@ -4,11 +4,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mmcpm.models.losses.matched_masks import (
-    collect_rows,
+    collect_indices,
     make_masks,
-    matched_rows,
-    prompted_rows,
-    spread_rows,
+    matched_indices,
+    prompted_indices,
+    scatter_terms,
 )
 
 CPU = torch.device('cpu')
@@ -20,7 +20,7 @@ def test_matched_rows_by_hand():
         [([1, 4], [1, 0]), ([], [])],
         [([0, 2], [0, 1]), ([], [])],
     ]
-    rows = matched_rows(matches, [[3, 7], []])
+    rows = matched_indices(matches, [[3, 7], []])
     assert rows.dtype == np.int64
     assert rows.tolist() == [
         [0, 0, 1, 7],
@@ -28,14 +28,14 @@ def test_matched_rows_by_hand():
         [1, 0, 0, 3],
         [1, 0, 2, 7],
     ]
-    assert matched_rows([[([], [])]] * 4, [[]]).shape == (0, 4)
+    assert matched_indices([[([], [])]] * 4, [[]]).shape == (0, 4)
 
 
 def test_prompted_rows_by_hand():
-    rows = prompted_rows([[2, 5], [], [1]], [[0, 5], [1], [0]], 2, 10)
+    rows = prompted_indices([[2, 5], [], [1]], [[0, 5], [1], [0]], 2, 10)
     # Of image 0 the crop has lost class 2, of image 2 everything.
     assert rows.tolist() == [[0, 0, 11, 5], [1, 0, 11, 5]]
-    assert prompted_rows([[], []], [[1], []], 3, 4).shape == (0, 4)
+    assert prompted_indices([[], []], [[1], []], 3, 4).shape == (0, 4)
 
 
 @st.composite
@@ -66,7 +66,7 @@ def row_lists(draw):
 @settings(max_examples=60, deadline=None)
 def test_rows_are_collected_by_image(drawn):
     parts, images = drawn
-    rows = collect_rows(parts, images, CPU)
+    rows = collect_indices(parts, images, CPU)
     given_rows = [tuple(row) for part in parts for row in part.tolist()]
     expected = [r for i in range(images) for r in given_rows if r[1] == i]
     collected = torch.stack(rows[:4], 1)
@@ -81,7 +81,7 @@ def test_rows_are_collected_by_image(drawn):
 @settings(max_examples=60, deadline=None)
 def test_masks_and_places_are_those_of_a_loop(drawn, seed):
     parts, images = drawn
-    rows = collect_rows(parts, images, CPU)
+    rows = collect_indices(parts, images, CPU)
     generator = torch.Generator().manual_seed(seed)
     embedding = torch.randn(
         LAYERS, images, QUERIES, DIMS, generator=generator
@@ -93,7 +93,7 @@ def test_masks_and_places_are_those_of_a_loop(drawn, seed):
     assert masks.shape == (len(rows.layer), HEIGHT, WIDTH)
     every = torch.einsum('lbtc,bchw->lbthw', embedding, feature)
     values = masks.sum((1, 2))
-    spread = spread_rows(values, rows, (LAYERS, images, QUERIES))
+    spread = scatter_terms(values, rows, (LAYERS, images, QUERIES))
     expected = torch.zeros(LAYERS, images, QUERIES)
     for mask, layer, image, query in zip(masks, *rows[:3], strict=True):
         torch.testing.assert_close(

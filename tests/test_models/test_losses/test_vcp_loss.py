@@ -74,10 +74,10 @@ def test_ranks_share_the_number_of_prompts(inputs, monkeypatch):
     before = FixedAssignmentMaskLoss()(*inputs)
     asked = []
     monkeypatch.setattr(
-        module, 'reduce_mean', lambda x: asked.append(float(x)) or x * 2
+        module, 'reduce_mean', lambda x: asked.append(x.tolist()) or x * 2
     )
     after = FixedAssignmentMaskLoss()(*inputs)
-    assert asked == [4.0]
+    assert asked == [[4.0, 4.0]]  # Prompts, and their weights.
     for name, value in before.items():
         torch.testing.assert_close(after[name], value / 2)
 
@@ -86,11 +86,11 @@ def test_ranks_without_prompts_take_part(inputs, monkeypatch):
     """A rank that stays away would let the others wait for ever."""
     asked = []
     monkeypatch.setattr(
-        module, 'reduce_mean', lambda x: asked.append(float(x)) or x
+        module, 'reduce_mean', lambda x: asked.append(x.tolist()) or x
     )
     *terms, valid = inputs
     FixedAssignmentMaskLoss()(*terms, valid & False)
-    assert asked == [0.0]
+    assert asked == [[0.0, 0.0]]
 
 
 @pytest.mark.parametrize('value', [50.0, float('nan'), float('inf')])

@@ -95,7 +95,7 @@ def test_sliding_windows(tiny_model, make_batch):
     with torch.no_grad():
         results = run(tiny_model, batch, 'predict')
         data = tiny_model.data_preprocessor(batch, False)
-        query = tiny_model.decode_head.listen(
+        query = tiny_model.decode_head.encode_audio(
             encode(
                 tiny_model.stack_audio(data['inputs'], data['data_samples'])
             )
@@ -104,7 +104,9 @@ def test_sliding_windows(tiny_model, make_batch):
         for top in (0, 32):
             for left in (0, 32):
                 crop = data['inputs'][..., top : top + 64, left : left + 64]
-                windows[top, left] = tiny_model.whole_inference(crop, query)
+                windows[top, left] = tiny_model.whole_inference(
+                    crop, query
+                ).scores
     assert calls == [1]
     # Pixel (40, 50) lies in all four windows, (10, 90) in one.
     centre = (

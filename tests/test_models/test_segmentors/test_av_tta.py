@@ -13,6 +13,7 @@ from mmseg.registry import MODELS, TRANSFORMS
 from mmseg.structures import SegDataSample
 
 from mmcpm.models.segmentors.av_tta import AVSegTTAModel
+from mmcpm.structures import AVPrediction
 
 CONFIGS = Path(__file__).resolve().parents[3] / 'configs'
 
@@ -163,7 +164,7 @@ def test_predictions_are_turned_back(tiny_model, make_batch):
     for one, two, mean in zip(first, second, merged, strict=True):
         expected = (one.seg_logits.data + two.seg_logits.data) / 2
         torch.testing.assert_close(mean.seg_logits.data, expected)
-        assert torch.equal(mean.heard_classes, one.heard_classes)
+        assert torch.equal(mean.audio_query_classes, one.audio_query_classes)
 
 
 def test_model_that_only_looks_left(tiny_model, make_batch):
@@ -172,9 +173,7 @@ def test_model_that_only_looks_left(tiny_model, make_batch):
     batch = make_batch(batch_size=1)
     raw = torch.zeros(1, 9, 64, 64)
     raw[:, 5, :, :10] = 1.0
-    tiny_model.whole_inference = lambda inputs, query, named: (
-        named.append(torch.zeros(1, 20, dtype=torch.int64)) or raw
-    )
+    tiny_model.whole_inference = lambda *args: AVPrediction(raw)
     data = {key: [batch[key], mirrored(batch)[key]] for key in batch}
     with torch.no_grad():
         (merged,) = AVSegTTAModel(tiny_model).test_step(data)

@@ -15,6 +15,8 @@ from mmengine.runner.checkpoint import load_checkpoint
 from mmseg.models import EncoderDecoder
 from mmseg.registry import MODELS
 
+from mmcpm.structures import AudioFeatures
+
 MINE = ('audio_query_decoder', 'no_object_weight')
 CPM = (
     'classifier',
@@ -150,6 +152,8 @@ def test_loaded_it_sees_what_the_stock_model_sees(tiny_cfg, tmp_path):
     metas = [dict(img_shape=(64, 64), batch_input_shape=(64, 64))] * 2
     with torch.no_grad():
         expected = stock.encode_decode(image, metas)
-        query = head.listen([torch.zeros(2, 64, 2, 2)] * 3)
+        silence = AudioFeatures([torch.zeros(2, 64, 2, 2)] * 3)
+        query = head.encode_audio(silence)
         actual = head.predict(model.extract_feat(image), query, (64, 64))
+    actual = actual.scores
     torch.testing.assert_close(actual, expected, rtol=1e-4, atol=1e-4)

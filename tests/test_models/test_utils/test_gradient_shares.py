@@ -3,7 +3,7 @@ import torch
 import torch.nn as nn
 from mmseg.registry import MODELS
 
-from mmcpm.models.segmentors import av_encoder_decoder
+from mmcpm.models.segmentors import cpm_encoder_decoder
 from mmcpm.models.utils.gradient_shares import gradient_shares, group_losses
 
 
@@ -69,9 +69,9 @@ def test_shares_that_cannot_be_computed_end_nothing(
         raise RuntimeError('Checkpointing is not compatible with .grad()')
 
     calls, lines = [], []
-    monkeypatch.setattr(av_encoder_decoder, 'gradient_shares', refuse)
+    monkeypatch.setattr(cpm_encoder_decoder, 'gradient_shares', refuse)
     monkeypatch.setattr(
-        av_encoder_decoder, 'print_log', lambda text, **_: lines.append(text)
+        cpm_encoder_decoder, 'print_log', lambda text, **_: lines.append(text)
     )
     torch.manual_seed(0)
     model = MODELS.build(cpm_cfg)

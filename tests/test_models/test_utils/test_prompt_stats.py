@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from mmcpm.models.utils.prompt_stats import prompt_health, prompt_overlap
+from mmcpm.models.utils.prompt_stats import prompt_overlap, prompt_stats
 
 
 def test_overlap_by_hand():
@@ -48,7 +48,7 @@ def test_health_by_hand():
     valid = torch.tensor([[True, True], [False, False]])
     overlap = torch.tensor([[0.5, 0.25], [1.0, 1.0]])
     seen = torch.tensor([[True, False], [True, True]])
-    health = prompt_health(scores, overlap, seen, labels, valid)
+    health = prompt_stats(scores, overlap, seen, labels, valid)
     assert health['prompt_accuracy'] == pytest.approx(1 / 2)
     assert health['prompts_ready'] == pytest.approx(2 / 3)
     # Of the ready ones, only the first has a pixel in the crop.
@@ -57,7 +57,7 @@ def test_health_by_hand():
 
 def test_no_prompt_is_no_trouble():
     none = torch.zeros(1, 1, dtype=torch.bool)
-    health = prompt_health(
+    health = prompt_stats(
         torch.zeros(1, 1, 3), torch.zeros(1, 1), none, -torch.ones(1, 1), none
     )
     assert {value.item() for value in health.values()} == {0.0}

@@ -1,56 +1,45 @@
-"""How Mask2Former learns: matching and losses of all predictions at once.
+"""SetCriterion: matching and losses of a set of queries (Mask2Former's).
 
-Nothing here depends on what the queries have heard. Against one prediction
-and one image after the other, there is one copy of all costs to the host, one
-gather of points and one call of each loss, and masks are made for matched
-queries only. The host waits twice, whatever the batch: for the classes in the
-labels, and for the costs.
+Instead of looping over layers and images, the criterion copies all costs to
+the host at once, gathers all points at once and calls each loss once, and
+makes masks for matched queries only. The host waits twice, whatever the
+batch: for the classes in the labels, and for the costs.
 """
 
 import copy
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 import torch
+import torch.nn as nn
 from mmcv.ops import point_sample
 from mmdet.utils import reduce_mean
 from mmengine.structures import InstanceData
 from mmseg.structures import SegDataSample
 from torch import Tensor
 
-from ..losses.matched_masks import (
-    MaskRows,
-    collect_rows,
+from ...structures.audio_labels import check_class_ids
+from ..utils.transfers import few_numbers
+from .matched_masks import (
+    MaskIndices,
+    collect_indices,
     make_masks,
-    matched_rows,
-    spread_rows,
+    matched_indices,
+    scatter_terms,
 )
-from ..losses.point_sampling import (
+from .point_sampling import (
     class_mask_at_points,
     classes_present,
     logits_at_points,
     uncertain_points,
 )
-from ..utils.transfers import few_numbers
-
-
-class PixelTokens(NamedTuple):
-    """What the visual decoder attends to and dots its masks with."""
-
-    # Mask feature, [B, C, H / 4, W / 4].
-    mask_feature: Tensor
-    # Per level, coarse to fine, [B, h * w, C].
-    keys: list[Tensor]
-    # Their positional encodings, [B, h * w, C].
-    positions: list[Tensor]
-    # (h, w) of each level.
-    sizes: list[tuple[int, int]]
 
 
 class QueryPredictions(NamedTuple):
-    """What the queries say before the first and after every visual layer.
+    """Predictions before the first and after every layer of a decoder.
 
-    L predictions of B images and T queries.
+    L predictions for B images and T queries.
     """
 
     # The queries after the last layer, [B, T, C].
@@ -83,44 +72,90 @@ class SetTerms(NamedTuple):
     dice: Tensor
 
 
-class SetPrediction:
-    """The learning of a Mask2Former head, to be mixed into it.
+class SetCriterion(nn.Module):
+    """Matching and losses of a set of queries; a head owns one.
 
-    Uses the head's ``assigner``, ``loss_cls``, ``loss_mask``, ``loss_dice``,
-    ``weight_of_class`` (``[classes + 1]``), ``num_classes``,
-    ``num_queries``, ``num_points``, ``oversample_ratio``,
-    ``importance_sample_ratio`` and ``ignore_index``.
+    It has neither parameters nor anything in the state dict, so that the
+    checkpoints of a head with it are those of a head without. A head may
+    append queries with targets of their own (prompts) to the ones that are
+    matched.
+
+    Args:
+        num_classes (int): Classes including background.
+        num_queries (int): Queries that are matched; they come first.
+        assigner (FiniteHungarianAssigner): Matches them.
+        loss_cls (nn.Module): mmdet's CrossEntropyLoss.
+        loss_mask (nn.Module): mmdet's CrossEntropyLoss with sigmoid.
+        loss_dice (nn.Module): mmdet's DiceLoss.
+        class_weight (Sequence[float]): Weight of every class and, last, of
+            "no object" in ``loss_cls``.
+        num_points (int): Points at which masks are compared.
+        oversample_ratio (float): Candidates per point.
+        importance_sample_ratio (float): Share of the points that are chosen
+            for being uncertain.
+        ignore_index (int): Label that is left out.
     """
 
-    num_classes: int
-    num_queries: int
-    weight_of_class: Tensor
-    matched_labels: Tensor | None = None
+    def __init__(
+        self,
+        *,
+        num_classes: int,
+        num_queries: int,
+        assigner,
+        loss_cls: nn.Module,
+        loss_mask: nn.Module,
+        loss_dice: nn.Module,
+        class_weight: Sequence[float],
+        num_points: int = 12544,
+        oversample_ratio: float = 3.0,
+        importance_sample_ratio: float = 0.75,
+        ignore_index: int = 255,
+    ) -> None:
+        super().__init__()
+        self.num_classes = num_classes
+        self.num_queries = num_queries
+        self.assigner = assigner
+        self.loss_cls = loss_cls
+        self.loss_mask = loss_mask
+        self.loss_dice = loss_dice
+        self.num_points = num_points
+        self.oversample_ratio = oversample_ratio
+        self.importance_sample_ratio = importance_sample_ratio
+        self.ignore_index = ignore_index
+        # On the device, see class_terms.
+        self.register_buffer(
+            'class_weight', torch.tensor(class_weight), persistent=False
+        )
+        # How often each query was matched to each class since
+        # StabilityScoreHook reset it; the last row is "no object".
+        self.register_buffer(
+            'match_counts',
+            torch.zeros(num_classes + 1, num_queries, dtype=torch.int64),
+            persistent=False,
+        )
 
-    def read_targets(
-        self, batch_data_samples: list[SegDataSample]
-    ) -> FrameTargets:
+    def read_targets(self, data_samples: list[SegDataSample]) -> FrameTargets:
         """Collect the label maps; refuse classes out of range.
 
         Args:
-            batch_data_samples (list[SegDataSample]): With ``gt_sem_seg``.
+            data_samples (list[SegDataSample]): With ``gt_sem_seg``.
 
         Returns:
             FrameTargets: Label maps and the classes in them.
         """
         label_maps = torch.cat(
-            [sample.gt_sem_seg.data for sample in batch_data_samples]
+            [sample.gt_sem_seg.data for sample in data_samples]
         )
         classes = classes_present(label_maps, self.ignore_index)
-        for present, sample in zip(classes, batch_data_samples, strict=True):
-            self.check_classes(present, sample.metainfo)
+        for present, sample in zip(classes, data_samples, strict=True):
+            check_class_ids(present, self.num_classes, sample.metainfo)
         return FrameTargets(label_maps, classes)
 
     @torch.no_grad()
     def match(
         self,
         predictions: QueryPredictions,
-        pixels: PixelTokens,
+        mask_feature: Tensor,
         targets: FrameTargets,
     ) -> np.ndarray:
         """Match the learnt queries of all predictions with the targets.
@@ -130,15 +165,15 @@ class SetPrediction:
 
         Args:
             predictions (QueryPredictions): Learnt queries come first.
-            pixels (PixelTokens): Of the images.
+            mask_feature (Tensor): ``[B, C, h, w]``.
             targets (FrameTargets): G classes of each image.
 
         Returns:
-            np.ndarray: See :func:`.mask_rows.matched_rows`.
+            np.ndarray: See :func:`.matched_masks.matched_indices`.
         """
-        feature, count = pixels.mask_feature, self.num_queries
+        count = self.num_queries
         points = torch.rand(
-            len(feature), self.num_points, 2, device=feature.device
+            len(mask_feature), self.num_points, 2, device=mask_feature.device
         )
         # Image by image, so that the masks of one are there at a time. The
         # points stay float32: the targets are read at the same ones.
@@ -151,14 +186,14 @@ class SetPrediction:
             ).float()
             for embedding, part, where in zip(
                 predictions.mask_embedding.unbind(1),
-                feature,
+                mask_feature,
                 points,
                 strict=True,
             )
         )  # [L, N, P]
         instances = []
         flat = [k for present in targets.classes for k in present]
-        labels_of = few_numbers(flat, feature.device).split(
+        labels_of = few_numbers(flat, mask_feature.device).split(
             [len(present) for present in targets.classes]
         )
         for image, labels in enumerate(labels_of):
@@ -172,12 +207,12 @@ class SetPrediction:
         matches = self.assigner.match(
             predictions.class_scores[:, :, :count], logits, instances
         )
-        return matched_rows(matches, targets.classes)
+        return matched_indices(matches, targets.classes)
 
-    def set_terms(
+    def forward(
         self,
         predictions: QueryPredictions,
-        pixels: PixelTokens,
+        mask_feature: Tensor,
         targets: FrameTargets,
         parts: list[np.ndarray],
     ) -> tuple[SetTerms, Tensor]:
@@ -185,10 +220,10 @@ class SetPrediction:
 
         Args:
             predictions (QueryPredictions): L predictions of T queries.
-            pixels (PixelTokens): Of the images.
+            mask_feature (Tensor): ``[B, C, h, w]``.
             targets (FrameTargets): What is labelled.
             parts (list[np.ndarray]): Queries with a target, see
-                :mod:`.mask_rows`; the matched ones first.
+                :mod:`.matched_masks`; the matched ones first.
 
         Returns:
             tuple[SetTerms, Tensor]: The terms, times their weights, and the
@@ -197,18 +232,17 @@ class SetPrediction:
         """
         scores = predictions.class_scores
         size = tuple(scores.shape[:3])
-        rows = collect_rows(parts, size[1], scores.device)
+        rows = collect_indices(parts, size[1], scores.device)
         labels = rows.label.new_full(size, self.num_classes)
         labels[rows.layer, rows.image, rows.query] = rows.label
-        self.matched_labels = labels[-1, :, : self.num_queries]
         class_terms = self.class_terms(scores.flatten(0, 2), labels.flatten())
         mask_terms, dice_terms = self._mask_terms(
-            predictions, pixels, targets, rows
+            predictions, mask_feature, targets, rows
         )
         terms = SetTerms(
             class_terms.view(size),
-            spread_rows(mask_terms, rows, size),
-            spread_rows(dice_terms, rows, size),
+            scatter_terms(mask_terms, rows, size),
+            scatter_terms(dice_terms, rows, size),
         )
         return terms, labels
 
@@ -227,20 +261,18 @@ class SetPrediction:
         """
         unweighted = copy.copy(self.loss_cls)
         unweighted.class_weight = None
-        weights = self.weight_of_class[labels]
+        weights = self.class_weight[labels]
         return unweighted(scores, labels, weights, reduction_override='none')
 
     def _mask_terms(
         self,
         predictions: QueryPredictions,
-        pixels: PixelTokens,
+        mask_feature: Tensor,
         targets: FrameTargets,
-        rows: MaskRows,
+        rows: MaskIndices,
     ) -> tuple[Tensor, Tensor]:
         """Mask and dice losses of the rows at points, ``[R]`` each."""
-        masks = make_masks(
-            predictions.mask_embedding, pixels.mask_feature, rows
-        )
+        masks = make_masks(predictions.mask_embedding, mask_feature, rows)
         with torch.autocast(masks.device.type, enabled=False):
             masks = masks.float()
             if not len(masks):
@@ -262,21 +294,22 @@ class SetPrediction:
             dice = self.loss_dice(logits, wanted, reduction_override='none')
             return binary.view_as(logits).mean(1), dice
 
-    def query_losses(
+    def reduce(
         self, terms: SetTerms, labels: Tensor, num_matched: int
     ) -> dict[str, Tensor]:
         """Sum up the learnt queries, prediction by prediction.
 
         Args:
-            terms (SetTerms): Of :meth:`set_terms`.
+            terms (SetTerms): Terms of all queries, from :meth:`forward`.
             labels (Tensor): Classes, ``[L, B, T]``.
             num_matched (int): Matched queries of all predictions.
 
         Returns:
-            dict[str, Tensor]: See :meth:`loss`.
+            dict[str, Tensor]: ``loss_cls``, ``loss_mask``, ``loss_dice`` of
+            the last prediction and ``d{i}.*`` of the earlier ones.
         """
         count, num_layers = self.num_queries, len(labels)
-        weight = self.weight_of_class[labels[:, :, :count]].sum((1, 2))
+        weight = self.class_weight[labels[:, :, :count]].sum((1, 2))
         # Where all that is matched weighs 0, so does the loss.
         weight = weight.clamp(min=torch.finfo(weight.dtype).tiny)
         # Over all ranks: the same collective on each, whatever it holds. A
@@ -295,31 +328,17 @@ class SetPrediction:
                 losses[f'd{layer}.{name}'] = values[layer]
         return losses
 
-    def check_classes(self, classes: list[int], meta: dict) -> None:
-        """Refuse class ids that the head does not have.
+    @torch.no_grad()
+    def count_matches(self, labels: Tensor) -> None:
+        """Count which query was matched to which class (Algorithm 1).
 
         Args:
-            classes (list[int]): Class ids of a frame.
-            meta (dict): Its meta information.
-
-        Raises:
-            ValueError: Names the frame and the class ids.
+            labels (Tensor): Classes of the queries, ``[L, B, T]``; the last
+                prediction counts.
         """
-        wrong = sorted(k for k in classes if not 0 <= k < self.num_classes)
-        if wrong:
-            name = meta.get('seg_map_path') or meta.get('img_path', 'a frame')
-            raise ValueError(
-                f'The labels of {name} hold the classes {wrong}, but the '
-                f'decode head has 0..{self.num_classes - 1}. Set '
-                'num_classes to that of the dataset.'
-            )
-
-    @torch.no_grad()
-    def count_matches(self) -> None:
-        """Count which query was matched to which class (Algorithm 1)."""
         if not self.training:
             return
-        labels = self.matched_labels  # [B, N]
+        labels = labels[-1, :, : self.num_queries]
         slots = torch.arange(labels.shape[1], device=labels.device)
         flat = labels * labels.shape[1] + slots
         counts = self.match_counts.view(-1)

@@ -1,4 +1,4 @@
-"""CPM as a whole: AVEncoderDecoder with CPMHead, from waveform to loss."""
+"""CPM as a whole: CPMEncoderDecoder with CPMHead, from waveform to loss."""
 
 import copy
 
@@ -67,12 +67,13 @@ def test_mixtures_by_hand(model, batch, monkeypatch):
     mixture = magnitude.clone()
     mixture[0] += magnitude[1]
     with torch.no_grad():
-        clean, audio = model.extract_mixed_audio(
+        both = model.extract_mixed_audio(
             waveforms(batch), batch['data_samples']
         )
         # log(a + .01) is what the backbone is fed with.
-        expected = model.encode_audio((mixture + 0.01).log())
-        plain = model.encode_audio(spectrogram)
+        expected = model.encode_spectrogram((mixture + 0.01).log()).levels
+        plain = model.encode_spectrogram(spectrogram).levels
+    clean, audio = both.levels, both.mixture
     torch.testing.assert_close(audio.levels, expected, rtol=1e-4, atol=1e-4)
     torch.testing.assert_close(clean, plain, rtol=1e-4, atol=1e-4)
     ratio = magnitude[0, 0] / (magnitude[0, 0] + magnitude[1, 0])
@@ -143,9 +144,9 @@ def test_recordings_from_elsewhere_are_mixed_in(model, batch):
     )
     magnitude, _ = model.audio_frontend(waveforms(batch))
     noise, _ = model.audio_frontend(recorded)
-    _, audio = model.extract_mixed_audio(
+    audio = model.extract_mixed_audio(
         waveforms(batch), batch['data_samples']
-    )
+    ).mixture
     torch.testing.assert_close(
         audio.ratio, (magnitude / (magnitude + noise))[:, 0]
     )
@@ -163,9 +164,9 @@ def test_some_samples_have_recordings(model, batch):
     batch['data_samples'][1].offscreen_audio = noise
     magnitude, _ = model.audio_frontend(waveforms(batch))
     recorded, _ = model.audio_frontend(noise[None])
-    _, audio = model.extract_mixed_audio(
+    audio = model.extract_mixed_audio(
         waveforms(batch), batch['data_samples']
-    )
+    ).mixture
     expected = magnitude + torch.stack([magnitude[1], recorded[0]])
     torch.testing.assert_close(audio.magnitude, expected)
     assert audio.mixed.all()
@@ -184,9 +185,9 @@ def test_two_classes_do_not_tell_who_sounds(cpm_cfg, make_batch, known):
         if known == 'clip':
             sample.set_metainfo(dict(uid=clip))
     magnitude, _ = model.audio_frontend(waveforms(batch))
-    _, audio = model.extract_mixed_audio(
+    audio = model.extract_mixed_audio(
         waveforms(batch), batch['data_samples']
-    )
+    ).mixture
     assert audio.mixed.all()
     if known != 'nothing':
         # The second may have either of the others.
@@ -204,10 +205,10 @@ def test_mixtures_leave_no_trace_in_clean_features(cpm_cfg, batch, norm):
     cpm_cfg.audio_neck.norm_cfg = kind if norm in ('neck', 'both') else None
     model = build(cpm_cfg)
     twin = copy.deepcopy(model)
-    plain = twin.extract_audio(waveforms(batch))
-    clean, _ = model.extract_mixed_audio(
+    plain = twin.extract_audio(waveforms(batch)).levels
+    clean = model.extract_mixed_audio(
         waveforms(batch), batch['data_samples']
-    )
+    ).levels
     exactly = dict(rtol=0, atol=0 if norm != 'none' else 1e-5)
     torch.testing.assert_close(clean, plain, **exactly)
     # Running statistics took one step, that of the clean sounds.
@@ -322,7 +323,7 @@ def test_predictions_use_no_prompts(cpm_cfg, model, batch):
     for a, b, c in zip(first, second, third, strict=True):
         assert torch.equal(a.seg_logits.data, b.seg_logits.data)
         assert torch.equal(a.seg_logits.data, c.seg_logits.data)
-        assert torch.equal(a.heard_classes, c.heard_classes)
+        assert torch.equal(a.audio_query_classes, c.audio_query_classes)
     for name, value in model.state_dict().items():
         assert torch.equal(value, before[name]), name
 

@@ -314,7 +314,7 @@ def test_a_query_with_an_empty_mask_attends_everywhere(
 
 
 def test_labels_of_the_targets(make_head, frames):
-    targets = make_head().read_targets(frames((0, 3, 8), None, (5,)))
+    targets = make_head().criterion.read_targets(frames((0, 3, 8), None, (5,)))
     assert targets.classes == [[0, 3, 8], [], [5]]
     assert targets.label_maps.shape == (3, 64, 64)
 
@@ -325,7 +325,7 @@ def test_classes_out_of_range_name_the_frame(make_head, frames, wrong):
     samples[1].gt_sem_seg.data[0, 7, 7] = wrong
     samples[1].set_metainfo(dict(seg_map_path='clip/1.png'))
     with pytest.raises(ValueError, match=r'clip/1\.png.*0\.\.8'):
-        make_head().read_targets(samples)
+        make_head().criterion.read_targets(samples)
 
 
 def test_a_step_copies_to_the_host_twice(
