@@ -105,7 +105,7 @@ def folder(tmp_path_factory):
     data = folder / 'scenes'
     write_sounding_scenes(data, size=32, clips=(2, 1, 1), workers=0)
     (folder / 'sum_head.py').write_text(HEAD)
-    config = ROOT / 'configs/cpm/cpm_base_r18_scenes.py'
+    config = ROOT / 'configs/avmask2former/avmask2former_r18_scenes.py'
     text = CONFIG.format(config=str(config), data=str(data))
     (folder / 'config.py').write_text(text)
     return folder

@@ -119,6 +119,8 @@ def test_files_of_commands_exist(path, item):
 @cases(commands)
 def test_commands_can_be_typed(path, item):
     """Scripts and configs are there, and the scripts have the options."""
+    # What the shell would put in a command's place.
+    item = re.sub(r'\$\([^)]*\)', 'CHECKPOINT', item)
     words = [word for word in shlex.split(item) if '=' not in word]
     scripts = [word for word in words if word.startswith('tools/')]
     for word in words:

@@ -137,8 +137,6 @@ def test_new_settings_are_accepted(tools):
         'train_dataloader.dataset.skip_unreadable=1',
         'default_hooks.progress.type=ProgressBarHook',
         'model.backbone.frozen_stages=1',
-        # Not a misspelled norm_cfg or loss_cls.
-        'model.decode_head.loss_cl2.type=X',
         '_note=mine',
     )
 

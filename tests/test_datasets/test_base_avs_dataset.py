@@ -128,10 +128,11 @@ def test_every_visit_draws_anew(avss_root, settings, wrapper):
         data = RepeatDataset(data, 3)
     elif wrapper == 'concatenate':
         data = ConcatDataset([data, dataset(avss_root, pipeline=[])])
-    # mmengine seeds workers alike in every epoch, too.
-    loader = DataLoader(
-        data, worker_init_fn=torch.manual_seed, collate_fn=list, **settings
-    )
+    # mmengine seeds workers alike in every epoch, too. A spawned process is
+    # sent the function, and not every state of PyTorch lets that one go.
+    spawned = 'multiprocessing_context' in settings
+    init = None if spawned else torch.manual_seed
+    loader = DataLoader(data, worker_init_fn=init, collate_fn=list, **settings)
 
     def visits(epochs):
         seen = defaultdict(list)

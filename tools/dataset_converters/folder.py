@@ -7,7 +7,7 @@ from mmcpm.dataset_converters.checking.check_folder import check_folder
 from mmcpm.dataset_converters.checking.command_line import (
     EXIT_CODES,
     add_check_arguments,
-    tell,
+    print_report,
 )
 from mmcpm.utils.errors import reported
 
@@ -54,7 +54,7 @@ def main() -> None:
             deep=args.deep,
             workers=args.workers,
         )
-        code = tell(report, args)
+        code = print_report(report, args)
     sys.exit(code)
 
 

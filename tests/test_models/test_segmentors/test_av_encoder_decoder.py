@@ -195,9 +195,9 @@ def test_local_pretrained_weights_are_used(tiny_cfg, tmp_path):
     )
 
 
-def test_a_head_that_does_not_listen_is_refused(tiny_cfg):
+def test_a_head_of_images_alone_is_refused(tiny_cfg):
     tiny_cfg.decode_head = dict(
         type='FCNHead', in_channels=64, channels=8, num_classes=3
     )
-    with pytest.raises(ValueError, match='listens.*got FCNHead'):
+    with pytest.raises(TypeError, match='FCNHead .* no audio-visual head'):
         MODELS.build(tiny_cfg)
