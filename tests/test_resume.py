@@ -114,14 +114,13 @@ model = dict(
 KILLING = '''
 import os
 import signal
-import tempfile
 
 from mmengine.evaluator import BaseMetric
 from mmengine.hooks import Hook
 from mmseg.registry import HOOKS, METRICS
 
-from mmcpm.engine import checkpoint_files
 from mmcpm.engine.checkpoint_files import AtomicLocalBackend, LateRemoval
+from mmcpm.utils import io
 
 
 def reach(moment):
@@ -172,14 +171,13 @@ class HalfWritten:
         os.kill(os.getpid(), signal.SIGKILL)
 
 
-class Tempfile:
-    @staticmethod
-    def NamedTemporaryFile(**kwargs):
-        file = tempfile.NamedTemporaryFile(**kwargs)
-        name = kwargs['prefix'].strip('.')
-        if os.environ.get('KILL_AT') == f'half of {name}':
-            return HalfWritten(file)
-        return file
+def half_open(path, mode, open=open):
+    file = open(path, mode)
+    stem, _, rest = os.path.basename(path).strip('.').partition(io.PARTIAL)
+    name = stem + os.path.splitext(rest)[1]
+    if os.environ.get('KILL_AT') == f'half of {name}':
+        return HalfWritten(file)
+    return file
 
 
 def flush(self, keep, flush=LateRemoval.flush):
@@ -188,7 +186,7 @@ def flush(self, keep, flush=LateRemoval.flush):
     flush(self, keep)
 
 
-checkpoint_files.tempfile = Tempfile
+io.open = half_open
 LateRemoval.flush = flush
 '''
 # Imports once, then runs tools/train.py in a process of its own per line.

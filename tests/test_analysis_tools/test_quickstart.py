@@ -50,7 +50,7 @@ def test_the_whole_job_in_small(tmp_path, capfd):
             'dataset_converters/', ''
         )
     model = f'{100 * saved["mIoU"]["model"]:.1f}'
-    assert re.search(rf'true audio *\| +{model} ', shown.out)
+    assert re.search(rf'true sound *\| +{model} ', shown.out)
     assert 'step/s' in shown.err or 's/step' in shown.err
 
 

@@ -16,8 +16,8 @@ import mmcpm
 
 ROOT = Path(mmcpm.__file__).parents[1]
 TOOL = ROOT / 'tools/dataset_converters/folder.py'
-# The recipe stands in one of them.
-READMES = (ROOT / 'README.md', ROOT / 'tools/dataset_converters/README.md')
+
+README = ROOT / 'tools/dataset_converters/README.md'
 
 
 @pytest.fixture
@@ -55,7 +55,7 @@ def test_exit_codes(run, folder_root, tmp_path):
 
 def recipe():
     """The blocks of code under the heading 'Your own data', by language."""
-    text = '\n'.join(p.read_text() for p in READMES if p.is_file())
+    text = README.read_text()
     section = re.split(r'^#+ ', text.split('# Your own data\n')[1], flags=re.M)
     blocks = re.findall(r'```(\w+)\n(.*?)```', section[0], re.S)
     return dict(blocks)

@@ -15,12 +15,11 @@ from mmcpm.datasets.metadata.folder import (
 from mmcpm.datasets.metadata.index_table import check_root
 from mmcpm.datasets.transforms import LoadAVSAnnotations
 
-from .clip_files import ClipFiles
+from .clip_files import ClipFiles, count_groups
 from .clips import check_clips
 from .images import Header
 from .labels import LabelChecker
 from .report import Finding, Report
-from .totals import count_groups
 
 
 class FolderLabelChecker(LabelChecker):

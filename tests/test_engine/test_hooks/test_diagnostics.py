@@ -295,6 +295,8 @@ def test_a_bar_that_nobody_can_see(monkeypatch):
         hook.bar = SimpleNamespace(set_description=broken, close=broken)
         call(runner)
         assert hook.bar is None
-    hook.bar = SimpleNamespace(set_postfix=broken, update=broken)
+    hook.bar = SimpleNamespace(
+        update=broken, n=0, total=3, last_print_t=0, mininterval=0
+    )
     hook.after_train_iter(runner, 0)
     assert hook.bar is None
