@@ -31,7 +31,7 @@ class FolderLabelChecker(LabelChecker):
 
     always_deep = True
     # What can be done differs from that of published label maps.
-    own_kinds = {'values': 'unlisted', 'colour': 'colored'}
+    own_kinds = {'values': 'unlisted', 'color': 'colored'}
 
     def __init__(self, num_classes: int) -> None:
         self.transform = LoadAVSAnnotations().transform

@@ -51,7 +51,7 @@ def test_every_kind_of_fault_is_told(folder_root):
         ('numbering', 'train/frames/c2'),
         ('unlisted', 'train/labels/single.png'),
         ('format', 'train/frames/notes.txt'),
-        ('color', 'val/labels/single.png'),
+        ('colored', 'val/labels/single.png'),
         ('size', 'val/labels/c0/0.png'),
         ('frame', 'val/frames/c1/0.png'),
         ('sound', 'val/audio/c2.wav'),
