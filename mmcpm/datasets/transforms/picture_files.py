@@ -6,12 +6,11 @@ picture, is therefore ignored by everything that decodes a picture here; some
 decoders turn pictures unasked, and none turns the label map along.
 """
 
-import functools
 import io
 import re
 import struct
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
@@ -70,19 +69,25 @@ def is_cut_jpeg(data: bytes) -> bool:
     return data.startswith(JPEG_START) and find_jpeg_end(data) is None
 
 
-def _is_closed_early(
-    data: bytes, picture: np.ndarray, decode: Callable
-) -> bool:
+def _is_closed_early(data: bytes, picture: np.ndarray) -> bool:
     """Tell whether a JPEG file was cut and given a mark of the end.
 
     More coded data before the mark changes such a picture, and no other. It
-    is only tried where the last pixel is as decoders leave it.
+    is only tried where the last pixel is as decoders leave it, and with
+    Pillow, because OpenCV would print that the longer file is corrupt.
     """
     if not data.startswith(JPEG_START) or (picture[-1, -1] != 128).any():
         return False
     end = find_jpeg_end(data)
-    longer = decode(data[:end] + bytes(range(128)) * 8 + data[end:])
-    return longer is None or not np.array_equal(longer, picture)
+    longer = data[:end] + bytes(range(128)) * 8 + data[end:]
+    try:
+        with (
+            Image.open(io.BytesIO(data)) as as_it_is,
+            Image.open(io.BytesIO(longer)) as extended,
+        ):
+            return not np.array_equal(as_it_is, extended)
+    except (OSError, SyntaxError):
+        return True
 
 
 def png_chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
@@ -231,14 +236,13 @@ def decode_picture(
         elif isinstance(flag, int) and flag >= 0:
             flag |= cv2.IMREAD_IGNORE_ORIENTATION
         data = without_orientation(data)
-    decode = functools.partial(mmcv.imfrombytes, flag=flag, backend=backend)
     try:
-        picture = decode(data)
+        picture = mmcv.imfrombytes(data, flag=flag, backend=backend)
     except (UnidentifiedImageError, SyntaxError, cv2.error):
         picture = None
     if picture is None:
         raise ValueError(f'{len(data)} bytes arrived and could not be decoded')
-    if _is_closed_early(data, picture, decode):
+    if _is_closed_early(data, picture):
         raise ValueError(
             f'a part of the picture is missing ({len(data)} bytes)'
         )
