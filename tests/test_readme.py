@@ -172,7 +172,7 @@ def test_every_folder_of_configs_has_a_readme():
 
 def test_table_of_scores_is_that_of_the_files():
     """The numbers are those of the summaries beside the configs."""
-    from mmcpm.analysis_tools.quickstart import result_table
+    from mmcpm.analysis_tools.quickstart_table import result_table
 
     table = result_table(RESULTS)
     assert between(FRONT, 'quickstart') == table

@@ -3,6 +3,8 @@ import re
 from pathlib import Path
 
 import pytest
+import torch
+from mmengine.config import Config
 
 from mmcpm.analysis_tools import quickstart
 
@@ -43,6 +45,12 @@ def test_the_whole_job_in_small(tmp_path, capfd):
     assert set(saved['seconds']) == {'install', 'data', 'train', 'test'}
     # Three clips of 10, 5 and 10 frames are drawn.
     assert len(list((tmp_path / 'work/pictures').rglob('*.png'))) == 25
+    # Two processes share a batch of eight frames.
+    config = Config.fromfile(tmp_path / 'work/cpm_r18_scenes.py')
+    assert config.train_dataloader.batch_size == 4
+    assert 'GPU number: 2' in (tmp_path / 'work/train.log').read_text() or (
+        torch.cuda.is_available()
+    )
 
     shown = capfd.readouterr()
     for command in ('make_sounding_scenes.py', 'train.py', 'test.py'):
