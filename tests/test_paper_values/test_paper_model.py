@@ -123,7 +123,7 @@ def test_decoders(head):
     widths = [m.out_features for m in head.mask_embed if hasattr(m, 'bias')]
     assert widths == [256, 256, 256]
     # Section 3.1: masks know no position, and classes are summed up.
-    assert head.mask_position is None and head.merge == 'semantic'
+    assert head.mask_position is None and head.inference_mode == 'semantic'
 
 
 def test_losses_and_costs_of_a_prediction_that_knows_nothing(head, paper):

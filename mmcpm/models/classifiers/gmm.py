@@ -28,7 +28,7 @@ from .mixture_update import diagnose, fit, least_likely_members, old_shares
 
 ESTEPS = ('em', 'sinkhorn')
 REDUCTIONS = ('lse', 'max')
-NORMALISATIONS = ('layernorm', 'scale', 'none')
+NORMALIZATIONS = ('layernorm', 'scale', 'none')
 FIRST_UPDATES = ('momentum', 'assign')
 MOMENTA = ('fixed', 'growing')
 SAMPLINGS = ('spread', 'variance')
@@ -48,7 +48,7 @@ class GMMClassifier(MixtureState):
 
     All state lives in buffers: no optimizer, weight decay or gradient
     reduction touches it, it is the same on all ranks, and checkpoints hold
-    it. Gradients reach the embeddings and the normalisations, never the
+    it. Gradients reach the embeddings and the normalizations, never the
     mixtures.
 
     Args:
@@ -77,10 +77,10 @@ class GMMClassifier(MixtureState):
             counts for.
         reduction (str): 'lse' (equation (2)) or 'max' over components
             without their weights (GMMSeg).
-        logit_norm (str): 'layernorm' over classes times one learnt gain,
-            'scale' (one learnt temperature) or 'none'.
+        logit_norm (str): 'layernorm' over classes times one learned gain,
+            'scale' (one learned temperature) or 'none'.
         sampling (str): Noise of the samples: the 'spread' of the members
-            about their own centre, or the 'variance' of the densities, which
+            about their own center, or the 'variance' of the densities, which
             holds their distance to the mean in use as well. Means at rest
             make no difference; while they are far from their members, the
             second drowns the class.
@@ -127,7 +127,7 @@ class GMMClassifier(MixtureState):
         for name, value, accepted in (
             ('estep', estep, ESTEPS),
             ('reduction', reduction, REDUCTIONS),
-            ('logit_norm', logit_norm, NORMALISATIONS),
+            ('logit_norm', logit_norm, NORMALIZATIONS),
             ('first_update', first_update, FIRST_UPDATES),
             ('momentum_schedule', momentum_schedule, MOMENTA),
             ('reseeding', reseeding, RESEEDINGS),
@@ -222,7 +222,7 @@ class GMMClassifier(MixtureState):
             return (components + self.log_weight).logsumexp(-1)
 
     def forward(self, features: Tensor) -> Tensor:
-        """Class logits: equation (1) before its softmax, normalised.
+        """Class logits: equation (1) before its softmax, normalized.
 
         Args:
             features (Tensor): Decoder states, ``[..., D]``.
@@ -258,7 +258,7 @@ class GMMClassifier(MixtureState):
         if get_world_size() > 1:
             if self._steps == 0:
                 # They may have been drawn with another seed on each rank.
-                self.synchronise()
+                self.synchronize()
             packed = torch.cat([embedding, labels[:, None].to(embedding)], 1)
             packed = torch.cat(all_gather(packed))
             embedding, labels = packed[:, :-1], packed[:, -1].long()
@@ -355,7 +355,7 @@ class GMMClassifier(MixtureState):
             )
         )
         # Equal by construction; this removes drift of the last bit.
-        self.synchronise()
+        self.synchronize()
 
     def _old_share(self, dead: Tensor) -> Tensor:
         """Share of the old means that an update keeps, ``[C + 1, M]``."""

@@ -152,7 +152,7 @@ class MixtureState(nn.Module):
                 'as they were, or let the mixtures start anew.'
             )
 
-    def synchronise(self) -> None:
+    def synchronize(self) -> None:
         """Give all ranks the mixtures of the first."""
         if get_world_size() > 1:
             for name in ('mean', 'variance', 'spread', 'log_weight'):

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .gaussian_mixture import class_moments, maximisation
+from .gaussian_mixture import class_moments, maximization
 
 
 class Fit(NamedTuple):
@@ -23,7 +23,7 @@ class Fit(NamedTuple):
     variance: Tensor
     # [K, M]; they sum to one.
     weight: Tensor
-    # Of the members about their own centre, [K, M, D].
+    # Of the members about their own center, [K, M, D].
     spread: Tensor
 
 
@@ -109,9 +109,9 @@ def fit(
         Fit: Means, variances and weights, and the spread of the members. A
         component with fewer than two of them has the spread of its class.
     """
-    counts, centre, spread = maximisation(members, responsibilities)
-    class_centre, class_spread = class_moments(members, valid)
-    target = torch.where(dead[..., None], seed, centre)
+    counts, center, spread = maximization(members, responsibilities)
+    class_center, class_spread = class_moments(members, valid)
+    target = torch.where(dead[..., None], seed, center)
     if unit_mean:
         target = F.normalize(target, dim=-1)
     keep = old_share[..., None]
@@ -121,10 +121,10 @@ def fit(
     # About the mean that is used: as long as it is on its way to the
     # members, their distance to it is part of the variance. Without that
     # part, wide classes would win everywhere.
-    fitted = spread + (centre - moved).square()
+    fitted = spread + (center - moved).square()
     sparse = (counts < 2)[..., None]
     if sparse_variance:
-        about_class = class_centre[:, None] - moved
+        about_class = class_center[:, None] - moved
         whole = class_spread[:, None] + about_class.square()
         fitted = torch.where(sparse, whole, fitted) + variance_floor
     else:
@@ -158,12 +158,12 @@ def diagnose(
         ``[3]``, each 0 while it is not defined.
     """
     fitted = num_updates > 0
-    centre = F.normalize(mean.mean(1), dim=-1)
+    center = F.normalize(mean.mean(1), dim=-1)
     pairs = fitted[:, None] & fitted[None]
     pairs = pairs & ~torch.eye(
         len(fitted), dtype=torch.bool, device=fitted.device
     )
-    cosine = (centre @ centre.T * pairs).sum() / pairs.sum().clamp(min=1)
+    cosine = (center @ center.T * pairs).sum() / pairs.sum().clamp(min=1)
 
     weight = valid.to(mean)
     total = weight.sum().clamp(min=1.0)

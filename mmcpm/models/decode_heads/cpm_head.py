@@ -213,7 +213,7 @@ class CPMHead(AVMask2FormerHead):
         return self.loss_acp is not None
 
     def init_weights(self) -> None:
-        """Initialise; prompts enter the decoder as they are sampled."""
+        """Initialize; prompts enter the decoder as they are sampled."""
         super().init_weights()
         if self.prompts is not None:
             self.prompts.init_weights()

@@ -72,7 +72,7 @@ class ClassPrompts(BaseModule):
         self.embed_dims = embed_dims
         self.source = source
         self.max_prompts = max_prompts
-        # A prompt has no slot among the learnt queries, hence no position of
+        # A prompt has no slot among the learned queries, hence no position of
         # its own: all share one.
         self.position = nn.Parameter(torch.randn(embed_dims))
         self.projection = nn.Linear(embed_dims, embed_dims)

@@ -82,7 +82,7 @@ def unexplained_ratio(
 ) -> Tensor:
     """Share of the ratio masks' variance that the prompts leave open.
 
-    A falling loss alone may mean no more than that their average was learnt.
+    A falling loss alone may mean no more than that their average was learned.
 
     Args:
         mask_logits (Tensor): See :func:`ratio_mask_loss`.

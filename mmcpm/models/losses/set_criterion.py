@@ -20,6 +20,7 @@ from mmseg.structures import SegDataSample
 from torch import Tensor
 
 from ...structures.audio_labels import check_class_ids
+from ..utils.query_predictions import QueryPredictions
 from ..utils.transfers import few_numbers
 from .matched_masks import (
     MaskIndices,
@@ -36,24 +37,8 @@ from .point_sampling import (
 )
 
 
-class QueryPredictions(NamedTuple):
-    """Predictions before the first and after every layer of a decoder.
-
-    L predictions for B images and T queries.
-    """
-
-    # The queries after the last layer, [B, T, C].
-    query: Tensor
-    # Queries normalised for the predictions, [L, B, T, C].
-    state: Tensor
-    # Logits, [L, B, T, classes + 1].
-    class_scores: Tensor
-    # Their products with the mask feature are masks, [L, B, T, C].
-    mask_embedding: Tensor
-
-
 class FrameTargets(NamedTuple):
-    """What is labelled."""
+    """What is labeled."""
 
     # Class ids, [B, H, W].
     label_maps: Tensor
@@ -158,13 +143,13 @@ class SetCriterion(nn.Module):
         mask_feature: Tensor,
         targets: FrameTargets,
     ) -> np.ndarray:
-        """Match the learnt queries of all predictions with the targets.
+        """Match the learned queries of all predictions with the targets.
 
         Costs are taken at points, the same for all predictions of an image,
         where the mask feature is sampled instead of the masks.
 
         Args:
-            predictions (QueryPredictions): Learnt queries come first.
+            predictions (QueryPredictions): Learned queries come first.
             mask_feature (Tensor): ``[B, C, h, w]``.
             targets (FrameTargets): G classes of each image.
 
@@ -221,7 +206,7 @@ class SetCriterion(nn.Module):
         Args:
             predictions (QueryPredictions): L predictions of T queries.
             mask_feature (Tensor): ``[B, C, h, w]``.
-            targets (FrameTargets): What is labelled.
+            targets (FrameTargets): What is labeled.
             parts (list[np.ndarray]): Queries with a target, see
                 :mod:`.matched_masks`; the matched ones first.
 
@@ -297,7 +282,7 @@ class SetCriterion(nn.Module):
     def reduce(
         self, terms: SetTerms, labels: Tensor, num_matched: int
     ) -> dict[str, Tensor]:
-        """Sum up the learnt queries, prediction by prediction.
+        """Sum up the learned queries, prediction by prediction.
 
         Args:
             terms (SetTerms): Terms of all queries, from :meth:`forward`.

@@ -66,7 +66,7 @@ def _pitch(sizes: Sizes) -> int:
 def _level_starts(sizes: Sizes) -> list[int]:
     """First pixel of each level in the table of an image, and their number.
 
-    A sample on the border's last pixel has neighbours, of weight 0, in one
+    A sample on the border's last pixel has neighbors, of weight 0, in one
     more row.
     """
     starts, pitch = [0], _pitch(sizes)

@@ -79,7 +79,7 @@ class AVEncoderDecoder(EncoderDecoder):
         self.audio_neck = MODELS.build(audio_neck) if audio_neck else None
 
     def init_weights(self) -> None:
-        """Initialise; name the part whose pretrained weights are missing."""
+        """Initialize; name the part whose pretrained weights are missing."""
         check_pretrained_weights(self)
         super().init_weights()
 
@@ -195,7 +195,7 @@ class AVEncoderDecoder(EncoderDecoder):
         """Losses of a batch.
 
         Args:
-            inputs (Tensor): Images ``[B, 3, H, W]``, normalised.
+            inputs (Tensor): Images ``[B, 3, H, W]``, normalized.
             data_samples (list[SegDataSample]): With ``gt_sem_seg`` and
                 ``audio``.
 
@@ -218,7 +218,7 @@ class AVEncoderDecoder(EncoderDecoder):
         """Segment a batch.
 
         Args:
-            inputs (Tensor): Images ``[B, 3, H, W]``, normalised, padded.
+            inputs (Tensor): Images ``[B, 3, H, W]``, normalized, padded.
             data_samples (list[SegDataSample], optional): With ``audio``;
                 without data samples, silence is taken.
 

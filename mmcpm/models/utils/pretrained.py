@@ -61,7 +61,7 @@ def check_pretrained_weights(model: nn.Module) -> None:
     """Make sure that every pretrained weight file of a model can be used.
 
     Files behind an address are fetched into PyTorch's cache on the way, where
-    the initialisation finds them. mmengine would start from random weights
+    the initialization finds them. mmengine would start from random weights
     where a file does not fit, with a warning in the log.
 
     Args:

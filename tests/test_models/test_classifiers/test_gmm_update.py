@@ -128,10 +128,10 @@ def test_update_is_one_step_of_em(make_classifier):
     gamma = gamma / gamma.sum(0)
     classifier.update()
     for m in range(2):
-        centre = (gamma[m, :, None] * members).sum(0) / gamma[m].sum()
-        offset = (members - centre).square()
+        center = (gamma[m, :, None] * members).sum(0) / gamma[m].sum()
+        offset = (members - center).square()
         spread = (gamma[m, :, None] * offset).sum(0) / gamma[m].sum()
-        torch.testing.assert_close(classifier.mean[2, m], centre)
+        torch.testing.assert_close(classifier.mean[2, m], center)
         torch.testing.assert_close(classifier.variance[2, m], spread + 0.125)
     torch.testing.assert_close(
         classifier.log_weight[2].exp(), gamma.sum(1) / 9
@@ -159,8 +159,8 @@ def test_unit_means_stay_on_the_sphere(make_classifier, unit_vectors):
     members = unit_vectors(10)
     put(classifier, 2, members, old)
     classifier.update()
-    centre = F.normalize(members.mean(0), dim=0)
-    expected = F.normalize(0.5 * old + 0.5 * centre, dim=0)
+    center = F.normalize(members.mean(0), dim=0)
+    expected = F.normalize(0.5 * old + 0.5 * center, dim=0)
     torch.testing.assert_close(classifier.mean[2, 0], expected)
 
 
@@ -405,10 +405,10 @@ def test_more_than_fits_into_a_step_is_left_out(make_classifier):
 
 
 def test_only_correct_ones_enter_on_request(fill, cluster):
-    classifier, centres = fill(enqueue_policy='all', members=9)
+    classifier, centers = fill(enqueue_policy='all', members=9)
     before = classifier.count.clone()
     classifier.enqueue_policy = 'correct'
-    features = torch.stack([*centres, centres[2]])
+    features = torch.stack([*centers, centers[2]])
     classifier.enqueue(features, torch.tensor([0, 1, 2, 3, 4, 1]))
     assert (classifier.count - before).tolist() == [1, 1, 1, 1, 1]
     features[0] = torch.nan

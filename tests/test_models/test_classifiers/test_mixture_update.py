@@ -106,13 +106,13 @@ def test_fit_is_that_of_a_loop(mixtures, unit_mean, sparse_variance):
             share = mixtures['responsibilities'][k, here, m][:, None]
             total = float(share.sum())
             if mixtures['dead'][k, m]:
-                centre = mixtures['seed'][k, m]
+                center = mixtures['seed'][k, m]
             else:
-                centre = (share * members).sum(0) / total
+                center = (share * members).sum(0) / total
             old = float(mixtures['old_share'][k, m])
             if unit_mean:
-                centre = centre / centre.norm()
-            mean = old * mixtures['mean'][k, m] + (1 - old) * centre
+                center = center / center.norm()
+            mean = old * mixtures['mean'][k, m] + (1 - old) * center
             if unit_mean:
                 mean = mean / mean.norm()
             torch.testing.assert_close(means[k, m], mean)
@@ -124,7 +124,7 @@ def test_fit_is_that_of_a_loop(mixtures, unit_mean, sparse_variance):
             else:
                 variance = mixtures['variance'][k, m]
             torch.testing.assert_close(variances[k, m], variance)
-            # Of the members about their own centre, wherever the mean is.
+            # Of the members about their own center, wherever the mean is.
             if total >= 2:
                 own = (share * members).sum(0) / total
                 spread = (share * (members - own).square()).sum(0) / total

@@ -7,7 +7,7 @@ from mmseg.models.decode_heads import Mask2FormerHead
 from mmseg.registry import MODELS
 
 from mmcpm.models.decode_heads.av_mask2former_head import AVMask2FormerHead
-from mmcpm.models.utils.semantic_inference import semantic_merge
+from mmcpm.models.utils.semantic_inference import semantic_inference
 from mmcpm.structures import AudioFeatures
 
 
@@ -97,7 +97,7 @@ def test_losses_have_mask2former_names_and_reach_everything(head, make_batch):
 
 @pytest.mark.parametrize('fill', [0, 255])
 def test_frames_without_objects(head, make_batch, fill):
-    """All background, or nothing labelled: finite, no unused parameter."""
+    """All background, or nothing labeled: finite, no unused parameter."""
     image, audio = features()
     data_samples = make_batch(labels=())['data_samples']
     for data_sample in data_samples:
@@ -109,11 +109,11 @@ def test_frames_without_objects(head, make_batch, fill):
     assert not [n for n, p in head.named_parameters() if p.grad is None]
 
 
-def test_semantic_merge_by_hand():
+def test_semantic_inference_by_hand():
     # Two queries, two classes (+ none), one pixel.
     probability = torch.tensor([[[0.7, 0.2, 0.1], [0.1, 0.6, 0.3]]])
     mask = torch.tensor([[[[0.9]], [[0.4]]]])
-    scores = semantic_merge(probability.log(), mask.logit(), (1, 1))
+    scores = semantic_inference(probability.log(), mask.logit(), (1, 1))
     torch.testing.assert_close(
         scores[0, :, 0, 0],
         torch.tensor([0.7 * 0.9 + 0.1 * 0.4, 0.2 * 0.9 + 0.6 * 0.4]),
@@ -210,6 +210,18 @@ def test_unknown_arguments_are_refused(tiny_cfg, kind):
         MODELS.build(cfg)
 
 
+def test_former_names_are_told(tiny_cfg):
+    """A config that was saved with a training may hold them."""
+    cfg = dict(tiny_cfg.decode_head, merge='argmax')
+    with pytest.raises(TypeError, match='merge is inference_mode now'):
+        MODELS.build(cfg)
+    for scope in ('', 'mmcpm.', 'mmcpm.models.'):
+        cfg = copy.deepcopy(tiny_cfg.decode_head)
+        cfg.audio_query_decoder.type = f'{scope}AudioQueryDecoder'
+        with pytest.raises(ValueError, match="'AudioTransformerDecoder' now"):
+            MODELS.build(cfg)
+
+
 @pytest.fixture
 def placed(tiny_cfg):
     cfg = copy.deepcopy(tiny_cfg.decode_head)
@@ -248,17 +260,16 @@ def test_masks_are_told_where_they_are(head, placed):
 
 
 def test_place_of_the_masks_is_as_loud_as_the_rest(placed):
-    """Fainter, which side a sound comes from is not learnt in time."""
+    """Fainter, which side a sound comes from is not learned in time."""
     for size in ((24, 24), (24, 40)):
-        place = placed._encode_position(torch.zeros(1, 1, *size))
-        added = placed.mask_position(place)
+        added = placed.mask_position(torch.zeros(1, 1, *size))
         deviation = added.std(dim=(2, 3)).square().mean().sqrt()
         assert 0.7 < deviation < 1.4
         # Most of it is told apart from the left to the right.
         assert added.mean(2).std(2).square().mean().sqrt() > 0.4
 
 
-def test_place_of_the_masks_is_learnt(placed, make_batch):
+def test_place_of_the_masks_is_learned(placed, make_batch):
     image, audio = features()
     samples = make_batch(labels=(1, 3))['data_samples']
     losses = placed.loss(image, audio, samples)

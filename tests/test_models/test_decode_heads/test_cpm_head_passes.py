@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from mmcpm.models.decode_heads.av_mask2former_head import PixelDecoderOutput
 from mmcpm.models.layers.block_mask import block_mask
 from mmcpm.models.utils.mixing import MixedAudioFeatures
+from mmcpm.models.utils.query_predictions import PixelDecoderOutput
 
 QUERIES, CLASSES = 20, 9
 CCDM = ('classifier',)
@@ -185,7 +185,7 @@ def test_prompts_are_not_matched(head, make_batch, features):
     head.assigner.match = spy
     image, audio, mixed = features()
     head.loss(image, mixed, make_batch()['data_samples'])
-    # Four predictions of two frames, learnt queries only.
+    # Four predictions of two frames, learned queries only.
     ((class_scores, mask_logits),) = calls
     assert class_scores.shape[:3] == (4, 2, QUERIES)
     assert [m.shape[:2] for m in mask_logits] == [(4, QUERIES)] * 2

@@ -109,14 +109,14 @@ def test_sliding_windows(tiny_model, make_batch):
                 ).scores
     assert calls == [1]
     # Pixel (40, 50) lies in all four windows, (10, 90) in one.
-    centre = (
+    center = (
         sum(
             windows[top, left][0, :, 40 - top, 50 - left]
             for top, left in windows
         )
         / 4
     )
-    torch.testing.assert_close(results[0].seg_logits.data[:, 40, 50], centre)
+    torch.testing.assert_close(results[0].seg_logits.data[:, 40, 50], center)
     torch.testing.assert_close(
         results[0].seg_logits.data[:, 10, 90], windows[0, 32][0, :, 10, 58]
     )

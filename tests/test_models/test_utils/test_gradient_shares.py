@@ -86,7 +86,7 @@ def test_shares_that_cannot_be_computed_end_nothing(
 
 @pytest.mark.parametrize('watch', [True, False])
 def test_model_logs_the_shares(cpm_cfg, make_batch, watch):
-    """And they change neither the losses nor what is learnt."""
+    """And they change neither the losses nor what is learned."""
     torch.manual_seed(0)
     cpm_model = MODELS.build(cpm_cfg)
     data = cpm_model.data_preprocessor(make_batch(), True)
