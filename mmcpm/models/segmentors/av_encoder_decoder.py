@@ -4,6 +4,7 @@ Frame -> image backbone; waveform -> spectrogram -> audio backbone -> audio
 pyramid; both -> decode head, of any kind (see BaseAVHead).
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -77,6 +78,8 @@ class AVEncoderDecoder(EncoderDecoder):
         self.audio_frontend = MODELS.build(audio_frontend)
         self.audio_backbone = MODELS.build(audio_backbone)
         self.audio_neck = MODELS.build(audio_neck) if audio_neck else None
+        # A hook that wants the losses before they are summed sets it.
+        self.loss_observer: Callable[[dict], dict] | None = None
 
     def init_weights(self) -> None:
         """Initialize; name the part whose pretrained weights are missing."""
@@ -211,6 +214,20 @@ class AVEncoderDecoder(EncoderDecoder):
         losses = self.decode_head.loss(image_features, audio, data_samples)
         check_losses(self.decode_head, losses)
         return {f'decode.{name}': value for name, value in losses.items()}
+
+    def parse_losses(self, losses: dict[str, Tensor]) -> tuple[Tensor, dict]:
+        """Sum the losses; an observer may add to the log.
+
+        Args:
+            losses (dict[str, Tensor]): Terms by name.
+
+        Returns:
+            tuple[Tensor, dict]: Their sum, and what to log.
+        """
+        total, logged = super().parse_losses(losses)
+        if self.loss_observer is not None:
+            logged.update(self.loss_observer(losses))
+        return total, logged
 
     def predict(
         self, inputs: Tensor, data_samples: list[SegDataSample] | None = None
