@@ -24,15 +24,12 @@ from .gaussian_mixture import (
 )
 from .memory_bank import enqueue
 from .mixture_state import MixtureState
-from .mixture_update import diagnose, fit, least_likely_members, old_shares
+from .mixture_update import diagnose, fit, least_likely_members
 
 ESTEPS = ('em', 'sinkhorn')
 REDUCTIONS = ('lse', 'max')
 NORMALIZATIONS = ('layernorm', 'scale', 'none')
-FIRST_UPDATES = ('momentum', 'assign')
-MOMENTA = ('fixed', 'growing')
 SAMPLINGS = ('spread', 'variance')
-RESEEDINGS = ('momentum', 'assign')
 # Finite logits keep the Hungarian algorithm and the softmax finite.
 LOGIT_LIMIT = 1e4
 
@@ -59,19 +56,8 @@ class GMMClassifier(MixtureState):
         bank_size (int): Recent members kept per class.
         em_interval (int): Training steps between two updates.
         estep (str): 'em' (equation (3)) or 'sinkhorn' (equal shares).
-        momentum (float): Share of the old mean that an update keeps.
-        momentum_schedule (str): 'fixed', or 'growing' from 0.1 to the
-            momentum with the number of updates of a class.
-        first_update (str): 'momentum' treats the random unit means as
-            starting prototypes; 'assign' replaces them at a class's first
-            update.
-        reseeding (str): 'momentum' lets a component without members move
-            towards the member that fits worst; 'assign' puts it there.
-        sparse_variance (bool): Whether a component with fewer than two
-            members takes its class's total variance; otherwise it keeps its
-            own.
-        unit_mean (bool): Whether means are kept on the unit sphere, where
-            the embeddings are.
+        momentum (float): Share of the old mean, at first a random unit
+            vector, that an update keeps.
         variance_floor (float): Added to every variance.
         shrinkage (float): Members that the variance shared by all classes
             counts for.
@@ -84,8 +70,6 @@ class GMMClassifier(MixtureState):
             holds their distance to the mean in use as well. Means at rest
             make no difference; while they are far from their members, the
             second drowns the class.
-        enqueue_policy (str): 'all' matched queries enter the bank, or only
-            the 'correct'ly classified ones.
         max_no_object (int): Unmatched queries that enter the bank per step.
         min_members (int): Members that make a class ready for prompting;
             at least ``2 * num_components`` are asked for in any case.
@@ -102,17 +86,11 @@ class GMMClassifier(MixtureState):
         em_interval: int = 5,
         estep: str = 'em',
         momentum: float = 0.999,
-        momentum_schedule: str = 'fixed',
-        first_update: str = 'momentum',
-        reseeding: str = 'momentum',
-        sparse_variance: bool = False,
-        unit_mean: bool = True,
         variance_floor: float = 1e-4,
         shrinkage: float = 8.0,
         reduction: str = 'lse',
         logit_norm: str = 'layernorm',
         sampling: str = 'spread',
-        enqueue_policy: str = 'all',
         max_no_object: int = 32,
         min_members: int = 8,
         max_enqueue: int = 256,
@@ -128,11 +106,7 @@ class GMMClassifier(MixtureState):
             ('estep', estep, ESTEPS),
             ('reduction', reduction, REDUCTIONS),
             ('logit_norm', logit_norm, NORMALIZATIONS),
-            ('first_update', first_update, FIRST_UPDATES),
-            ('momentum_schedule', momentum_schedule, MOMENTA),
-            ('reseeding', reseeding, RESEEDINGS),
             ('sampling', sampling, SAMPLINGS),
-            ('enqueue_policy', enqueue_policy, ('all', 'correct')),
         ):
             if value not in accepted:
                 raise ValueError(
@@ -151,17 +125,11 @@ class GMMClassifier(MixtureState):
         self.em_interval = em_interval
         self.estep = estep
         self.momentum = momentum
-        self.momentum_schedule = momentum_schedule
-        self.first_update = first_update
-        self.reseeding = reseeding
-        self.sparse_variance = sparse_variance
-        self.unit_mean = unit_mean
         self.variance_floor = variance_floor
         self.shrinkage = shrinkage
         self.reduction = reduction
         self.logit_norm = logit_norm
         self.sampling = sampling
-        self.enqueue_policy = enqueue_policy
         self.max_no_object = max_no_object
         self.max_enqueue = max_enqueue
 
@@ -268,12 +236,9 @@ class GMMClassifier(MixtureState):
             self.update()
 
     def _select(self, embedding: Tensor, labels: Tensor) -> Tensor:
-        """Leave out what the policy, the cap or a broken value forbids."""
+        """Leave out what the cap or a broken value forbids."""
         labels = labels.masked_fill(~embedding.isfinite().all(-1), -1)
         labels = labels.masked_fill(labels > self.num_classes, -1)
-        if self.enqueue_policy == 'correct':
-            predicted = self.log_prob(embedding.nan_to_num()).argmax(-1)
-            labels = labels.masked_fill(predicted != labels, -1)
         # Unmatched queries at a uniform stride over all of them.
         empty = labels == self.num_classes
         order = empty.long().cumsum(0) - 1
@@ -333,9 +298,7 @@ class GMMClassifier(MixtureState):
             mean=self.mean,
             variance=self.variance,
             seed=seed,
-            old_share=self._old_share(dead),
-            unit_mean=self.unit_mean,
-            sparse_variance=self.sparse_variance,
+            momentum=self.momentum,
             variance_floor=self.variance_floor,
         )
         due = self.dirty & (self.count > 0)
@@ -356,18 +319,6 @@ class GMMClassifier(MixtureState):
         )
         # Equal by construction; this removes drift of the last bit.
         self.synchronize()
-
-    def _old_share(self, dead: Tensor) -> Tensor:
-        """Share of the old means that an update keeps, ``[C + 1, M]``."""
-        share = old_shares(
-            self.num_updates,
-            self.momentum,
-            growing=self.momentum_schedule == 'growing',
-            assign_first=self.first_update == 'assign',
-        ).to(self.mean)[:, None]
-        if self.reseeding == 'assign':
-            return share.masked_fill(dead, 0.0)
-        return share.expand_as(dead)
 
     @torch.no_grad()
     def sample(self, labels: Tensor, noise: bool = True) -> Tensor:

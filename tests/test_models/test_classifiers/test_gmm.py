@@ -147,19 +147,15 @@ def test_unseen_class_does_not_attract(fill, unit_vectors, seen):
 @pytest.mark.parametrize(
     'rho,cosine', [(0.5, 0.79), (0.8, 0.90), (0.95, 0.96)]
 )
-@pytest.mark.parametrize('first', ['momentum', 'assign'])
 def test_samples_spread_as_the_members_do(
-    fill, cluster, unit_vectors, rho, cosine, first
+    fill, cluster, unit_vectors, rho, cosine
 ):
     """Figures measured for 256 dimensions and a floor of 1e-4."""
-    momentum = 0.0 if first == 'momentum' else 0.999
     classifier, _ = fill(
         (),
         embed_dims=256,
         num_components=1,
         bank_size=128,
-        momentum=momentum,
-        first_update=first,
     )
     members = cluster(unit_vectors(1, 256, seed=3)[0], 128, rho)
     pairs = (members @ members.T)[~torch.eye(128, dtype=torch.bool)]
@@ -308,9 +304,7 @@ def test_logits_are_finite_and_bounded_for_extreme_features(fill, logit_norm):
         ('estep', 'hard'),
         ('reduction', 'mean'),
         ('logit_norm', 'batchnorm'),
-        ('first_update', 'copy'),
-        ('momentum_schedule', 'cosine'),
-        ('enqueue_policy', 'none'),
+        ('sampling', 'mean'),
         ('num_components', 0),
         ('em_interval', 0),
         ('bank_size', 7),
