@@ -78,7 +78,6 @@ model = dict(
     decode_head=dict(
         type='AVMask2FormerHead',
         in_channels=[256, 512, 1024, 2048],
-        strides=[4, 8, 16, 32],
         feat_channels=channels,
         out_channels=channels,
         num_classes=num_classes,
