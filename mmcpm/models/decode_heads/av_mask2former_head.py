@@ -131,6 +131,7 @@ class AVMask2FormerHead(BaseAVHead, Mask2FormerHead):
         mask_feature, memories = self.pixel_decoder(image_features)
         if self.mask_position is not None:
             mask_feature = self.mask_position(mask_feature)
+        encoding = self.decoder_positional_encoding
         keys, positions, sizes = [], [], []
         for level in range(self.num_transformer_feat_level):
             memory = memories[level]
@@ -138,9 +139,7 @@ class AVMask2FormerHead(BaseAVHead, Mask2FormerHead):
             key = self.decoder_input_projs[level](memory)
             key = key.flatten(2).transpose(1, 2)  # [B, h * w, C]
             keys.append(key + self.level_embed.weight[level])
-            position = encode_position(
-                self.decoder_positional_encoding, memory
-            )
+            position = encode_position(encoding, memory)
             positions.append(position.flatten(2).transpose(1, 2))
             sizes.append(size)
         return PixelDecoderOutput(mask_feature, keys, positions, sizes)

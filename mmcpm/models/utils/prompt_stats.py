@@ -1,9 +1,11 @@
-"""How the prompts fare, for the log: nothing here is trained."""
+"""Statistics of the prompts, for the log: nothing here is trained."""
 
 import torch
 import torch.nn.functional as F
 from mmdet.utils import reduce_mean
 from torch import Tensor
+
+from .query_predictions import PromptedPredictions
 
 
 @torch.no_grad()
@@ -67,3 +69,28 @@ def prompt_stats(
         'prompts_ready': valid / known.clamp(min=1e-6),
         'prompt_iou': overlap / seen.clamp(min=1e-6),
     }
+
+
+def prompt_log_vars(
+    prompted: PromptedPredictions, mask_feature: Tensor, label_maps: Tensor
+) -> dict[str, Tensor]:
+    """Statistics of the last prediction.
+
+    Args:
+        prompted (PromptedPredictions): Queries and prompts.
+        mask_feature (Tensor): ``[B, C, h, w]``.
+        label_maps (Tensor): Class ids ``[B, H, W]``.
+
+    Returns:
+        dict[str, Tensor]: See :func:`prompt_stats`.
+    """
+    labels, predictions = prompted.labels, prompted.predictions
+    first = predictions.query.shape[1] - labels.shape[1]
+    overlap, seen = prompt_overlap(
+        predictions.mask_embedding[-1, :, first:],
+        mask_feature,
+        label_maps,
+        labels,
+    )
+    scores = predictions.class_scores[-1, :, first:]
+    return prompt_stats(scores, overlap, seen, labels, prompted.valid)
