@@ -70,7 +70,7 @@ def em_responsibilities(
     """E-step of expectation maximization, equation (3).
 
     Args:
-        log_prob (Tensor): Of :func:`member_log_prob`, ``[K, S, M]``.
+        log_prob (Tensor): Log densities of the members, ``[K, S, M]``.
         log_weight (Tensor): Log mixing weights, ``[K, M]``.
         valid (Tensor): ``[K, S]`` bool, False where there is no member.
 
@@ -94,7 +94,7 @@ def sinkhorn_responsibilities(
     for all classes at once.
 
     Args:
-        log_prob (Tensor): Of :func:`member_log_prob`, ``[K, S, M]``.
+        log_prob (Tensor): Log densities of the members, ``[K, S, M]``.
         valid (Tensor): ``[K, S]`` bool.
         epsilon (float): Entropy regularization, relative to the largest
             absolute log density of a class.

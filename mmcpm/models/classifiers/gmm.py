@@ -174,7 +174,7 @@ class GMMClassifier(MixtureState):
         """Log density of embeddings under every class, equation (2).
 
         Args:
-            embedding (Tensor): Of :meth:`embed`, ``[..., D]``.
+            embedding (Tensor): Embeddings of unit length, ``[..., D]``.
 
         Returns:
             Tensor: ``[..., C + 1]`` float32.
@@ -302,10 +302,12 @@ class GMMClassifier(MixtureState):
             variance_floor=self.variance_floor,
         )
         due = self.dirty & (self.count > 0)
-        rows = due[:, None, None]
-        self.mean.copy_(torch.where(rows, fitted.mean, self.mean))
-        self.variance.copy_(torch.where(rows, fitted.variance, self.variance))
-        self.spread.copy_(torch.where(rows, fitted.spread, self.spread))
+        chosen = due[:, None, None]
+        self.mean.copy_(torch.where(chosen, fitted.mean, self.mean))
+        self.variance.copy_(
+            torch.where(chosen, fitted.variance, self.variance)
+        )
+        self.spread.copy_(torch.where(chosen, fitted.spread, self.spread))
         self.log_weight.copy_(
             torch.where(due[:, None], fitted.weight.log(), self.log_weight)
         )

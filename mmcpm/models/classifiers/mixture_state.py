@@ -159,7 +159,7 @@ class MixtureState(nn.Module):
                 broadcast(getattr(self, name), src=0)
 
     def log_vars(self) -> dict[str, Tensor]:
-        """How the mixtures fare, for the log.
+        """Statistics of the mixtures, for the log.
 
         Returns:
             dict[str, Tensor]: Scalars: classes ``ready`` for prompting, the

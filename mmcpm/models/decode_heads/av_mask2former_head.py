@@ -35,7 +35,7 @@ class AVMask2FormerHead(BaseAVHead, Mask2FormerHead):
     Args:
         num_classes (int): Classes including background, which is class 0.
         audio_query_decoder (dict): The audio decoder (TD-A).
-        loss_cls (dict): Of mmdet's CrossEntropyLoss. Its ``class_weight``
+        loss_cls (dict): mmdet's CrossEntropyLoss. Its ``class_weight``
             may be one weight per class, a file of them, or
             ``dict(frequencies=...)``, see :func:`.class_weights`; without,
             all classes weigh 1, the background included. The loss is a
@@ -46,7 +46,7 @@ class AVMask2FormerHead(BaseAVHead, Mask2FormerHead):
             sums their masks by class, 'argmax' gives each pixel to one query.
         mask_position (bool): Whether the mask feature encodes the position
             in the frame, see MaskPosition.
-        **kwargs: Of mmseg's Mask2FormerHead.
+        **kwargs: Arguments of mmseg's Mask2FormerHead.
     """
 
     def __init__(

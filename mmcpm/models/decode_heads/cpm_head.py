@@ -51,7 +51,7 @@ class CPMHead(AVMask2FormerHead):
         acp_embedding (str): Which embedding of a prompt predicts its audio
             mask: the 'final' one, or the one after the audio decoder
             ('td_a').
-        **kwargs: Of AVMask2FormerHead.
+        **kwargs: Arguments of AVMask2FormerHead.
     """
 
     def __init__(
@@ -242,7 +242,7 @@ class CPMHead(AVMask2FormerHead):
             classes (list[list[int]]): Classes to prompt, per image.
 
         Returns:
-            PromptedPredictions: Of N queries, followed by K prompts.
+            PromptedPredictions: Predictions of N queries, then K prompts.
         """
         prompted = self.prompts.choose(classes)
         query, query_pos = self.init_queries(len(classes))

@@ -27,9 +27,10 @@ class AudioTransformerDecoder(BaseModule):
         num_layers (int): Layers; layer i attends to level
             ``i % num_levels``, coarsest first.
         num_levels (int): Levels of the audio pyramid.
-        layer_cfg (dict): Of mmdet's Mask2Former decoder layer.
-        positional_encoding (dict): Of mmdet's SinePositionalEncoding; time
-            and frequency are its rows and columns.
+        layer_cfg (dict): Arguments of mmdet's Mask2Former decoder layer.
+        positional_encoding (dict): Arguments of mmdet's
+            SinePositionalEncoding; time is its vertical axis and frequency
+            its horizontal one.
     """
 
     def __init__(

@@ -22,7 +22,7 @@ def pixel_centers(sizes: Sizes, device: torch.device) -> Tensor:
 
     Args:
         sizes (Sizes): (height, width) of each level.
-        device (torch.device): Of the result.
+        device (torch.device): Device of the result.
 
     Returns:
         Tensor: (x, y), ``[tokens, 2]`` float32.
@@ -46,7 +46,7 @@ class DeformablePixelDecoder(MSDeformAttnPixelDecoder):
         backend (str): What computes deformable attention: 'pytorch',
             'mmcv' (compiled) or 'deformops', or 'auto' for the fastest that
             is installed.
-        **kwargs: Of mmdet's MSDeformAttnPixelDecoder.
+        **kwargs: Arguments of mmdet's MSDeformAttnPixelDecoder.
     """
 
     def __init__(self, *, backend: str = 'auto', **kwargs) -> None:
@@ -61,7 +61,7 @@ class DeformablePixelDecoder(MSDeformAttnPixelDecoder):
 
         Args:
             sizes (Sizes): (height, width) of each level.
-            device (torch.device): Of the result.
+            device (torch.device): Device of the result.
 
         Returns:
             tuple[list[Tensor], Tensor]: Encodings ``[1, h * w, C]`` of each

@@ -87,7 +87,7 @@ def ratio_mask_loss(
     Args:
         mask_logits (Tensor): Audio mask logits of the prompts,
             ``[B, K, t, f]``; they are resized to the target.
-        target (Tensor): Of :func:`ratio_mask`, ``[B, T, F]``.
+        target (Tensor): Ratio masks, ``[B, T, F]``.
         valid (Tensor): ``[B, K]`` bool or 0..1 weights, 0 for padding.
         reduction (str): 'mse' averages the squares, as the paper's prose
             says; 'norm' takes the Euclidean norm, as its formula does.

@@ -38,7 +38,7 @@ from .point_sampling import (
 
 
 class FrameTargets(NamedTuple):
-    """What is labeled."""
+    """Labels of a batch."""
 
     # Class ids, [B, H, W].
     label_maps: Tensor
@@ -206,7 +206,7 @@ class SetCriterion(nn.Module):
         Args:
             predictions (QueryPredictions): L predictions of T queries.
             mask_feature (Tensor): ``[B, C, h, w]``.
-            targets (FrameTargets): What is labeled.
+            targets (FrameTargets): Labels of the batch.
             parts (list[np.ndarray]): Queries with a target, see
                 :mod:`.matched_masks`; the matched ones first.
 
@@ -217,17 +217,17 @@ class SetCriterion(nn.Module):
         """
         scores = predictions.class_scores
         size = tuple(scores.shape[:3])
-        rows = collect_indices(parts, size[1], scores.device)
-        labels = rows.label.new_full(size, self.num_classes)
-        labels[rows.layer, rows.image, rows.query] = rows.label
+        indices = collect_indices(parts, size[1], scores.device)
+        labels = indices.label.new_full(size, self.num_classes)
+        labels[indices.layer, indices.image, indices.query] = indices.label
         class_terms = self.class_terms(scores.flatten(0, 2), labels.flatten())
         mask_terms, dice_terms = self._mask_terms(
-            predictions, mask_feature, targets, rows
+            predictions, mask_feature, targets, indices
         )
         terms = SetTerms(
             class_terms.view(size),
-            scatter_terms(mask_terms, rows, size),
-            scatter_terms(dice_terms, rows, size),
+            scatter_terms(mask_terms, indices, size),
+            scatter_terms(dice_terms, indices, size),
         )
         return terms, labels
 
@@ -254,10 +254,10 @@ class SetCriterion(nn.Module):
         predictions: QueryPredictions,
         mask_feature: Tensor,
         targets: FrameTargets,
-        rows: MaskIndices,
+        indices: MaskIndices,
     ) -> tuple[Tensor, Tensor]:
-        """Mask and dice losses of the rows at points, ``[R]`` each."""
-        masks = make_masks(predictions.mask_embedding, mask_feature, rows)
+        """Mask and dice losses at points, ``[R]`` each."""
+        masks = make_masks(predictions.mask_embedding, mask_feature, indices)
         with torch.autocast(masks.device.type, enabled=False):
             masks = masks.float()
             if not len(masks):
@@ -270,7 +270,7 @@ class SetCriterion(nn.Module):
                 self.importance_sample_ratio,
             )
             wanted = class_mask_at_points(
-                targets.label_maps, rows.image, rows.label, points
+                targets.label_maps, indices.image, indices.label, points
             )
             logits = logits_at_points(masks, points)
             binary = self.loss_mask(

@@ -152,7 +152,7 @@ class AVEncoderDecoder(EncoderDecoder):
 
         Args:
             waveform (Tensor): ``[B, channels, samples]``.
-            data_samples (list[SegDataSample]): Of the batch.
+            data_samples (list[SegDataSample]): Samples of the batch.
 
         Returns:
             AudioFeatures: What ``decode_head.loss`` gets.
@@ -324,8 +324,8 @@ class AVEncoderDecoder(EncoderDecoder):
 
         Args:
             seg_logits (Tensor): Scores ``[B, classes, H, W]``.
-            data_samples (list[SegDataSample], optional): Of the frames; the
-                scores keep their size without them.
+            data_samples (list[SegDataSample], optional): Samples of the
+                frames; the scores keep their size without them.
 
         Returns:
             list[SegDataSample]: With ``seg_logits`` and ``pred_sem_seg``.

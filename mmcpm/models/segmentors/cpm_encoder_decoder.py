@@ -37,7 +37,7 @@ class CPMEncoderDecoder(AVEncoderDecoder):
 
         Args:
             waveform (Tensor): ``[B, channels, samples]``.
-            data_samples (list[SegDataSample]): Of the batch.
+            data_samples (list[SegDataSample]): Samples of the batch.
 
         Returns:
             AudioFeatures: With ``mixture`` if the head asks for it.

@@ -123,8 +123,9 @@ def count_fitting(
 
     Args:
         module (nn.Module): The part.
-        checkpoint (dict): Of tensors, or with one under 'state_dict'.
-        prefix (str, optional): Of the part's weights in the file.
+        checkpoint (dict): Tensors by name, or such a dict under
+            'state_dict'.
+        prefix (str, optional): Prefix of the part's weights in the file.
 
     Returns:
         tuple[int, int]: Weights of the same name and shape, weights needed.

@@ -18,7 +18,7 @@ def prompt_overlap(
     """Intersection over union of the prompts' masks and their classes.
 
     Args:
-        mask_embedding (Tensor): Of the prompts, ``[B, K, C]``.
+        mask_embedding (Tensor): Embeddings of the prompts, ``[B, K, C]``.
         mask_feature (Tensor): ``[B, C, h, w]``.
         label_maps (Tensor): Class ids ``[B, H, W]``; the nearest of the
             pixels decides at the size of the masks.
@@ -48,10 +48,10 @@ def prompt_stats(
 
     Args:
         scores (Tensor): Class logits of the prompts, ``[B, K, classes + 1]``.
-        overlap (Tensor): Of :func:`prompt_overlap`, ``[B, K]``.
-        seen (Tensor): ``[B, K]`` bool.
+        overlap (Tensor): IoU of their masks, ``[B, K]``.
+        seen (Tensor): Whether their class has a pixel, ``[B, K]`` bool.
         labels (Tensor): Their classes, ``[B, K]``, -1 for padding.
-        valid (Tensor): Whether they mean something yet, ``[B, K]`` bool.
+        valid (Tensor): Whether their class is known, ``[B, K]`` bool.
 
     Returns:
         dict[str, Tensor]: Scalars in 0..1: share of the prompts that are

@@ -17,7 +17,7 @@ def source_rows(
     Args:
         size (int): Output rows.
         source (int): Input rows.
-        device (torch.device): Of the result.
+        device (torch.device): Device of the result.
 
     Returns:
         tuple[Tensor, Tensor, Tensor]: Upper and lower row, ``[size]`` int64,
