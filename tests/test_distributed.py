@@ -98,6 +98,7 @@ STEPS = '''
 import copy
 import json
 import sys
+from types import SimpleNamespace
 
 import torch
 import torch.distributed as dist
