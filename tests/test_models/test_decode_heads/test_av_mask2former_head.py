@@ -39,7 +39,7 @@ def test_outputs_before_and_after_every_layer(head):
     assert all(m.shape == (2, 20, 16, 16) for m in masks)
 
 
-def test_without_hearing_it_is_stock_mask2former(head, tiny_cfg):
+def test_without_audio_it_is_stock_mask2former(head, tiny_cfg):
     """The visual part repeats mmseg's head with the same weights."""
     cfg = copy.deepcopy(tiny_cfg.decode_head)
     cfg.type = 'Mask2FormerHead'
@@ -61,17 +61,17 @@ def test_without_hearing_it_is_stock_mask2former(head, tiny_cfg):
     )
 
 
-def test_first_prediction_hears_but_does_not_see(head):
+def test_first_prediction_depends_on_the_audio_alone(head):
     """Classes before the visual decoder depend on the audio only."""
     image, audio = features()
     other_image, other_audio = features(seed=1)
     base = head(image, audio)[0]
     seen = head(other_image, audio)[0]
-    heard = head(image, other_audio)[0]
+    swapped = head(image, other_audio)[0]
     torch.testing.assert_close(base[0], seen[0], rtol=0, atol=0)
-    assert (base[0] - heard[0]).abs().max() > 1e-3
+    assert (base[0] - swapped[0]).abs().max() > 1e-3
     assert (base[-1] - seen[-1]).abs().max() > 1e-3
-    assert (base[-1] - heard[-1]).abs().max() > 1e-3
+    assert (base[-1] - swapped[-1]).abs().max() > 1e-3
 
 
 def test_class_weight_follows_num_classes(tiny_cfg):
@@ -154,10 +154,10 @@ def test_last_prediction_alone_is_the_last_of_all(head):
         torch.testing.assert_close(one[-1:], other)
 
 
-def test_heard_classes_are_the_first_predictions(head):
+def test_audio_query_classes_are_the_first_predictions(head):
     image, audio = features()
-    heard = head.audio_query_classes(head.encode_audio(audio))
-    torch.testing.assert_close(heard, head(image, audio)[0][0].argmax(-1))
+    classes = head.audio_query_classes(head.encode_audio(audio))
+    torch.testing.assert_close(classes, head(image, audio)[0][0].argmax(-1))
 
 
 def test_matches_are_counted_per_class_and_query(head, make_batch):

@@ -157,10 +157,10 @@ def test_one_pass_is_two_passes(head, features, samples_of, forward):
     labels = torch.tensor([[1, 3], [2, -1]])
     prompt, position = head.prompts(labels, head.cls_embed)
     mask = block_mask(labels >= 0, 0)
-    heard = head.audio_query_decoder(
+    audio_query = head.audio_query_decoder(
         prompt, position, mixed.mixture.levels, mask
     )
-    alone = head.decode(heard, position, pixels, mask)
+    alone = head.decode(audio_query, position, pixels, mask)
     torch.testing.assert_close(
         rows(predictions, pixels, slice(QUERIES, None)),
         rows(alone, pixels, slice(None)),
@@ -192,16 +192,16 @@ def test_prompts_are_not_matched(head, make_batch, features):
     assert head.criterion.match_counts.sum() == 2 * QUERIES
 
 
-def test_without_acp_prompts_hear_what_queries_hear(
+def test_without_acp_prompts_attend_to_the_audio_of_queries(
     make_batch, build, teach, features
 ):
     head = teach(build(CCDM + ('prompts', 'loss_vcp')))
     assert not head.use_mixtures
     calls = []
     decoder = head.audio_query_decoder
-    listen = decoder.forward_with_prompts
+    forward = decoder.forward_with_prompts
     decoder.forward_with_prompts = lambda *args: (
-        calls.append(args) or listen(*args)
+        calls.append(args) or forward(*args)
     )
     image, audio, _ = features()
     head.loss(image, audio, make_batch()['data_samples'])

@@ -87,18 +87,18 @@ def test_mixtures_by_hand(model, batch, monkeypatch):
 def test_levels_of_sounds_and_mixtures(
     model, batch, marked_levels, monkeypatch, one_call
 ):
-    """Queries and prompts hear from coarse to fine; equations (5) and (7) use
+    """Queries and prompts take levels from coarse to fine; (5) and (7) use
     the finest level of the mixtures."""
     marked_levels(model, waveforms(batch))
     if not one_call:
         model.audio_backbone = nn.BatchNorm2d(1, affine=False)
         model.audio_backbone.forward = lambda spectrogram: spectrogram
     head, seen = model.decode_head, {}
-    listen = head.audio_query_decoder.forward_with_prompts
+    forward = head.audio_query_decoder.forward_with_prompts
 
     def spy(query, query_pos, levels, mixed_levels, *args):
         seen['sounds'], seen['mixtures'] = levels, mixed_levels
-        return listen(query, query_pos, levels, mixed_levels, *args)
+        return forward(query, query_pos, levels, mixed_levels, *args)
 
     monkeypatch.setattr(head.audio_query_decoder, 'forward_with_prompts', spy)
     for name, part in (
@@ -159,7 +159,7 @@ def test_recordings_from_elsewhere_are_mixed_in(model, batch):
 
 
 def test_some_samples_have_recordings(model, batch):
-    """The others hear one another, as if there were none."""
+    """The others are mixed with one another, as if there were none."""
     noise = 0.2 * torch.randn(1, 16000)
     batch['data_samples'][1].offscreen_audio = noise
     magnitude, _ = model.audio_frontend(waveforms(batch))
