@@ -98,6 +98,7 @@ STEPS = '''
 import copy
 import json
 import sys
+from types import SimpleNamespace
 
 import torch
 import torch.distributed as dist
@@ -110,6 +111,7 @@ from mmseg.structures import SegDataSample
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from mmcpm.compat import leave_launcher, prepare_launcher
+from mmcpm.engine.hooks import GradientShareHook
 from mmcpm.models.utils.mixing import sounds_of_others
 
 prepare_launcher('pytorch')
@@ -255,7 +257,8 @@ gradients, state = [], copy.deepcopy(local.state_dict())
 for watched in (False, True):
     torch.manual_seed(0)
     local.load_state_dict(state)
-    local.watch_gradients = watched
+    runner = SimpleNamespace(model=local, iter=1, logger=None)
+    GradientShareHook(interval=int(watched)).before_train_iter(runner, 1)
     local.zero_grad()
     data = local.data_preprocessor(batch((1, 3), RANK), True)
     total, logged = local.parse_losses(frozen(**data, mode='loss'))

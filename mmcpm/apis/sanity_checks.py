@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from mmcpm.engine.hooks.epoch_seed_hook import nested_datasets
 from mmcpm.evaluation.metrics.frame_metric import FrameMetric
-from mmcpm.models.decode_heads.cpm_head import NO_MIXTURE
+from mmcpm.models.decode_heads.cpm_head_cfg import NO_MIXTURE
 from mmcpm.models.segmentors import CPMEncoderDecoder
 from mmcpm.utils.checkpoints import unwrap
 from mmcpm.utils.errors import UsageError, shorten

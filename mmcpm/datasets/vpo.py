@@ -182,7 +182,7 @@ class VPODataset(BaseAVSDataset):
         """dict[int, int]: Class id by value in the masks.
 
         COCO's ids are those of VPO's own classes; a class list of one's own
-        has no others than its class ids, as the re-organised form.
+        has no others than its class ids, as the re-organized form.
         """
         classes = self.METAINFO['classes']
         if self.layout == 'reorganised' or self.class_file:

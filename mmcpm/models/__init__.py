@@ -3,7 +3,11 @@ from .audio_frontends import AudioFrontend
 from .backbones import VGGish
 from .classifiers import GMMClassifier
 from .decode_heads import AVMask2FormerHead, BaseAVHead, CPMHead
-from .layers import AudioQueryDecoder, ClassPrompts, DeformablePixelDecoder
+from .layers import (
+    AudioTransformerDecoder,
+    ClassPrompts,
+    DeformablePixelDecoder,
+)
 from .losses import (
     FixedAssignmentMaskLoss,
     PromptContrastiveLoss,
@@ -17,7 +21,7 @@ __all__ = [
     'AVMask2FormerHead',
     'AVSegTTAModel',
     'AudioFrontend',
-    'AudioQueryDecoder',
+    'AudioTransformerDecoder',
     'BaseAVHead',
     'CPMEncoderDecoder',
     'CPMHead',

@@ -1,4 +1,4 @@
-"""One picture of a frame: what is seen, heard, labeled and predicted."""
+"""One picture of a frame: image, sound, labels and prediction."""
 
 from collections.abc import Sequence
 
@@ -287,7 +287,7 @@ def sound_rows(
     )
     rows = []
     for name, channel in zip(names, audio, strict=True):
-        words = f'heard{name}: {extent if channel.any() else "silence"}'
+        words = f'sound{name}: {extent if channel.any() else "silence"}'
         rows += [
             text_block([(words, None)], width, size),
             spectrogram_strip(channel, sample_rate, width, 6 * size),

@@ -14,17 +14,11 @@ MIXTURES = dict(
     estep='em',
     reduction='lse',
     momentum=0.999,
-    momentum_schedule='fixed',
     em_interval=5,
-    first_update='momentum',
-    reseeding='momentum',
-    sparse_variance=False,
-    unit_mean=True,
     variance_floor=1e-4,
     shrinkage=8.0,
     logit_norm='layernorm',
     sampling='spread',
-    enqueue_policy='all',
     max_no_object=32,
     min_members=8,
     max_enqueue=256,
@@ -123,7 +117,7 @@ def test_decoders(head):
     widths = [m.out_features for m in head.mask_embed if hasattr(m, 'bias')]
     assert widths == [256, 256, 256]
     # Section 3.1: masks know no position, and classes are summed up.
-    assert head.mask_position is None and head.merge == 'semantic'
+    assert head.mask_position is None and head.inference_mode == 'semantic'
 
 
 def test_losses_and_costs_of_a_prediction_that_knows_nothing(head, paper):

@@ -91,7 +91,7 @@ def test_picture_tells_everything(visualizer, words):
             'predicted',
             'labeled as sounding: dog (6 %)',
             'predicted: missile-rocket (6 %)',
-            'heard: 1 s, up to 8 kHz',
+            'sound: 1 s, up to 8 kHz',
         ]
     )
 
@@ -120,20 +120,20 @@ def test_silence_and_stereo(visualizer, words):
     audio = torch.zeros(2, 32000)
     audio[1] = 1
     visualizer.draw_clip(frame(), sample(audio=audio))
-    assert 'heard, left: silence' in words
-    assert 'heard, right: 2 s, up to 8 kHz' in words
+    assert 'sound, left: silence' in words
+    assert 'sound, right: 2 s, up to 8 kHz' in words
 
 
 def test_sample_rate_of_the_data_sample(visualizer, words):
     visualizer.draw_clip(
         frame(), sample(audio=torch.ones(1, 8000), sample_rate=8000)
     )
-    assert 'heard: 1 s, up to 4 kHz' in words
+    assert 'sound: 1 s, up to 4 kHz' in words
 
 
 def test_audio_beside_the_data_sample(visualizer, words):
     visualizer.draw_clip(frame(), sample(), audio=torch.ones(1, 16000))
-    assert 'heard: 1 s, up to 8 kHz' in words
+    assert 'sound: 1 s, up to 8 kHz' in words
 
 
 def test_parts_can_be_left_out(visualizer, words):

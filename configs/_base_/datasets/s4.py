@@ -1,6 +1,6 @@
 # AVSBench-Object S4: the protocol of the first block of the CPM paper's
 # Table 1. Frames and masks are distributed at 224 x 224 and used as they are.
-# Training sees the one labelled frame of each of the 3,452 clips, 216
+# Training sees the one labeled frame of each of the 3,452 clips, 216
 # iterations of 16 per epoch.
 _base_ = './avs_default.py'
 dataset_type = 'AVSBenchObjectDataset'

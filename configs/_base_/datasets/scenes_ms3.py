@@ -4,7 +4,7 @@
 _base_ = './scenes_s4.py'
 data_root = 'data/sounding_scenes_ms3'
 dataset = dict(data_root=data_root, subset='ms3')
-# As in MS3, every labelled frame is seen.
+# As in MS3, every labeled frame is seen.
 train_dataloader = dict(dataset=dict(frame_sampling='all', **dataset))
 val_dataloader = dict(dataset=dataset)
 test_dataloader = dict(dataset=dataset)

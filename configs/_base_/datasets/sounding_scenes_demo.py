@@ -1,6 +1,6 @@
 # Sounding scenes, preset 'demo' (9 classes, 96 x 96 frames), written by
 # tools/dataset_converters/make_sounding_scenes.py data/sounding_scenes_demo
-# Training sees every labelled frame: 405 clips hold 2,916 of them, 365
+# Training sees every labeled frame: 405 clips hold 2,916 of them, 365
 # iterations of 8 per epoch.
 _base_ = './avs_default.py'
 dataset_type = 'SoundingScenesDataset'

@@ -1,7 +1,7 @@
 # Sounding scenes, preset 'hard' (13 classes, 96 x 96 frames), written by
 # tools/dataset_converters/make_sounding_scenes.py data/sounding_scenes_hard \
 #     --preset hard
-# 300 clips hold 2,160 labelled frames, 270 iterations of 8 per epoch.
+# 300 clips hold 2,160 labeled frames, 270 iterations of 8 per epoch.
 _base_ = './sounding_scenes_demo.py'
 dataset_type = 'HardSoundingScenesDataset'
 data_root = 'data/sounding_scenes_hard'

@@ -13,7 +13,6 @@ from mmcpm.utils.config_types import is_type, type_name, type_of
 # The arguments of mmseg's Mask2FormerHead (and mmdet's beneath it).
 STOCK_HEAD_KEYS = (
     'in_channels',
-    'strides',
     'feat_channels',
     'out_channels',
     'num_classes',

@@ -46,7 +46,7 @@ class StabilityScoreHook(Hook):
         """Say once if there is nothing to score.
 
         Args:
-            runner (Runner): Of the training.
+            runner (Runner): Runner of the training.
         """
         if self._counts(runner) is None:
             runner.logger.info(

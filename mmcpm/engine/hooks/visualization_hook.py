@@ -97,7 +97,7 @@ class AVSVisualizationHook(Hook):
         inputs = data_batch['data_samples']
         if isinstance(inputs[0], list | tuple):
             inputs = inputs[0]  # Test-time augmentation: the first view.
-        for heard, output in zip(inputs, outputs, strict=True):
+        for item, output in zip(inputs, outputs, strict=True):
             sample_id = output.sample_id
             # Backends make file names of it and do not make folders.
             name, out_file = f'{mode}_{sample_id.replace("/", "_")}', None
@@ -108,7 +108,7 @@ class AVSVisualizationHook(Hook):
                 name,
                 self._read_frame(output.img_path),
                 data_sample=output,
-                audio=heard.get('audio'),
+                audio=item.get('audio'),
                 show=self.show,
                 wait_time=self.wait_time,
                 out_file=out_file,

@@ -15,18 +15,18 @@ from ..functional import IGNORE_INDEX
 STAGES = {'td_a': 'audio_query_classes', 'final': 'query_classes'}
 
 
-def set_coverage(heard: set[int], labeled: set[int]) -> float:
+def set_coverage(predicted: set[int], labeled: set[int]) -> float:
     """Intersection over union of two sets of classes.
 
     Args:
-        heard (set[int]): Classes that the queries name.
+        predicted (set[int]): Classes of the queries.
         labeled (set[int]): Classes that are labeled.
 
     Returns:
         float: 0..1; 1 if both are empty.
     """
-    union = heard | labeled
-    return len(heard & labeled) / len(union) if union else 1.0
+    union = predicted | labeled
+    return len(predicted & labeled) / len(union) if union else 1.0
 
 
 @METRICS.register_module()

@@ -97,7 +97,7 @@ class FiniteHungarianAssigner(HungarianAssigner):
     tells, see NonFiniteGuardHook.
 
     Args:
-        **kwargs: Of HungarianAssigner.
+        **kwargs: Arguments of HungarianAssigner.
     """
 
     def __init__(self, **kwargs) -> None:

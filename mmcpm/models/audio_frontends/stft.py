@@ -20,12 +20,12 @@ MAGNITUDE_FLOOR = 1e-5
 def stft_magnitude(
     waveform: Tensor, n_fft: int, window: Tensor, hop_length: int
 ) -> Tensor:
-    """Magnitude of the centred short-time Fourier transform.
+    """Magnitude of the centered short-time Fourier transform.
 
     Args:
         waveform (Tensor): Samples, ``[..., S]`` float32, S > ``n_fft // 2``.
         n_fft (int): Length of the transform in samples.
-        window (Tensor): Analysis window, ``[win_length]``; it is centred in
+        window (Tensor): Analysis window, ``[win_length]``; it is centered in
             the transform if it is shorter.
         hop_length (int): Samples between two frames.
 
@@ -54,7 +54,7 @@ def compress_magnitude(magnitude: Tensor, compression: str) -> Tensor:
         magnitude (Tensor): Linear magnitude, any shape, not negative.
         compression (str): 'vggish': ``ln(a + 0.01)``, the scale that the
             public VGGish weights expect; 'db': ``20 log10(a) / 100`` with a
-            floor at -100 dB, CAVP's normalisation; 'linear': unchanged.
+            floor at -100 dB, CAVP's normalization; 'linear': unchanged.
 
     Returns:
         Tensor: Same shape.
@@ -83,7 +83,7 @@ class AudioFrontend(nn.Module):
         win_length (int): Length of the Hann window in samples.
         hop_length (int): Samples between two frames.
         num_frames (int): Frames kept from the start (96 for 1 s, 300 for
-            3 s: the centred transform yields 101 and 301).
+            3 s: the centered transform yields 101 and 301).
         compression (str): See :func:`compress_magnitude`.
     """
 

@@ -31,7 +31,7 @@ class VGGish(BaseModule):
             model; smaller for small experiments).
         out_indices (tuple[int]): Blocks whose pooled output is returned,
             0..3; block i has stride ``2 ** (i + 1)``.
-        norm_cfg (dict, optional): Normalisation after each convolution. The
+        norm_cfg (dict, optional): Normalization after each convolution. The
             public model has none; training from scratch needs one.
         frozen (bool): Keep the weights fixed, as TPAVI and AVSegFormer do.
             CPM trains them.
@@ -61,7 +61,7 @@ class VGGish(BaseModule):
         self.out_indices = tuple(sorted(out_indices))
         self.frozen = frozen
         # The indices within `features` are those of the public weight file
-        # (0, 3, 6, 8, 11, 13); normalisations therefore live beside it.
+        # (0, 3, 6, 8, 11, 13); normalizations therefore live beside it.
         self.features = nn.Sequential()
         self.norms = nn.ModuleDict()
         channels = in_channels
@@ -82,7 +82,7 @@ class VGGish(BaseModule):
             self.requires_grad_(False)
 
     def init_weights(self) -> None:
-        """Initialise, or read a torchvggish file and insist on every key.
+        """Initialize, or read a torchvggish file and insist on every key.
 
         Raises:
             RuntimeError: If the file lacks a convolution of this stack or

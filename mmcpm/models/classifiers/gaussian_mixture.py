@@ -1,7 +1,7 @@
 """Mathematics of class-conditional mixtures of diagonal Gaussians.
 
 CPM, equations (2) to (4). All functions work on all classes at once and
-never ask the device for a value, so that they cost no synchronisation.
+never ask the device for a value, so that they cost no synchronization.
 Shapes: K classes, M components, D dimensions, S samples per class.
 """
 
@@ -29,11 +29,11 @@ def component_log_prob(
     """
     num_classes, num_components, dims = mean.shape
     precision = variance.reciprocal().flatten(0, 1)  # [K * M, D]
-    centre = mean.flatten(0, 1)
+    center = mean.flatten(0, 1)
     quadratic = (
         features.square() @ precision.T
-        - 2 * features @ (centre * precision).T
-        + (centre.square() * precision).sum(-1)
+        - 2 * features @ (center * precision).T
+        + (center.square() * precision).sum(-1)
     )  # [..., K * M]
     log_determinant = variance.flatten(0, 1).log().sum(-1)
     log_prob = -0.5 * (
@@ -67,10 +67,10 @@ def member_log_prob(members: Tensor, mean: Tensor, variance: Tensor) -> Tensor:
 def em_responsibilities(
     log_prob: Tensor, log_weight: Tensor, valid: Tensor
 ) -> Tensor:
-    """E-step of expectation maximisation, equation (3).
+    """E-step of expectation maximization, equation (3).
 
     Args:
-        log_prob (Tensor): Of :func:`member_log_prob`, ``[K, S, M]``.
+        log_prob (Tensor): Log densities of the members, ``[K, S, M]``.
         log_weight (Tensor): Log mixing weights, ``[K, M]``.
         valid (Tensor): ``[K, S]`` bool, False where there is no member.
 
@@ -94,11 +94,11 @@ def sinkhorn_responsibilities(
     for all classes at once.
 
     Args:
-        log_prob (Tensor): Of :func:`member_log_prob`, ``[K, S, M]``.
+        log_prob (Tensor): Log densities of the members, ``[K, S, M]``.
         valid (Tensor): ``[K, S]`` bool.
-        epsilon (float): Entropy regularisation, relative to the largest
+        epsilon (float): Entropy regularization, relative to the largest
             absolute log density of a class.
-        iterations (int): Rounds of normalisation.
+        iterations (int): Rounds of normalization.
 
     Returns:
         Tensor: One-hot responsibilities, ``[K, S, M]``; 0 where there is no
@@ -122,7 +122,7 @@ def sinkhorn_responsibilities(
     return one_hot * valid[..., None]
 
 
-def maximisation(
+def maximization(
     members: Tensor, responsibilities: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
     """M-step, equation (4), with weights N_m / |F_c| that sum to one.
@@ -152,7 +152,7 @@ def class_moments(members: Tensor, valid: Tensor) -> tuple[Tensor, Tensor]:
     Returns:
         tuple[Tensor, Tensor]: ``[K, D]`` each; zeros for an empty class.
     """
-    _, mean, variance = maximisation(members, valid[..., None].to(members))
+    _, mean, variance = maximization(members, valid[..., None].to(members))
     return mean[:, 0], variance[:, 0]
 
 

@@ -24,15 +24,12 @@ from .gaussian_mixture import (
 )
 from .memory_bank import enqueue
 from .mixture_state import MixtureState
-from .mixture_update import diagnose, fit, least_likely_members, old_shares
+from .mixture_update import diagnose, fit, least_likely_members
 
 ESTEPS = ('em', 'sinkhorn')
 REDUCTIONS = ('lse', 'max')
-NORMALISATIONS = ('layernorm', 'scale', 'none')
-FIRST_UPDATES = ('momentum', 'assign')
-MOMENTA = ('fixed', 'growing')
+NORMALIZATIONS = ('layernorm', 'scale', 'none')
 SAMPLINGS = ('spread', 'variance')
-RESEEDINGS = ('momentum', 'assign')
 # Finite logits keep the Hungarian algorithm and the softmax finite.
 LOGIT_LIMIT = 1e4
 
@@ -48,7 +45,7 @@ class GMMClassifier(MixtureState):
 
     All state lives in buffers: no optimizer, weight decay or gradient
     reduction touches it, it is the same on all ranks, and checkpoints hold
-    it. Gradients reach the embeddings and the normalisations, never the
+    it. Gradients reach the embeddings and the normalizations, never the
     mixtures.
 
     Args:
@@ -59,33 +56,20 @@ class GMMClassifier(MixtureState):
         bank_size (int): Recent members kept per class.
         em_interval (int): Training steps between two updates.
         estep (str): 'em' (equation (3)) or 'sinkhorn' (equal shares).
-        momentum (float): Share of the old mean that an update keeps.
-        momentum_schedule (str): 'fixed', or 'growing' from 0.1 to the
-            momentum with the number of updates of a class.
-        first_update (str): 'momentum' treats the random unit means as
-            starting prototypes; 'assign' replaces them at a class's first
-            update.
-        reseeding (str): 'momentum' lets a component without members move
-            towards the member that fits worst; 'assign' puts it there.
-        sparse_variance (bool): Whether a component with fewer than two
-            members takes its class's total variance; otherwise it keeps its
-            own.
-        unit_mean (bool): Whether means are kept on the unit sphere, where
-            the embeddings are.
+        momentum (float): Share of the old mean, at first a random unit
+            vector, that an update keeps.
         variance_floor (float): Added to every variance.
         shrinkage (float): Members that the variance shared by all classes
             counts for.
         reduction (str): 'lse' (equation (2)) or 'max' over components
             without their weights (GMMSeg).
-        logit_norm (str): 'layernorm' over classes times one learnt gain,
-            'scale' (one learnt temperature) or 'none'.
+        logit_norm (str): 'layernorm' over classes times one learned gain,
+            'scale' (one learned temperature) or 'none'.
         sampling (str): Noise of the samples: the 'spread' of the members
-            about their own centre, or the 'variance' of the densities, which
+            about their own center, or the 'variance' of the densities, which
             holds their distance to the mean in use as well. Means at rest
             make no difference; while they are far from their members, the
             second drowns the class.
-        enqueue_policy (str): 'all' matched queries enter the bank, or only
-            the 'correct'ly classified ones.
         max_no_object (int): Unmatched queries that enter the bank per step.
         min_members (int): Members that make a class ready for prompting;
             at least ``2 * num_components`` are asked for in any case.
@@ -102,17 +86,11 @@ class GMMClassifier(MixtureState):
         em_interval: int = 5,
         estep: str = 'em',
         momentum: float = 0.999,
-        momentum_schedule: str = 'fixed',
-        first_update: str = 'momentum',
-        reseeding: str = 'momentum',
-        sparse_variance: bool = False,
-        unit_mean: bool = True,
         variance_floor: float = 1e-4,
         shrinkage: float = 8.0,
         reduction: str = 'lse',
         logit_norm: str = 'layernorm',
         sampling: str = 'spread',
-        enqueue_policy: str = 'all',
         max_no_object: int = 32,
         min_members: int = 8,
         max_enqueue: int = 256,
@@ -127,12 +105,8 @@ class GMMClassifier(MixtureState):
         for name, value, accepted in (
             ('estep', estep, ESTEPS),
             ('reduction', reduction, REDUCTIONS),
-            ('logit_norm', logit_norm, NORMALISATIONS),
-            ('first_update', first_update, FIRST_UPDATES),
-            ('momentum_schedule', momentum_schedule, MOMENTA),
-            ('reseeding', reseeding, RESEEDINGS),
+            ('logit_norm', logit_norm, NORMALIZATIONS),
             ('sampling', sampling, SAMPLINGS),
-            ('enqueue_policy', enqueue_policy, ('all', 'correct')),
         ):
             if value not in accepted:
                 raise ValueError(
@@ -151,17 +125,11 @@ class GMMClassifier(MixtureState):
         self.em_interval = em_interval
         self.estep = estep
         self.momentum = momentum
-        self.momentum_schedule = momentum_schedule
-        self.first_update = first_update
-        self.reseeding = reseeding
-        self.sparse_variance = sparse_variance
-        self.unit_mean = unit_mean
         self.variance_floor = variance_floor
         self.shrinkage = shrinkage
         self.reduction = reduction
         self.logit_norm = logit_norm
         self.sampling = sampling
-        self.enqueue_policy = enqueue_policy
         self.max_no_object = max_no_object
         self.max_enqueue = max_enqueue
 
@@ -206,7 +174,7 @@ class GMMClassifier(MixtureState):
         """Log density of embeddings under every class, equation (2).
 
         Args:
-            embedding (Tensor): Of :meth:`embed`, ``[..., D]``.
+            embedding (Tensor): Embeddings of unit length, ``[..., D]``.
 
         Returns:
             Tensor: ``[..., C + 1]`` float32.
@@ -222,7 +190,7 @@ class GMMClassifier(MixtureState):
             return (components + self.log_weight).logsumexp(-1)
 
     def forward(self, features: Tensor) -> Tensor:
-        """Class logits: equation (1) before its softmax, normalised.
+        """Class logits: equation (1) before its softmax, normalized.
 
         Args:
             features (Tensor): Decoder states, ``[..., D]``.
@@ -258,7 +226,7 @@ class GMMClassifier(MixtureState):
         if get_world_size() > 1:
             if self._steps == 0:
                 # They may have been drawn with another seed on each rank.
-                self.synchronise()
+                self.synchronize()
             packed = torch.cat([embedding, labels[:, None].to(embedding)], 1)
             packed = torch.cat(all_gather(packed))
             embedding, labels = packed[:, :-1], packed[:, -1].long()
@@ -268,12 +236,9 @@ class GMMClassifier(MixtureState):
             self.update()
 
     def _select(self, embedding: Tensor, labels: Tensor) -> Tensor:
-        """Leave out what the policy, the cap or a broken value forbids."""
+        """Leave out what the cap or a broken value forbids."""
         labels = labels.masked_fill(~embedding.isfinite().all(-1), -1)
         labels = labels.masked_fill(labels > self.num_classes, -1)
-        if self.enqueue_policy == 'correct':
-            predicted = self.log_prob(embedding.nan_to_num()).argmax(-1)
-            labels = labels.masked_fill(predicted != labels, -1)
         # Unmatched queries at a uniform stride over all of them.
         empty = labels == self.num_classes
         order = empty.long().cumsum(0) - 1
@@ -333,16 +298,16 @@ class GMMClassifier(MixtureState):
             mean=self.mean,
             variance=self.variance,
             seed=seed,
-            old_share=self._old_share(dead),
-            unit_mean=self.unit_mean,
-            sparse_variance=self.sparse_variance,
+            momentum=self.momentum,
             variance_floor=self.variance_floor,
         )
         due = self.dirty & (self.count > 0)
-        rows = due[:, None, None]
-        self.mean.copy_(torch.where(rows, fitted.mean, self.mean))
-        self.variance.copy_(torch.where(rows, fitted.variance, self.variance))
-        self.spread.copy_(torch.where(rows, fitted.spread, self.spread))
+        chosen = due[:, None, None]
+        self.mean.copy_(torch.where(chosen, fitted.mean, self.mean))
+        self.variance.copy_(
+            torch.where(chosen, fitted.variance, self.variance)
+        )
+        self.spread.copy_(torch.where(chosen, fitted.spread, self.spread))
         self.log_weight.copy_(
             torch.where(due[:, None], fitted.weight.log(), self.log_weight)
         )
@@ -355,19 +320,7 @@ class GMMClassifier(MixtureState):
             )
         )
         # Equal by construction; this removes drift of the last bit.
-        self.synchronise()
-
-    def _old_share(self, dead: Tensor) -> Tensor:
-        """Share of the old means that an update keeps, ``[C + 1, M]``."""
-        share = old_shares(
-            self.num_updates,
-            self.momentum,
-            growing=self.momentum_schedule == 'growing',
-            assign_first=self.first_update == 'assign',
-        ).to(self.mean)[:, None]
-        if self.reseeding == 'assign':
-            return share.masked_fill(dead, 0.0)
-        return share.expand_as(dead)
+        self.synchronize()
 
     @torch.no_grad()
     def sample(self, labels: Tensor, noise: bool = True) -> Tensor:

@@ -152,14 +152,14 @@ class MixtureState(nn.Module):
                 'as they were, or let the mixtures start anew.'
             )
 
-    def synchronise(self) -> None:
+    def synchronize(self) -> None:
         """Give all ranks the mixtures of the first."""
         if get_world_size() > 1:
             for name in ('mean', 'variance', 'spread', 'log_weight'):
                 broadcast(getattr(self, name), src=0)
 
     def log_vars(self) -> dict[str, Tensor]:
-        """How the mixtures fare, for the log.
+        """Statistics of the mixtures, for the log.
 
         Returns:
             dict[str, Tensor]: Scalars: classes ``ready`` for prompting, the

@@ -1,4 +1,4 @@
-"""The M-step of class-conditional mixtures, and a look at how they fare.
+"""The M-step of class-conditional mixtures, and a diagnosis of them.
 
 CPM, equation (4), with what it leaves open: how a mean moves from where it
 was, and what becomes of components without members. Pure functions on all
@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .gaussian_mixture import class_moments, maximisation
+from .gaussian_mixture import class_moments, maximization
 
 
 class Fit(NamedTuple):
@@ -23,31 +23,8 @@ class Fit(NamedTuple):
     variance: Tensor
     # [K, M]; they sum to one.
     weight: Tensor
-    # Of the members about their own centre, [K, M, D].
+    # Of the members about their own center, [K, M, D].
     spread: Tensor
-
-
-def old_shares(
-    num_updates: Tensor, momentum: float, growing: bool, assign_first: bool
-) -> Tensor:
-    """Share of the old means that the next update of each class keeps.
-
-    Args:
-        num_updates (Tensor): Updates so far, ``[K]`` int64.
-        momentum (float): The share, or its limit if it grows.
-        growing (bool): Whether it grows from 0.1 with the updates.
-        assign_first (bool): Whether the first update keeps nothing.
-
-    Returns:
-        Tensor: ``[K]`` float32 in 0..1.
-    """
-    updates = num_updates.float()
-    share = torch.full_like(updates, momentum)
-    if growing:
-        share = share.minimum((updates + 1) / (updates + 10))
-    if assign_first:
-        share = share * (updates > 0)
-    return share
 
 
 def least_likely_members(
@@ -84,9 +61,7 @@ def fit(
     mean: Tensor,
     variance: Tensor,
     seed: Tensor,
-    old_share: Tensor,
-    unit_mean: bool,
-    sparse_variance: bool,
+    momentum: float,
     variance_floor: float,
 ) -> Fit:
     """Move all mixtures towards their members, equation (4).
@@ -99,41 +74,30 @@ def fit(
         mean (Tensor): Present means, ``[K, M, D]``.
         variance (Tensor): Present variances, ``[K, M, D]``.
         seed (Tensor): Where dead components are drawn to, ``[K, M, D]``.
-        old_share (Tensor): Share of the present means to keep, ``[K, M]``.
-        unit_mean (bool): Whether means stay on the unit sphere.
-        sparse_variance (bool): Whether components with fewer than two
-            members take their class's variance, or keep their own.
+        momentum (float): Share of the present means to keep.
         variance_floor (float): Added to every variance.
 
     Returns:
-        Fit: Means, variances and weights, and the spread of the members. A
-        component with fewer than two of them has the spread of its class.
+        Fit: Means on the unit sphere, variances and weights, and the spread
+        of the members. A component with fewer than two of them keeps its
+        variance and has the spread of its class.
     """
-    counts, centre, spread = maximisation(members, responsibilities)
-    class_centre, class_spread = class_moments(members, valid)
-    target = torch.where(dead[..., None], seed, centre)
-    if unit_mean:
-        target = F.normalize(target, dim=-1)
-    keep = old_share[..., None]
-    moved = keep * mean + (1 - keep) * target
-    if unit_mean:
-        moved = F.normalize(moved, dim=-1)
+    counts, center, spread = maximization(members, responsibilities)
+    _, class_spread = class_moments(members, valid)
+    target = F.normalize(torch.where(dead[..., None], seed, center), dim=-1)
+    # A tensor: 1 minus it is rounded as the means are.
+    keep = mean.new_full((), momentum)
+    moved = F.normalize(keep * mean + (1 - keep) * target, dim=-1)
     # About the mean that is used: as long as it is on its way to the
     # members, their distance to it is part of the variance. Without that
     # part, wide classes would win everywhere.
-    fitted = spread + (centre - moved).square()
+    fitted = spread + (center - moved).square() + variance_floor
     sparse = (counts < 2)[..., None]
-    if sparse_variance:
-        about_class = class_centre[:, None] - moved
-        whole = class_spread[:, None] + about_class.square()
-        fitted = torch.where(sparse, whole, fitted) + variance_floor
-    else:
-        fitted = torch.where(sparse, variance, fitted + variance_floor)
     size = valid.sum(1, keepdim=True).clamp(min=1)
     weight = (counts / size).clamp(min=1e-4)
     return Fit(
         moved,
-        fitted,
+        torch.where(sparse, variance, fitted),
         weight / weight.sum(1, keepdim=True),
         torch.where(sparse, class_spread[:, None], spread) + variance_floor,
     )
@@ -158,12 +122,12 @@ def diagnose(
         ``[3]``, each 0 while it is not defined.
     """
     fitted = num_updates > 0
-    centre = F.normalize(mean.mean(1), dim=-1)
+    center = F.normalize(mean.mean(1), dim=-1)
     pairs = fitted[:, None] & fitted[None]
     pairs = pairs & ~torch.eye(
         len(fitted), dtype=torch.bool, device=fitted.device
     )
-    cosine = (centre @ centre.T * pairs).sum() / pairs.sum().clamp(min=1)
+    cosine = (center @ center.T * pairs).sum() / pairs.sum().clamp(min=1)
 
     weight = valid.to(mean)
     total = weight.sum().clamp(min=1.0)

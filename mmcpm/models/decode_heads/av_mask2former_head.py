@@ -4,11 +4,8 @@ With a linear classifier this is the baseline of the paper's Table 4.
 """
 
 import copy
-import inspect
-from typing import NamedTuple
 
 import torch
-import torch.nn as nn
 import torch.nn.functional as F
 from mmengine.config import ConfigDict
 from mmseg.models.decode_heads import Mask2FormerHead
@@ -18,43 +15,14 @@ from torch import Tensor
 
 from ...structures.audio_features import AudioFeatures
 from ...structures.av_prediction import AVPrediction
+from ..layers.mask_position import MaskPosition, encode_position
 from ..losses.class_weights import class_weights
-from ..losses.set_criterion import QueryPredictions, SetCriterion, SetTerms
-from ..ops.attention import use_lean_attention
-from ..utils.semantic_inference import MERGES
+from ..losses.set_criterion import SetCriterion, SetTerms
+from ..ops.attention import replace_attention
+from ..utils.arguments import check_arguments, check_type
+from ..utils.query_predictions import PixelDecoderOutput, QueryPredictions
+from ..utils.semantic_inference import INFERENCE_MODES
 from .base_av_head import BaseAVHead
-
-
-class PixelDecoderOutput(NamedTuple):
-    """Features that the visual decoder attends to and makes masks with."""
-
-    # Mask feature, [B, C, H / 4, W / 4].
-    mask_feature: Tensor
-    # Per level, coarse to fine, [B, h * w, C].
-    keys: list[Tensor]
-    # Their positional encodings, [B, h * w, C].
-    positions: list[Tensor]
-    # (h, w) of each level.
-    sizes: list[tuple[int, int]]
-
-
-def known_arguments(kind: type) -> set[str]:
-    """Names that the constructors of a class and its bases take.
-
-    mmdet's head takes any further argument without a word.
-
-    Args:
-        kind (type): The class.
-
-    Returns:
-        set[str]: Their names.
-    """
-    return {
-        name
-        for base in kind.__mro__
-        if '__init__' in vars(base)
-        for name in inspect.signature(base.__init__).parameters
-    } - {'self', 'args', 'kwargs'}
 
 
 @MODELS.register_module()
@@ -67,20 +35,18 @@ class AVMask2FormerHead(BaseAVHead, Mask2FormerHead):
     Args:
         num_classes (int): Classes including background, which is class 0.
         audio_query_decoder (dict): The audio decoder (TD-A).
-        loss_cls (dict): Of mmdet's CrossEntropyLoss. Its ``class_weight``
+        loss_cls (dict): mmdet's CrossEntropyLoss. Its ``class_weight``
             may be one weight per class, a file of them, or
             ``dict(frequencies=...)``, see :func:`.class_weights`; without,
             all classes weigh 1, the background included. The loss is a
             weighted mean: only the ratios of the weights count.
         no_object_weight (float, optional): Weight of "no object" in
             ``loss_cls``. None: 0.1, or what ``class_weight`` says.
-        merge (str): How queries become a segmentation: 'semantic' sums their
-            masks by class, 'argmax' gives each pixel to one query.
-        mask_position (bool): Whether the mask feature is told where in the
-            frame it is. Mask2Former's hardly knows, so that a query that
-            hears a sound from the left cannot choose the left one of two
-            objects that look alike.
-        **kwargs: Of mmseg's Mask2FormerHead.
+        inference_mode (str): How queries become a segmentation: 'semantic'
+            sums their masks by class, 'argmax' gives each pixel to one query.
+        mask_position (bool): Whether the mask feature encodes the position
+            in the frame, see MaskPosition.
+        **kwargs: Arguments of mmseg's Mask2FormerHead.
     """
 
     def __init__(
@@ -90,26 +56,22 @@ class AVMask2FormerHead(BaseAVHead, Mask2FormerHead):
         audio_query_decoder: dict,
         loss_cls: dict,
         no_object_weight: float | None = None,
-        merge: str = 'semantic',
+        inference_mode: str = 'semantic',
         mask_position: bool = False,
         **kwargs,
     ) -> None:
-        if merge not in MERGES:
+        check_arguments(type(self).__name__, Mask2FormerHead, kwargs)
+        check_type('audio_query_decoder', audio_query_decoder)
+        if inference_mode not in INFERENCE_MODES:
             raise ValueError(
-                f'merge must be one of {tuple(MERGES)}, but got {merge!r}.'
+                f'inference_mode must be one of {tuple(INFERENCE_MODES)}, but '
+                f'got {inference_mode!r}.'
             )
         if not 2 <= num_classes <= 255:
             raise ValueError(
                 'num_classes counts the background and must lie in 2..255, '
                 'the ids that 8-bit label maps can hold beside one to '
                 f'ignore, but got {num_classes}.'
-            )
-        unknown = kwargs.keys() - known_arguments(Mask2FormerHead)
-        if unknown:
-            raise TypeError(
-                f'{type(self).__name__} has no argument '
-                f'{", ".join(sorted(unknown))}: it would have no effect. '
-                'Check the spelling of decode_head in the config.'
             )
         loss_cls = ConfigDict(copy.deepcopy(dict(loss_cls)))
         loss_cls.class_weight = class_weights(
@@ -136,33 +98,23 @@ class AVMask2FormerHead(BaseAVHead, Mask2FormerHead):
                 importance_sample_ratio=self.importance_sample_ratio,
                 ignore_index=self.ignore_index,
             )
-        self.merge = merge
+        self.inference_mode = inference_mode
         self.audio_query_decoder = MODELS.build(audio_query_decoder)
         self.mask_position = None
         if mask_position:
-            dims = self.mask_embed[-1].out_features
-            self.mask_position = nn.Conv2d(self.decoder_embed_dims, dims, 1)
-        use_lean_attention(self)
+            self.mask_position = MaskPosition(
+                self.decoder_positional_encoding,
+                self.decoder_embed_dims,
+                self.mask_embed[-1].out_features,
+            )
+        replace_attention(self)
 
     def init_weights(self) -> None:
-        """Initialise both decoders; the audio one as the visual one."""
+        """Initialize both decoders; the audio one as the visual one."""
         super().init_weights()
         self.audio_query_decoder.init_weights()
         if self.mask_position is not None:
-            self._init_mask_position()
-
-    def _init_mask_position(self) -> None:
-        """Let the position vary by one over a frame, about as the rest does.
-
-        Most of a positional encoding hardly varies over a frame; with the
-        usual weights the position is too faint to be found.
-        """
-        weight = self.mask_position.weight
-        # The encoding is normalised: frames of all sizes vary alike.
-        place = self._encode_position(weight.new_zeros(1, 1, 32, 32))
-        variance = place.var(dim=(2, 3)).sum()
-        nn.init.normal_(weight, std=variance.rsqrt().item())
-        nn.init.zeros_(self.mask_position.bias)
+            self.mask_position.init_weights()
 
     def forward_pixel_decoder(
         self, image_features: list[Tensor]
@@ -178,8 +130,8 @@ class AVMask2FormerHead(BaseAVHead, Mask2FormerHead):
         """
         mask_feature, memories = self.pixel_decoder(image_features)
         if self.mask_position is not None:
-            place = self._encode_position(mask_feature)
-            mask_feature = mask_feature + self.mask_position(place)
+            mask_feature = self.mask_position(mask_feature)
+        encoding = self.decoder_positional_encoding
         keys, positions, sizes = [], [], []
         for level in range(self.num_transformer_feat_level):
             memory = memories[level]
@@ -187,17 +139,10 @@ class AVMask2FormerHead(BaseAVHead, Mask2FormerHead):
             key = self.decoder_input_projs[level](memory)
             key = key.flatten(2).transpose(1, 2)  # [B, h * w, C]
             keys.append(key + self.level_embed.weight[level])
-            position = self._encode_position(memory)
+            position = encode_position(encoding, memory)
             positions.append(position.flatten(2).transpose(1, 2))
             sizes.append(size)
         return PixelDecoderOutput(mask_feature, keys, positions, sizes)
-
-    def _encode_position(self, feature: Tensor) -> Tensor:
-        """Positional encoding of the pixels of a map, ``[B, C, h, w]``."""
-        size = (feature.shape[0], *feature.shape[-2:])
-        return self.decoder_positional_encoding(
-            feature.new_zeros(size, dtype=torch.bool)
-        )
 
     def encode_audio(self, audio: AudioFeatures) -> Tensor:
         """Let the queries attend to the audio, before any image (TD-A).
@@ -400,7 +345,9 @@ class AVMask2FormerHead(BaseAVHead, Mask2FormerHead):
             'bnc,bchw->bnhw', last.mask_embedding[0], pixels.mask_feature
         )
         return AVPrediction(
-            MERGES[self.merge](class_scores, mask_logits, size),
+            INFERENCE_MODES[self.inference_mode](
+                class_scores, mask_logits, size
+            ),
             audio_query_classes=self.audio_query_classes(encoded_audio),
             query_classes=class_scores.argmax(-1),
         )

@@ -4,8 +4,6 @@ Class-agnostic queries and prompts sampled from the mixtures of the classes
 that sound go through one decoder. Only the queries are used for testing.
 """
 
-from typing import NamedTuple
-
 import torch
 import torch.nn as nn
 from mmengine.config import ConfigDict
@@ -17,36 +15,18 @@ from ...structures.audio_features import AudioFeatures
 from ...structures.audio_labels import foreground_classes, get_audio_labels
 from ..layers.block_mask import block_mask
 from ..layers.class_prompts import pad_classes
-from ..losses.acp_loss import unexplained_ratio
+from ..losses.acp_loss import recoverable_prompts, unexplained_ratio
 from ..losses.matched_masks import prompted_indices
-from ..losses.set_criterion import FrameTargets, QueryPredictions, SetTerms
+from ..losses.set_criterion import FrameTargets, SetTerms
 from ..utils.mixing import MixedAudio
-from ..utils.prompt_stats import prompt_overlap, prompt_stats
-from ..utils.transfers import few_numbers
-from .av_mask2former_head import AVMask2FormerHead, PixelDecoderOutput
-
-LABEL_SOURCES = ('full', 'crop')
-ACP_EMBEDDINGS = ('final', 'td_a')
-NO_MIXTURE = (
-    'loss_acp of CPMHead needs the features of mixtures of sounds, which the '
-    "segmentor makes: set model.type='CPMEncoderDecoder' (configs written "
-    "before it existed have 'AVEncoderDecoder'), or loss_acp=None and "
-    'loss_pcl=None.'
+from ..utils.prompt_stats import prompt_log_vars
+from ..utils.query_predictions import (
+    PixelDecoderOutput,
+    PromptedPredictions,
+    QueryPredictions,
 )
-
-
-class PromptedPredictions(NamedTuple):
-    """Predictions of N class-agnostic queries and K prompts per image."""
-
-    # Classes that are prompted, per image.
-    classes: list[list[int]]
-    # The same, [B, K], -1 for padding.
-    labels: Tensor
-    # Whether the mixtures know the class of a prompt yet, [B, K] bool.
-    valid: Tensor
-    # Queries, then prompts, after the audio decoder, [B, N + K, C].
-    audio_query: Tensor
-    predictions: QueryPredictions
+from .av_mask2former_head import AVMask2FormerHead
+from .cpm_head_cfg import NO_MIXTURE, check_parts, check_switches
 
 
 @MODELS.register_module()
@@ -71,7 +51,7 @@ class CPMHead(AVMask2FormerHead):
         acp_embedding (str): Which embedding of a prompt predicts its audio
             mask: the 'final' one, or the one after the audio decoder
             ('td_a').
-        **kwargs: Of AVMask2FormerHead.
+        **kwargs: Arguments of AVMask2FormerHead.
     """
 
     def __init__(
@@ -89,36 +69,18 @@ class CPMHead(AVMask2FormerHead):
         **kwargs,
     ) -> None:
         super().__init__(**kwargs)
-        self._check_cfg(
-            classifier,
-            prompts,
-            loss_vcp,
-            loss_acp,
-            loss_pcl,
-            mixtures_classify,
-        )
-        if label_source not in LABEL_SOURCES:
-            raise ValueError(
-                f'label_source must be one of {LABEL_SOURCES}, but got '
-                f'{label_source!r}.'
-            )
-        if acp_embedding not in ACP_EMBEDDINGS:
-            raise ValueError(
-                f'acp_embedding must be one of {ACP_EMBEDDINGS}, but got '
-                f'{acp_embedding!r}.'
-            )
+        losses = (loss_vcp, loss_acp, loss_pcl)
+        check_parts(classifier, prompts, *losses, mixtures_classify)
+        check_switches(label_source, acp_embedding)
         self.cpm_weight = cpm_weight
         self.label_source = label_source
         self.acp_embedding = acp_embedding
         dims = self.decoder_embed_dims
+        sizes = dict(num_classes=self.num_classes, embed_dims=dims)
         self.mixtures_classify = mixtures_classify
         self.has_mixtures = classifier is not None
         if classifier is not None:
-            mixtures = MODELS.build(
-                ConfigDict(
-                    classifier, num_classes=self.num_classes, embed_dims=dims
-                )
-            )
+            mixtures = MODELS.build(ConfigDict(classifier, **sizes))
             if mixtures_classify:
                 # Replaces the linear layer: its parameters would be unused.
                 self.cls_embed = mixtures
@@ -127,11 +89,7 @@ class CPMHead(AVMask2FormerHead):
                 self.prompt_mixtures = mixtures.requires_grad_(False)
         self.prompts = None
         if prompts is not None:
-            self.prompts = MODELS.build(
-                ConfigDict(
-                    prompts, num_classes=self.num_classes, embed_dims=dims
-                )
-            )
+            self.prompts = MODELS.build(ConfigDict(prompts, **sizes))
         self.loss_vcp = MODELS.build(loss_vcp) if loss_vcp else None
         self.loss_acp = MODELS.build(loss_acp) if loss_acp else None
         self.loss_pcl = None
@@ -148,56 +106,6 @@ class CPMHead(AVMask2FormerHead):
             )
             self.audio_mask_feature = nn.Conv2d(dims, dims, 1)
 
-    @staticmethod
-    def _check_cfg(
-        classifier: dict | None,
-        prompts: dict | None,
-        loss_vcp: dict | None,
-        loss_acp: dict | None,
-        loss_pcl: dict | None,
-        mixtures_classify: bool = True,
-    ) -> None:
-        """Refuse combinations of components that mean nothing.
-
-        Raises:
-            ValueError: Says which, and why.
-        """
-        losses = {
-            'loss_vcp': loss_vcp,
-            'loss_acp': loss_acp,
-            'loss_pcl': loss_pcl,
-        }
-        used = [name for name, loss in losses.items() if loss]
-        if loss_pcl and not loss_acp:
-            raise ValueError(
-                'loss_pcl pools the audio under the masks that loss_acp '
-                'teaches; without loss_acp they are random. Set loss_acp too.'
-            )
-        if used and prompts is None:
-            raise ValueError(
-                f'{", ".join(used)} need prompts, but prompts is None. Set '
-                "prompts=dict(type='ClassPrompts')."
-            )
-        if prompts is not None and not used:
-            raise ValueError(
-                'prompts without loss_vcp or loss_acp teach nothing. Set a '
-                'loss, or prompts=None.'
-            )
-        source = (prompts or {}).get('source', 'gmm')
-        if prompts is not None and source != 'table' and classifier is None:
-            raise ValueError(
-                f'prompts.source={source!r} draws from the mixtures of a '
-                'GMMClassifier, but classifier is None (linear). Set '
-                "prompts.source='table' or a classifier."
-            )
-        drawn = prompts is not None and source != 'table'
-        if not mixtures_classify and not drawn:
-            raise ValueError(
-                'mixtures_classify=False leaves the mixtures to the prompts, '
-                "but no prompt is drawn from them. Set prompts.source='gmm', "
-                'or leave mixtures_classify out.'
-            )
-
     @property
     def mixtures(self) -> nn.Module | None:
         """GMMClassifier: The mixtures that prompts are drawn from."""
@@ -213,7 +121,7 @@ class CPMHead(AVMask2FormerHead):
         return self.loss_acp is not None
 
     def init_weights(self) -> None:
-        """Initialise; prompts enter the decoder as they are sampled."""
+        """Initialize; prompts enter the decoder as they are sampled."""
         super().init_weights()
         if self.prompts is not None:
             self.prompts.init_weights()
@@ -284,29 +192,17 @@ class CPMHead(AVMask2FormerHead):
 
         # 5. ACP and PCL: a prompt recovers its sound from the mixture
         if self.loss_acp is not None:
-            recovered = self._recoverable(
-                prompted, audio.mixture, data_samples
-            )
-            logits = self.audio_masks(prompted, audio.mixture)
             prompt_losses.update(
                 self._audio_losses(
-                    logits, labels, recovered, pixels, targets, audio.mixture
+                    prompted, audio.mixture, data_samples, pixels, targets
                 )
             )
-        losses.update(
-            {
-                k: self.cpm_weight * v if k.startswith('loss') else v
-                for k, v in prompt_losses.items()
-            }
-        )
+        for name, value in prompt_losses.items():
+            factor = self.cpm_weight if name.startswith('loss') else 1.0
+            losses[name] = factor * value
 
         # 6. statistics of the prompts, for the log
-        scores = predictions.class_scores[-1, :, first:]
-        masks = predictions.mask_embedding[-1, :, first:]
-        overlap, seen = prompt_overlap(
-            masks, feature, targets.label_maps, labels
-        )
-        losses.update(prompt_stats(scores, overlap, seen, labels, valid))
+        losses.update(prompt_log_vars(prompted, feature, targets.label_maps))
         return losses
 
     def prompt_classes(
@@ -346,7 +242,7 @@ class CPMHead(AVMask2FormerHead):
             classes (list[list[int]]): Classes to prompt, per image.
 
         Returns:
-            PromptedPredictions: Of N queries, followed by K prompts.
+            PromptedPredictions: Predictions of N queries, then K prompts.
         """
         prompted = self.prompts.choose(classes)
         query, query_pos = self.init_queries(len(classes))
@@ -415,66 +311,45 @@ class CPMHead(AVMask2FormerHead):
             )
         return losses
 
-    def _recoverable(
+    def _audio_losses(
         self,
         prompted: PromptedPredictions,
         mixture: MixedAudio,
         data_samples: list[SegDataSample],
-    ) -> Tensor:
-        """Tell which prompts can recover a sound, ``[B, K]`` bool.
-
-        Prompts of some of the classes cannot account for the sound of all.
-        """
-        nothing = [()] * len(data_samples)
-        sounding = get_audio_labels(
-            data_samples, self.num_classes, self.ignore_index, nothing
-        )
-        accounted = [
-            set(own) <= set(classes)
-            for own, classes in zip(sounding, prompted.classes, strict=True)
-        ]
-        labels, valid = prompted.labels, prompted.valid
-        missing = ((labels >= 0) & ~valid).any(1)
-        whole = few_numbers(accounted, missing.device).bool() & ~missing
-        return valid & (mixture.mixed & whole)[:, None]
-
-    def _audio_losses(
-        self,
-        logits: Tensor,
-        labels: Tensor,
-        recovered: Tensor,
         pixels: PixelDecoderOutput,
         targets: FrameTargets,
-        mixture: MixedAudio,
     ) -> dict[str, Tensor]:
-        """Equations (5) and (9), of the prompts' masks over the spectrogram.
+        """ACP and PCL of the prompts that can recover their sound.
 
         Args:
-            logits (Tensor): Masks of the prompts, ``[B, K, t, f]``.
-            labels (Tensor): Their classes, ``[B, K]``.
-            recovered (Tensor): Prompts that can recover a sound, ``[B, K]``
-                bool.
+            prompted (PromptedPredictions): Queries and prompts.
+            mixture (MixedAudio): What the prompts attended to.
+            data_samples (list[SegDataSample]): Tell the sounding classes.
             pixels (PixelDecoderOutput): Features of the images.
             targets (FrameTargets): Label maps.
-            mixture (MixedAudio): What the prompts attended to.
 
         Returns:
             dict[str, Tensor]: ``loss_acp``, what it leaves open
             (``acp_unexplained``, only logged) and, if there is one,
             ``loss_pcl``.
         """
+        nothing = [()] * len(data_samples)
+        sounding = get_audio_labels(
+            data_samples, self.num_classes, self.ignore_index, nothing
+        )
+        recovered = recoverable_prompts(prompted, sounding, mixture.mixed)
+        logits = self.audio_masks(prompted, mixture)
+        masks = (logits, mixture.ratio, recovered)
         losses = {
-            'loss_acp': self.loss_acp(logits, mixture.ratio, recovered),
-            'acp_unexplained': unexplained_ratio(
-                logits, mixture.ratio, recovered
-            ),
+            'loss_acp': self.loss_acp(*masks),
+            'acp_unexplained': unexplained_ratio(*masks),
         }
         if self.loss_pcl is not None:
             losses['loss_pcl'] = self.loss_pcl(
                 mixture.levels[-1],
                 logits,
                 # Other masks are not taught: they select anything.
-                labels.masked_fill(~recovered, -1),
+                prompted.labels.masked_fill(~recovered, -1),
                 pixels.mask_feature,
                 targets.label_maps,
                 sorted({k for classes in targets.classes for k in classes}),

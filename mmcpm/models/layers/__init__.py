@@ -1,5 +1,5 @@
-from .audio_transformer_decoder import AudioQueryDecoder
+from .audio_transformer_decoder import AudioTransformerDecoder
 from .class_prompts import ClassPrompts
 from .pixel_decoder import DeformablePixelDecoder
 
-__all__ = ['AudioQueryDecoder', 'ClassPrompts', 'DeformablePixelDecoder']
+__all__ = ['AudioTransformerDecoder', 'ClassPrompts', 'DeformablePixelDecoder']

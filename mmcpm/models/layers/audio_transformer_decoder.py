@@ -1,8 +1,8 @@
-"""TD-A: the transformer decoder in which queries meet audio first.
+"""TD-A: the transformer decoder in which queries attend to the audio.
 
 CPM, Section 3.1: queries attend to the audio before they attend to the image,
-so that what they look for in the image depends on what is heard. The layers
-are Mask2Former's own (cross-attention, self-attention, feed-forward), one per
+so that what they look for in the image depends on the sound. The layers are
+Mask2Former's own (cross-attention, self-attention, feed-forward), one per
 audio level from coarse to fine, without a mask on the audio.
 """
 
@@ -20,16 +20,17 @@ from torch import Tensor
 
 
 @MODELS.register_module()
-class AudioQueryDecoder(BaseModule):
+class AudioTransformerDecoder(BaseModule):
     """Lets queries attend to a pyramid of audio features.
 
     Args:
         num_layers (int): Layers; layer i attends to level
             ``i % num_levels``, coarsest first.
         num_levels (int): Levels of the audio pyramid.
-        layer_cfg (dict): Of mmdet's Mask2Former decoder layer.
-        positional_encoding (dict): Of mmdet's SinePositionalEncoding; time
-            and frequency are its rows and columns.
+        layer_cfg (dict): Arguments of mmdet's Mask2Former decoder layer.
+        positional_encoding (dict): Arguments of mmdet's
+            SinePositionalEncoding; time is its vertical axis and frequency
+            its horizontal one.
     """
 
     def __init__(
@@ -44,7 +45,7 @@ class AudioQueryDecoder(BaseModule):
         if num_layers < num_levels:
             raise ValueError(
                 'num_layers must be at least num_levels, otherwise a level is '
-                f'never heard, but got {num_layers} and {num_levels}.'
+                f'never used, but got {num_layers} and {num_levels}.'
             )
         self.layers = nn.ModuleList(
             Mask2FormerTransformerDecoderLayer(**copy.deepcopy(layer_cfg))
@@ -58,7 +59,7 @@ class AudioQueryDecoder(BaseModule):
         )
 
     def init_weights(self) -> None:
-        """Initialise as Mask2Former does its visual decoder."""
+        """Initialize as Mask2Former does its visual decoder."""
         for parameter in self.layers.parameters():
             if parameter.dim() > 1:
                 nn.init.xavier_normal_(parameter)
@@ -102,7 +103,7 @@ class AudioQueryDecoder(BaseModule):
         audio_levels: list[Tensor],
         self_attn_mask: Tensor | None = None,
     ) -> Tensor:
-        """Let the queries listen.
+        """Let the queries attend to the audio.
 
         Args:
             query (Tensor): ``[B, N, C]``.
@@ -112,10 +113,10 @@ class AudioQueryDecoder(BaseModule):
                 True where a query may not see another.
 
         Returns:
-            Tensor: Queries that have heard the audio, ``[B, N, C]``.
+            Tensor: Audio queries, ``[B, N, C]``.
         """
-        sounds = [(query.shape[1], self.tokens(audio_levels))]
-        return self._listen(query, query_pos, sounds, self_attn_mask)
+        groups = [(query.shape[1], self.tokens(audio_levels))]
+        return self._decode(query, query_pos, groups, self_attn_mask)
 
     def forward_with_prompts(
         self,
@@ -126,13 +127,13 @@ class AudioQueryDecoder(BaseModule):
         num_queries: int,
         self_attn_mask: Tensor,
     ) -> Tensor:
-        """Let queries and prompts listen to sounds of their own.
+        """Let queries and prompts attend to an audio of their own.
 
         Args:
             query (Tensor): Queries, then prompts, ``[B, N + K, C]``.
             query_pos (Tensor): ``[B, N + K, C]``.
-            audio_levels (list[Tensor]): What the queries hear.
-            prompt_audio_levels (list[Tensor]): What the prompts hear.
+            audio_levels (list[Tensor]): Levels for the queries.
+            prompt_audio_levels (list[Tensor]): Levels for the prompts.
             num_queries (int): N.
             self_attn_mask (Tensor): ``[B * heads, N + K, N + K]`` bool.
 
@@ -145,33 +146,44 @@ class AudioQueryDecoder(BaseModule):
             if prompt_audio_levels is audio_levels
             else self.tokens(prompt_audio_levels)
         )
-        sounds = [
+        groups = [
             (num_queries, tokens),
             (query.shape[1] - num_queries, prompt_tokens),
         ]
-        return self._listen(query, query_pos, sounds, self_attn_mask)
+        return self._decode(query, query_pos, groups, self_attn_mask)
 
-    def _listen(
+    def _decode(
         self,
         query: Tensor,
         query_pos: Tensor,
-        sounds: list[tuple[int, list[tuple[Tensor, Tensor]]]],
+        groups: list[tuple[int, list[tuple[Tensor, Tensor]]]],
         self_attn_mask: Tensor | None,
     ) -> Tensor:
-        """Apply the layers; ``sounds`` gives rows and what they hear."""
-        rows = [count for count, _ in sounds]
+        """Apply the layers.
+
+        Args:
+            query (Tensor): ``[B, N, C]``.
+            query_pos (Tensor): ``[B, N, C]``.
+            groups (list[tuple]): Sizes of consecutive groups of queries, and
+                the audio tokens of each, see :meth:`tokens`.
+            self_attn_mask (Tensor, optional): See :meth:`forward`.
+
+        Returns:
+            Tensor: ``[B, N, C]``.
+        """
+        sizes = [size for size, _ in groups]
         for index, layer in enumerate(self.layers):
-            heard = []
+            attended = []
             for part, pos, (_, tokens) in zip(
-                query.split(rows, 1),
-                query_pos.split(rows, 1),
-                sounds,
+                query.split(sizes, 1),
+                query_pos.split(sizes, 1),
+                groups,
                 strict=True,
             ):
                 key, key_pos = tokens[index % self.num_levels]
                 # key_pos is always given: without it mmcv's attention takes
                 # query_pos wherever the two happen to have one shape.
-                heard.append(
+                attended.append(
                     layer.cross_attn(
                         query=part,
                         key=key,
@@ -181,7 +193,7 @@ class AudioQueryDecoder(BaseModule):
                     )
                 )
             # The order of mmdet's layer: each part with its own norm.
-            query = layer.norms[0](torch.cat(heard, 1))
+            query = layer.norms[0](torch.cat(attended, 1))
             query = layer.self_attn(
                 query=query,
                 key=query,

@@ -1,4 +1,4 @@
-"""Who may see whom among learnt queries and prompts."""
+"""Who may see whom among learned queries and prompts."""
 
 import torch
 from torch import Tensor
@@ -14,7 +14,7 @@ def block_mask(valid: Tensor, num_queries: int) -> Tensor:
     Args:
         valid (Tensor): ``[B, K]`` bool, False for padding and for prompts
             that mean nothing yet.
-        num_queries (int): Learnt queries N, in front.
+        num_queries (int): Learned queries N, in front.
 
     Returns:
         Tensor: ``[B, N + K, N + K]`` bool, True where a row may not see a

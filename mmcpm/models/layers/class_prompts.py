@@ -22,7 +22,7 @@ def pad_classes(classes: list[list[int]], device: torch.device) -> Tensor:
 
     Args:
         classes (list[list[int]]): Class ids, per image.
-        device (torch.device): Of the result.
+        device (torch.device): Device of the result.
 
     Returns:
         Tensor: ``[B, K]`` int64, -1 for padding. K is the most classes of an
@@ -72,7 +72,7 @@ class ClassPrompts(BaseModule):
         self.embed_dims = embed_dims
         self.source = source
         self.max_prompts = max_prompts
-        # A prompt has no slot among the learnt queries, hence no position of
+        # A prompt has no slot among the learned queries, hence no position of
         # its own: all share one.
         self.position = nn.Parameter(torch.randn(embed_dims))
         self.projection = nn.Linear(embed_dims, embed_dims)
@@ -111,10 +111,10 @@ class ClassPrompts(BaseModule):
         return chosen
 
     def ready(self, labels: Tensor, classifier: nn.Module) -> Tensor:
-        """Tell which prompts mean something yet.
+        """Tell which prompts are of a known class.
 
         Args:
-            labels (Tensor): Of :func:`pad_classes`.
+            labels (Tensor): Padded classes, ``[B, K]``.
             classifier (nn.Module): The GMMClassifier, for its samples.
 
         Returns:
@@ -130,7 +130,7 @@ class ClassPrompts(BaseModule):
         """Make the prompts.
 
         Args:
-            labels (Tensor): Of :func:`pad_classes`, ``[B, K]``.
+            labels (Tensor): Padded classes, ``[B, K]``.
             classifier (nn.Module): The GMMClassifier to sample.
 
         Returns:

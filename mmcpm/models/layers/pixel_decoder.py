@@ -10,32 +10,32 @@ from mmdet.models.layers import MSDeformAttnPixelDecoder
 from mmseg.registry import MODELS
 from torch import Tensor
 
-from ..ops.pixel_attention import use_pixel_attention
+from ..ops.ms_deform_attn import replace_ms_deform_attn
 from ..ops.sampling_table import Sizes
 
 # Image sizes whose constants are kept.
 MAX_SIZES = 8
 
 
-def pixel_centres(sizes: Sizes, device: torch.device) -> Tensor:
+def pixel_centers(sizes: Sizes, device: torch.device) -> Tensor:
     """Places of all pixels of all levels, the image being 0..1.
 
     Args:
         sizes (Sizes): (height, width) of each level.
-        device (torch.device): Of the result.
+        device (torch.device): Device of the result.
 
     Returns:
         Tensor: (x, y), ``[tokens, 2]`` float32.
     """
-    centres = []
+    centers = []
     for height, width in sizes:
         y, x = torch.meshgrid(
             (torch.arange(height, device=device) + 0.5) / height,
             (torch.arange(width, device=device) + 0.5) / width,
             indexing='ij',
         )
-        centres.append(torch.stack([x.flatten(), y.flatten()], -1))
-    return torch.cat(centres)
+        centers.append(torch.stack([x.flatten(), y.flatten()], -1))
+    return torch.cat(centers)
 
 
 @MODELS.register_module()
@@ -46,12 +46,12 @@ class DeformablePixelDecoder(MSDeformAttnPixelDecoder):
         backend (str): What computes deformable attention: 'pytorch',
             'mmcv' (compiled) or 'deformops', or 'auto' for the fastest that
             is installed.
-        **kwargs: Of mmdet's MSDeformAttnPixelDecoder.
+        **kwargs: Arguments of mmdet's MSDeformAttnPixelDecoder.
     """
 
     def __init__(self, *, backend: str = 'auto', **kwargs) -> None:
         super().__init__(**kwargs)
-        use_pixel_attention(self.encoder, backend)
+        replace_ms_deform_attn(self.encoder, backend)
         self._constants = {}
 
     def constants(
@@ -61,7 +61,7 @@ class DeformablePixelDecoder(MSDeformAttnPixelDecoder):
 
         Args:
             sizes (Sizes): (height, width) of each level.
-            device (torch.device): Of the result.
+            device (torch.device): Device of the result.
 
         Returns:
             tuple[list[Tensor], Tensor]: Encodings ``[1, h * w, C]`` of each
@@ -81,8 +81,8 @@ class DeformablePixelDecoder(MSDeformAttnPixelDecoder):
                     .mT.contiguous()
                     for size in sizes
                 ]
-                centres = pixel_centres(sizes, device)
-            self._constants[key] = (encodings, centres[None, :, None])
+                centers = pixel_centers(sizes, device)
+            self._constants[key] = (encodings, centers[None, :, None])
         return self._constants[key]
 
     def forward(self, feats: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
@@ -102,7 +102,7 @@ class DeformablePixelDecoder(MSDeformAttnPixelDecoder):
             project(level).flatten(2).mT
             for project, level in zip(self.input_convs, levels, strict=True)
         ]
-        encodings, centres = self.constants(sizes, feats[0].device)
+        encodings, centers = self.constants(sizes, feats[0].device)
         positions = [
             encoding + embedding
             for encoding, embedding in zip(
@@ -116,7 +116,7 @@ class DeformablePixelDecoder(MSDeformAttnPixelDecoder):
             spatial_shapes=sizes,
             level_start_index=None,
             valid_ratios=None,
-            reference_points=centres,
+            reference_points=centers,
         )
         maps = [
             part.mT.unflatten(2, size)

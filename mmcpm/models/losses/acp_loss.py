@@ -1,10 +1,15 @@
 """ACP: prompts recover the clean spectrogram (CPM, equation (5))."""
 
+from collections.abc import Iterable, Sequence
+
 import torch
 import torch.nn as nn
 import torch.nn.functional as F
 from mmseg.registry import MODELS
 from torch import Tensor
+
+from ..utils.query_predictions import PromptedPredictions
+from ..utils.transfers import few_numbers
 
 REDUCTIONS = ('mse', 'norm')
 
@@ -22,6 +27,33 @@ def ratio_mask(clean: Tensor, mixture: Tensor) -> Tensor:
     """
     ratio = clean.mean(1) / mixture.mean(1).clamp(min=1e-6)
     return ratio.clamp(0.0, 1.0)
+
+
+def recoverable_prompts(
+    prompted: PromptedPredictions,
+    sounding: Sequence[Iterable[int]],
+    mixed: Tensor,
+) -> Tensor:
+    """Tell which prompts can recover a sound.
+
+    Prompts of some of the classes cannot account for the sound of all.
+
+    Args:
+        prompted (PromptedPredictions): Classes and prompts of B images.
+        sounding (Sequence[Iterable[int]]): Classes that sound, per image.
+        mixed (Tensor): Whether another sound was mixed in, ``[B]`` bool.
+
+    Returns:
+        Tensor: ``[B, K]`` bool.
+    """
+    accounted = [
+        set(own) <= set(classes)
+        for own, classes in zip(sounding, prompted.classes, strict=True)
+    ]
+    labels, valid = prompted.labels, prompted.valid
+    missing = ((labels >= 0) & ~valid).any(1)
+    whole = few_numbers(accounted, missing.device).bool() & ~missing
+    return valid & (mixed & whole)[:, None]
 
 
 def recovered_ratio(
@@ -55,7 +87,7 @@ def ratio_mask_loss(
     Args:
         mask_logits (Tensor): Audio mask logits of the prompts,
             ``[B, K, t, f]``; they are resized to the target.
-        target (Tensor): Of :func:`ratio_mask`, ``[B, T, F]``.
+        target (Tensor): Ratio masks, ``[B, T, F]``.
         valid (Tensor): ``[B, K]`` bool or 0..1 weights, 0 for padding.
         reduction (str): 'mse' averages the squares, as the paper's prose
             says; 'norm' takes the Euclidean norm, as its formula does.
@@ -82,7 +114,7 @@ def unexplained_ratio(
 ) -> Tensor:
     """Share of the ratio masks' variance that the prompts leave open.
 
-    A falling loss alone may mean no more than that their average was learnt.
+    A falling loss alone may mean no more than that their average was learned.
 
     Args:
         mask_logits (Tensor): See :func:`ratio_mask_loss`.

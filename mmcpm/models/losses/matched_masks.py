@@ -1,8 +1,8 @@
 """Which masks are compared with which class, for all predictions at once.
 
 Only few of all masks that the queries could make have a target: those of
-matched queries, and of prompts. They are the rows of one flat batch, so that
-one call makes, samples and scores them, whatever layer and image they are of.
+matched queries, and of prompts. Their indices form one flat batch, so that one
+call makes, samples and scores them, whatever layer and image they are of.
 """
 
 from typing import NamedTuple
@@ -17,12 +17,12 @@ from ..utils.transfers import many_numbers
 class MaskIndices(NamedTuple):
     """Masks with a target, image after image."""
 
-    # Prediction, image, query and class of every row, [R] int64 each.
+    # Prediction, image, query and class of every mask, [R] int64 each.
     layer: Tensor
     image: Tensor
     query: Tensor
     label: Tensor
-    # Rows of each image.
+    # Masks of each image.
     counts: list[int]
 
 
@@ -33,20 +33,20 @@ def matched_indices(
     """List matched queries.
 
     Args:
-        matches (list[list[tuple[np.ndarray, np.ndarray]]]): Of
-            FiniteHungarianAssigner.match: per prediction and image.
+        matches (list[list[tuple[np.ndarray, np.ndarray]]]): Pairs that
+            FiniteHungarianAssigner.match gives, per prediction and image.
         classes (list[list[int]]): Classes of the targets of each image.
 
     Returns:
         np.ndarray: Prediction, image, query and class, ``[R, 4]`` int64.
     """
-    rows = [
+    indices = [
         (layer, image, query, classes[image][target])
         for layer, images in enumerate(matches)
         for image, (queries, targets) in enumerate(images)
         for query, target in zip(queries, targets, strict=True)
     ]
-    return np.array(rows, dtype=np.int64).reshape(-1, 4)
+    return np.array(indices, dtype=np.int64).reshape(-1, 4)
 
 
 def prompted_indices(
@@ -66,55 +66,57 @@ def prompted_indices(
     Returns:
         np.ndarray: Prediction, image, query and class, ``[R, 4]`` int64.
     """
-    rows = [
+    indices = [
         (layer, image, first + slot, label)
         for layer in range(num_layers)
         for image, labels in enumerate(prompts)
         for slot, label in enumerate(labels)
         if label in classes[image]
     ]
-    return np.array(rows, dtype=np.int64).reshape(-1, 4)
+    return np.array(indices, dtype=np.int64).reshape(-1, 4)
 
 
 def collect_indices(
     parts: list[np.ndarray], num_images: int, device: torch.device
 ) -> MaskIndices:
-    """Sort rows by image and move them, in one copy.
+    """Sort indices by image and move them, in one copy.
 
     Args:
-        parts (list[np.ndarray]): Of :func:`matched_indices` and
+        parts (list[np.ndarray]): Results of :func:`matched_indices` and
             :func:`prompted_indices`.
         num_images (int): Images of the batch.
-        device (torch.device): Of the result.
+        device (torch.device): Device of the result.
 
     Returns:
         MaskIndices: All of them.
     """
-    rows = np.concatenate(parts)
-    rows = rows[np.argsort(rows[:, 1], kind='stable')]
-    counts = np.bincount(rows[:, 1], minlength=num_images).tolist()
-    columns = many_numbers(rows.T.copy(), device)
+    indices = np.concatenate(parts)
+    indices = indices[np.argsort(indices[:, 1], kind='stable')]
+    counts = np.bincount(indices[:, 1], minlength=num_images).tolist()
+    columns = many_numbers(indices.T.copy(), device)
     return MaskIndices(*columns.unbind(0), counts)
 
 
 def make_masks(
-    mask_embedding: Tensor, mask_feature: Tensor, rows: MaskIndices
+    mask_embedding: Tensor, mask_feature: Tensor, indices: MaskIndices
 ) -> Tensor:
-    """Make the masks of the rows, and no other.
+    """Make the masks that have a target, and no other.
 
     Args:
         mask_embedding (Tensor): ``[L, B, T, C]``.
         mask_feature (Tensor): ``[B, C, h, w]``.
-        rows (MaskIndices): R rows.
+        indices (MaskIndices): Indices of R masks.
 
     Returns:
         Tensor: Logits ``[R, h, w]``.
     """
-    chosen = mask_embedding[rows.layer, rows.image, rows.query]  # [R, C]
+    chosen = mask_embedding[
+        indices.layer, indices.image, indices.query
+    ]  # [R, C]
     masks = [
         embedding @ feature
         for embedding, feature in zip(
-            chosen.split(rows.counts),
+            chosen.split(indices.counts),
             mask_feature.flatten(2).unbind(0),
             strict=True,
         )
@@ -123,17 +125,17 @@ def make_masks(
 
 
 def scatter_terms(
-    values: Tensor, rows: MaskIndices, size: tuple[int, int, int]
+    values: Tensor, indices: MaskIndices, size: tuple[int, int, int]
 ) -> Tensor:
-    """Bring values of rows to their places.
+    """Bring values of masks to the places of their queries.
 
     Args:
         values (Tensor): ``[R]``.
-        rows (MaskIndices): R different rows.
+        indices (MaskIndices): Indices of R different masks.
         size (tuple[int, int, int]): L predictions, B images, T queries.
 
     Returns:
         Tensor: ``[L, B, T]``, 0 elsewhere.
     """
-    place = (rows.layer, rows.image, rows.query)
+    place = (indices.layer, indices.image, indices.query)
     return values.new_zeros(size).index_put(place, values)

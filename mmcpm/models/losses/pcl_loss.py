@@ -1,4 +1,4 @@
-"""PCL: heard classes are drawn to their pixels (CPM, equations (7) to (9)).
+"""PCL: the sound of a class attracts its pixels (CPM, equations (7)-(9)).
 
 Anchors are audio features pooled under the prompts' audio masks; positives
 and negatives are pixels of the batch. Pixels are sampled before they are
@@ -174,7 +174,7 @@ class PromptContrastiveLoss(nn.Module):
         labels: Tensor,
         present: Sequence[int],
     ) -> Tensor:
-        """Contrast what is heard with what is seen.
+        """Contrast the audio features of prompts with pixels.
 
         Args:
             audio (Tensor): Audio map, ``[B, C, t, f]``.

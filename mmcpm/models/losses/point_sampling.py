@@ -36,7 +36,7 @@ def classes_present(
 
 
 def class_mask_at_points(
-    label_maps: Tensor, rows: Tensor, classes: Tensor, points: Tensor
+    label_maps: Tensor, images: Tensor, classes: Tensor, points: Tensor
 ) -> Tensor:
     """Read masks of classes at points, without making the masks.
 
@@ -46,8 +46,8 @@ def class_mask_at_points(
 
     Args:
         label_maps (Tensor): Class ids ``[B, H, W]``.
-        rows (Tensor): Image of every row, ``[R]`` int64.
-        classes (Tensor): Class of every row, ``[R]`` int64.
+        images (Tensor): Image of every mask, ``[R]`` int64.
+        classes (Tensor): Class of every mask, ``[R]`` int64.
         points (Tensor): x and y in 0..1, ``[R, P, 2]``.
 
     Returns:
@@ -58,7 +58,7 @@ def class_mask_at_points(
     x = points[..., 0] * width - 0.5
     y = points[..., 1] * height - 0.5
     left, top = x.floor(), y.floor()
-    start = (rows * (height * width))[:, None]  # [R, 1]
+    start = (images * (height * width))[:, None]  # [R, 1]
     wanted = classes[:, None].to(flat.dtype)
     share = torch.zeros_like(x)
     for row, row_weight in ((top, top + 1 - y), (top + 1, y - top)):

@@ -20,6 +20,7 @@ from mmseg.structures import SegDataSample
 from torch import Tensor
 
 from ...structures.audio_labels import check_class_ids
+from ..utils.query_predictions import QueryPredictions
 from ..utils.transfers import few_numbers
 from .matched_masks import (
     MaskIndices,
@@ -36,24 +37,8 @@ from .point_sampling import (
 )
 
 
-class QueryPredictions(NamedTuple):
-    """Predictions before the first and after every layer of a decoder.
-
-    L predictions for B images and T queries.
-    """
-
-    # The queries after the last layer, [B, T, C].
-    query: Tensor
-    # Queries normalised for the predictions, [L, B, T, C].
-    state: Tensor
-    # Logits, [L, B, T, classes + 1].
-    class_scores: Tensor
-    # Their products with the mask feature are masks, [L, B, T, C].
-    mask_embedding: Tensor
-
-
 class FrameTargets(NamedTuple):
-    """What is labelled."""
+    """Labels of a batch."""
 
     # Class ids, [B, H, W].
     label_maps: Tensor
@@ -158,13 +143,13 @@ class SetCriterion(nn.Module):
         mask_feature: Tensor,
         targets: FrameTargets,
     ) -> np.ndarray:
-        """Match the learnt queries of all predictions with the targets.
+        """Match the learned queries of all predictions with the targets.
 
         Costs are taken at points, the same for all predictions of an image,
         where the mask feature is sampled instead of the masks.
 
         Args:
-            predictions (QueryPredictions): Learnt queries come first.
+            predictions (QueryPredictions): Learned queries come first.
             mask_feature (Tensor): ``[B, C, h, w]``.
             targets (FrameTargets): G classes of each image.
 
@@ -221,7 +206,7 @@ class SetCriterion(nn.Module):
         Args:
             predictions (QueryPredictions): L predictions of T queries.
             mask_feature (Tensor): ``[B, C, h, w]``.
-            targets (FrameTargets): What is labelled.
+            targets (FrameTargets): Labels of the batch.
             parts (list[np.ndarray]): Queries with a target, see
                 :mod:`.matched_masks`; the matched ones first.
 
@@ -232,17 +217,17 @@ class SetCriterion(nn.Module):
         """
         scores = predictions.class_scores
         size = tuple(scores.shape[:3])
-        rows = collect_indices(parts, size[1], scores.device)
-        labels = rows.label.new_full(size, self.num_classes)
-        labels[rows.layer, rows.image, rows.query] = rows.label
+        indices = collect_indices(parts, size[1], scores.device)
+        labels = indices.label.new_full(size, self.num_classes)
+        labels[indices.layer, indices.image, indices.query] = indices.label
         class_terms = self.class_terms(scores.flatten(0, 2), labels.flatten())
         mask_terms, dice_terms = self._mask_terms(
-            predictions, mask_feature, targets, rows
+            predictions, mask_feature, targets, indices
         )
         terms = SetTerms(
             class_terms.view(size),
-            scatter_terms(mask_terms, rows, size),
-            scatter_terms(dice_terms, rows, size),
+            scatter_terms(mask_terms, indices, size),
+            scatter_terms(dice_terms, indices, size),
         )
         return terms, labels
 
@@ -269,10 +254,10 @@ class SetCriterion(nn.Module):
         predictions: QueryPredictions,
         mask_feature: Tensor,
         targets: FrameTargets,
-        rows: MaskIndices,
+        indices: MaskIndices,
     ) -> tuple[Tensor, Tensor]:
-        """Mask and dice losses of the rows at points, ``[R]`` each."""
-        masks = make_masks(predictions.mask_embedding, mask_feature, rows)
+        """Mask and dice losses at points, ``[R]`` each."""
+        masks = make_masks(predictions.mask_embedding, mask_feature, indices)
         with torch.autocast(masks.device.type, enabled=False):
             masks = masks.float()
             if not len(masks):
@@ -285,7 +270,7 @@ class SetCriterion(nn.Module):
                 self.importance_sample_ratio,
             )
             wanted = class_mask_at_points(
-                targets.label_maps, rows.image, rows.label, points
+                targets.label_maps, indices.image, indices.label, points
             )
             logits = logits_at_points(masks, points)
             binary = self.loss_mask(
@@ -297,7 +282,7 @@ class SetCriterion(nn.Module):
     def reduce(
         self, terms: SetTerms, labels: Tensor, num_matched: int
     ) -> dict[str, Tensor]:
-        """Sum up the learnt queries, prediction by prediction.
+        """Sum up the learned queries, prediction by prediction.
 
         Args:
             terms (SetTerms): Terms of all queries, from :meth:`forward`.

@@ -1,7 +1,7 @@
 """VCP: a prompt for class k is responsible for class k (CPM, equation (6)).
 
 The terms are Mask2Former's, computed by the head together with those of the
-learnt queries; only the Hungarian matching is missing.
+learned queries; only the Hungarian matching is missing.
 """
 
 import torch

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 
-class LeanAttention(nn.MultiheadAttention):
+class SDPAttention(nn.MultiheadAttention):
     """Multi-head attention without returned weights.
 
     A mask may be given once for all heads, ``[B, N, M]``, beside the forms
@@ -99,7 +99,7 @@ class LeanAttention(nn.MultiheadAttention):
         return None if attn_mask is None else ~attn_mask
 
 
-def use_lean_attention(module: nn.Module) -> int:
+def replace_attention(module: nn.Module) -> int:
     """Let all attention inside a module go without weights.
 
     The modules keep their parameters, their names and their identity; only
@@ -120,6 +120,6 @@ def use_lean_attention(module: nn.Module) -> int:
             and child.bias_k is None
             and not child.add_zero_attn
         ):
-            child.__class__ = LeanAttention
+            child.__class__ = SDPAttention
             changed += 1
     return changed

@@ -217,7 +217,8 @@ def deformable_attention(
         sizes (Sizes): (height, width) of each level, as numbers.
         locations (Tensor): Where to sample, (x, y), the image being 0..1;
             beyond it the value is 0. ``[B, Q, heads, levels, points, 2]``.
-        weights (Tensor): Of the samples, ``[B, Q, heads, levels, points]``.
+        weights (Tensor): Weights of the samples,
+            ``[B, Q, heads, levels, points]``.
 
     Returns:
         Tensor: ``[B, Q, heads * D]``, dtype of ``value``.

@@ -66,7 +66,7 @@ def _pitch(sizes: Sizes) -> int:
 def _level_starts(sizes: Sizes) -> list[int]:
     """First pixel of each level in the table of an image, and their number.
 
-    A sample on the border's last pixel has neighbours, of weight 0, in one
+    A sample on the border's last pixel has neighbors, of weight 0, in one
     more row.
     """
     starts, pitch = [0], _pitch(sizes)
@@ -81,7 +81,7 @@ def make_table(value: Tensor, sizes: Sizes) -> Tensor:
 
     Args:
         value (Tensor): ``[B, tokens, heads, D]``.
-        sizes (Sizes): Of the levels.
+        sizes (Sizes): Sizes of the levels.
 
     Returns:
         Tensor: ``[B, pixels, heads, D]``; all levels have rows of one length.
@@ -132,7 +132,7 @@ def find_corners(locations: Tensor, sizes: Sizes, backward: bool) -> Corners:
 
     Args:
         locations (Tensor): ``[B, Q, heads, levels, points, 2]``.
-        sizes (Sizes): Of the levels.
+        sizes (Sizes): Sizes of the levels.
         backward (bool): Whether to tell which samples are free to move.
 
     Returns:

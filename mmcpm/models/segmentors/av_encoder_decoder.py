@@ -4,6 +4,7 @@ Frame -> image backbone; waveform -> spectrogram -> audio backbone -> audio
 pyramid; both -> decode head, of any kind (see BaseAVHead).
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -77,9 +78,11 @@ class AVEncoderDecoder(EncoderDecoder):
         self.audio_frontend = MODELS.build(audio_frontend)
         self.audio_backbone = MODELS.build(audio_backbone)
         self.audio_neck = MODELS.build(audio_neck) if audio_neck else None
+        # A hook that wants the losses before they are summed sets it.
+        self.loss_observer: Callable[[dict], dict] | None = None
 
     def init_weights(self) -> None:
-        """Initialise; name the part whose pretrained weights are missing."""
+        """Initialize; name the part whose pretrained weights are missing."""
         check_pretrained_weights(self)
         super().init_weights()
 
@@ -149,7 +152,7 @@ class AVEncoderDecoder(EncoderDecoder):
 
         Args:
             waveform (Tensor): ``[B, channels, samples]``.
-            data_samples (list[SegDataSample]): Of the batch.
+            data_samples (list[SegDataSample]): Samples of the batch.
 
         Returns:
             AudioFeatures: What ``decode_head.loss`` gets.
@@ -195,7 +198,7 @@ class AVEncoderDecoder(EncoderDecoder):
         """Losses of a batch.
 
         Args:
-            inputs (Tensor): Images ``[B, 3, H, W]``, normalised.
+            inputs (Tensor): Images ``[B, 3, H, W]``, normalized.
             data_samples (list[SegDataSample]): With ``gt_sem_seg`` and
                 ``audio``.
 
@@ -212,13 +215,27 @@ class AVEncoderDecoder(EncoderDecoder):
         check_losses(self.decode_head, losses)
         return {f'decode.{name}': value for name, value in losses.items()}
 
+    def parse_losses(self, losses: dict[str, Tensor]) -> tuple[Tensor, dict]:
+        """Sum the losses; an observer may add to the log.
+
+        Args:
+            losses (dict[str, Tensor]): Terms by name.
+
+        Returns:
+            tuple[Tensor, dict]: Their sum, and what to log.
+        """
+        total, logged = super().parse_losses(losses)
+        if self.loss_observer is not None:
+            logged.update(self.loss_observer(losses))
+        return total, logged
+
     def predict(
         self, inputs: Tensor, data_samples: list[SegDataSample] | None = None
     ) -> list[SegDataSample]:
         """Segment a batch.
 
         Args:
-            inputs (Tensor): Images ``[B, 3, H, W]``, normalised, padded.
+            inputs (Tensor): Images ``[B, 3, H, W]``, normalized, padded.
             data_samples (list[SegDataSample], optional): With ``audio``;
                 without data samples, silence is taken.
 
@@ -307,8 +324,8 @@ class AVEncoderDecoder(EncoderDecoder):
 
         Args:
             seg_logits (Tensor): Scores ``[B, classes, H, W]``.
-            data_samples (list[SegDataSample], optional): Of the frames; the
-                scores keep their size without them.
+            data_samples (list[SegDataSample], optional): Samples of the
+                frames; the scores keep their size without them.
 
         Returns:
             list[SegDataSample]: With ``seg_logits`` and ``pred_sem_seg``.

@@ -1,11 +1,8 @@
-"""What only CPM asks of a segmentor: mixtures of sounds, gradient shares."""
-
-import logging
+"""What only CPM asks of a segmentor: mixtures of sounds."""
 
 import torch
 import torch.nn as nn
 from mmengine.dist import get_world_size
-from mmengine.logging import print_log
 from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
 from torch import Tensor
@@ -18,7 +15,6 @@ from ..utils.batch_statistics import (
     frozen_running_statistics,
     has_batch_statistics,
 )
-from ..utils.gradient_shares import gradient_shares
 from ..utils.mixing import MixedAudio, MixedAudioFeatures, sounds_of_others
 from .av_encoder_decoder import AVEncoderDecoder
 
@@ -28,18 +24,11 @@ class CPMEncoderDecoder(AVEncoderDecoder):
     """AVEncoderDecoder for CPMHead.
 
     During training the head gets the features of mixtures of sounds beside
-    those of the clean ones, if it has ``loss_acp``; GradientShareHook can ask
-    for the share of each loss in the gradient on the audio decoder.
+    those of the clean ones, if it has ``loss_acp``.
 
     Args:
         **kwargs: Arguments of AVEncoderDecoder.
     """
-
-    def __init__(self, **kwargs) -> None:
-        super().__init__(**kwargs)
-        # Set by GradientShareHook.
-        self.watch_gradients = False
-        self._can_watch_gradients = True
 
     def extract_training_audio(
         self, waveform: Tensor, data_samples: list[SegDataSample]
@@ -48,7 +37,7 @@ class CPMEncoderDecoder(AVEncoderDecoder):
 
         Args:
             waveform (Tensor): ``[B, channels, samples]``.
-            data_samples (list[SegDataSample]): Of the batch.
+            data_samples (list[SegDataSample]): Samples of the batch.
 
         Returns:
             AudioFeatures: With ``mixture`` if the head asks for it.
@@ -147,31 +136,3 @@ class CPMEncoderDecoder(AVEncoderDecoder):
         for row, found in zip(labels, classes, strict=True):
             row[found] = True
         return labels
-
-    def parse_losses(self, losses: dict[str, Tensor]) -> tuple[Tensor, dict]:
-        """Sum the losses; add the shares of their gradients if asked to.
-
-        Args:
-            losses (dict[str, Tensor]): Terms by name.
-
-        Returns:
-            tuple[Tensor, dict]: Their sum, and what to log.
-        """
-        total, logged = super().parse_losses(losses)
-        decoder = getattr(self.decode_head, 'audio_query_decoder', None)
-        wanted = self.watch_gradients and self._can_watch_gradients
-        if wanted and decoder is not None:
-            try:
-                shares = gradient_shares(losses, decoder.parameters())
-            except RuntimeError as error:
-                # Too little memory, or parts that can be differentiated only
-                # once: what is only logged must not end a run.
-                print_log(
-                    'The shares of the gradient cannot be computed '
-                    f'({str(error).strip().splitlines()[0]}).',
-                    logger='current',
-                    level=logging.WARNING,
-                )
-                shares, self._can_watch_gradients = {}, False
-            logged.update({f'gradient_{k}': v for k, v in shares.items()})
-        return total, logged

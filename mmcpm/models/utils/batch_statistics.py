@@ -1,4 +1,4 @@
-"""Normalisation where a second pass must not leave a trace."""
+"""Normalization where a second pass must not leave a trace."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,10 +23,10 @@ def has_batch_statistics(module: nn.Module) -> bool:
     """Tell whether samples of one batch are not independent in a module.
 
     Args:
-        module (nn.Module): Its normalisations are looked for.
+        module (nn.Module): Its normalizations are looked for.
 
     Returns:
-        bool: Whether one normalises by statistics of its batch now, or
+        bool: Whether one normalizes by statistics of its batch now, or
         remembers them.
     """
     return any(
@@ -40,12 +40,12 @@ def has_batch_statistics(module: nn.Module) -> bool:
 def frozen_running_statistics(module: nn.Module) -> Iterator[None]:
     """Let a module use batch statistics without remembering them.
 
-    Normalisations in training have no running statistics meanwhile; in
+    Normalizations in training have no running statistics meanwhile; in
     evaluation they use them as ever. Nothing is checkpointed: the backward
     pass would compute, and remember, it again.
 
     Args:
-        module (nn.Module): Its normalisations are looked for.
+        module (nn.Module): Its normalizations are looked for.
     """
     parts = list(module.modules())
     checkpointed = [p for p in parts if getattr(p, 'with_cp', False)]

@@ -99,7 +99,7 @@ def share_a_mark(own: Tensor, other: Tensor) -> Tensor:
     """Compare every sample with every other.
 
     Args:
-        own (Tensor): Of :func:`sound_marks`, ``[B, M]``.
+        own (Tensor): Marks of the samples, ``[B, M]``.
         other (Tensor): ``[N, M]``.
 
     Returns:
@@ -128,7 +128,7 @@ def choose_partners(
     Args:
         labels (Tensor): Sounding classes of the samples, ``[B, classes]``
             bool.
-        marks (Tensor, optional): Of :func:`sound_marks`, ``[B, M]``.
+        marks (Tensor, optional): Marks of the samples, ``[B, M]``.
         others (tuple[Tensor, Tensor], optional): Labels ``[O, classes]`` and
             marks ``[O, M]`` of candidates from elsewhere.
         audible (Tensor, optional): Whether there is anything to mix in,
@@ -167,10 +167,10 @@ def gather_others(
     whatever the batch, since the last batches of an epoch may differ.
 
     Args:
-        magnitude (Tensor): Of the batch of this rank,
+        magnitude (Tensor): Magnitudes of the batch of this rank,
             ``[B, channels, T, F]``.
         labels (Tensor): Sounding classes, ``[B, classes]`` bool.
-        marks (Tensor): Of :func:`sound_marks`, ``[B, MAX_MARKS]``.
+        marks (Tensor): Marks of the samples, ``[B, MAX_MARKS]``.
 
     Returns:
         tuple[Tensor, Tensor, Tensor]: The same of the other ranks,
@@ -204,7 +204,7 @@ def sounds_of_others(
     """Choose for every sample the sound of another one, of any rank.
 
     Args:
-        magnitude (Tensor): Of the samples, ``[B, channels, T, F]``.
+        magnitude (Tensor): Magnitudes of the samples, ``[B, channels, T, F]``.
         labels (Tensor): Their sounding classes, ``[B, classes]`` bool, on
             the host.
         metas (Sequence[Mapping]): Their meta information, see

@@ -61,7 +61,7 @@ def check_pretrained_weights(model: nn.Module) -> None:
     """Make sure that every pretrained weight file of a model can be used.
 
     Files behind an address are fetched into PyTorch's cache on the way, where
-    the initialisation finds them. mmengine would start from random weights
+    the initialization finds them. mmengine would start from random weights
     where a file does not fit, with a warning in the log.
 
     Args:
@@ -123,8 +123,9 @@ def count_fitting(
 
     Args:
         module (nn.Module): The part.
-        checkpoint (dict): Of tensors, or with one under 'state_dict'.
-        prefix (str, optional): Of the part's weights in the file.
+        checkpoint (dict): Tensors by name, or such a dict under
+            'state_dict'.
+        prefix (str, optional): Prefix of the part's weights in the file.
 
     Returns:
         tuple[int, int]: Weights of the same name and shape, weights needed.

@@ -1,9 +1,11 @@
-"""How the prompts fare, for the log: nothing here is trained."""
+"""Statistics of the prompts, for the log: nothing here is trained."""
 
 import torch
 import torch.nn.functional as F
 from mmdet.utils import reduce_mean
 from torch import Tensor
+
+from .query_predictions import PromptedPredictions
 
 
 @torch.no_grad()
@@ -16,7 +18,7 @@ def prompt_overlap(
     """Intersection over union of the prompts' masks and their classes.
 
     Args:
-        mask_embedding (Tensor): Of the prompts, ``[B, K, C]``.
+        mask_embedding (Tensor): Embeddings of the prompts, ``[B, K, C]``.
         mask_feature (Tensor): ``[B, C, h, w]``.
         label_maps (Tensor): Class ids ``[B, H, W]``; the nearest of the
             pixels decides at the size of the masks.
@@ -46,10 +48,10 @@ def prompt_stats(
 
     Args:
         scores (Tensor): Class logits of the prompts, ``[B, K, classes + 1]``.
-        overlap (Tensor): Of :func:`prompt_overlap`, ``[B, K]``.
-        seen (Tensor): ``[B, K]`` bool.
+        overlap (Tensor): IoU of their masks, ``[B, K]``.
+        seen (Tensor): Whether their class has a pixel, ``[B, K]`` bool.
         labels (Tensor): Their classes, ``[B, K]``, -1 for padding.
-        valid (Tensor): Whether they mean something yet, ``[B, K]`` bool.
+        valid (Tensor): Whether their class is known, ``[B, K]`` bool.
 
     Returns:
         dict[str, Tensor]: Scalars in 0..1: share of the prompts that are
@@ -67,3 +69,28 @@ def prompt_stats(
         'prompts_ready': valid / known.clamp(min=1e-6),
         'prompt_iou': overlap / seen.clamp(min=1e-6),
     }
+
+
+def prompt_log_vars(
+    prompted: PromptedPredictions, mask_feature: Tensor, label_maps: Tensor
+) -> dict[str, Tensor]:
+    """Statistics of the last prediction.
+
+    Args:
+        prompted (PromptedPredictions): Queries and prompts.
+        mask_feature (Tensor): ``[B, C, h, w]``.
+        label_maps (Tensor): Class ids ``[B, H, W]``.
+
+    Returns:
+        dict[str, Tensor]: See :func:`prompt_stats`.
+    """
+    labels, predictions = prompted.labels, prompted.predictions
+    first = predictions.query.shape[1] - labels.shape[1]
+    overlap, seen = prompt_overlap(
+        predictions.mask_embedding[-1, :, first:],
+        mask_feature,
+        label_maps,
+        labels,
+    )
+    scores = predictions.class_scores[-1, :, first:]
+    return prompt_stats(scores, overlap, seen, labels, prompted.valid)

@@ -17,7 +17,7 @@ def source_rows(
     Args:
         size (int): Output rows.
         source (int): Input rows.
-        device (torch.device): Of the result.
+        device (torch.device): Device of the result.
 
     Returns:
         tuple[Tensor, Tensor, Tensor]: Upper and lower row, ``[size]`` int64,
@@ -30,7 +30,7 @@ def source_rows(
     return upper, lower, place - upper
 
 
-def semantic_merge(
+def semantic_inference(
     class_scores: Tensor, mask_logits: Tensor, size: tuple[int, int]
 ) -> Tensor:
     """Sum the queries' masks by class (Mask2Former's semantic inference).
@@ -48,13 +48,13 @@ def semantic_merge(
         ``sum_n p_n(c) sigmoid(mask_n)``: a score, not a logit.
     """
     with torch.autocast(mask_logits.device.type, enabled=False):
-        return _merge(class_scores.float(), mask_logits.float(), size)
+        return _sum_bands(class_scores.float(), mask_logits.float(), size)
 
 
-def _merge(
+def _sum_bands(
     class_scores: Tensor, mask_logits: Tensor, size: tuple[int, int]
 ) -> Tensor:
-    """Do the same in float32."""
+    """Sum the masks in float32, band by band."""
     height, width = size
     batch, queries, rows, _ = mask_logits.shape
     class_probability = class_scores.softmax(dim=-1)[..., :-1].mT
@@ -75,13 +75,13 @@ def _merge(
             wide[:, :, lower[part]],
             weight[part, None],
         ).sigmoid_()
-        merged = class_probability @ masks.flatten(2)
-        scores[:, :, part] = merged.unflatten(2, (-1, width))
+        summed = class_probability @ masks.flatten(2)
+        scores[:, :, part] = summed.unflatten(2, (-1, width))
     return scores
 
 
 @torch.no_grad()
-def argmax_merge(
+def argmax_inference(
     class_scores: Tensor, mask_logits: Tensor, size: tuple[int, int]
 ) -> Tensor:
     """Give every pixel to one query (MaskFormer's inference; CPM's formula).
@@ -121,4 +121,4 @@ def argmax_merge(
         return scores
 
 
-MERGES = {'semantic': semantic_merge, 'argmax': argmax_merge}
+INFERENCE_MODES = {'semantic': semantic_inference, 'argmax': argmax_inference}

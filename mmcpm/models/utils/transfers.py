@@ -33,7 +33,7 @@ def few_numbers(numbers: Sequence[int], device: torch.device) -> Tensor:
 
     Args:
         numbers (Sequence[int]): N numbers.
-        device (torch.device): Of the result.
+        device (torch.device): Device of the result.
 
     Returns:
         Tensor: ``[N]`` int64.
@@ -52,7 +52,7 @@ def many_numbers(numbers: np.ndarray | Tensor, device: torch.device) -> Tensor:
 
     Args:
         numbers (np.ndarray or Tensor): Any shape, on the host.
-        device (torch.device): Of the result.
+        device (torch.device): Device of the result.
 
     Returns:
         Tensor: The same.

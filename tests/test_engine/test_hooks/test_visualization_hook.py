@@ -37,9 +37,9 @@ def batch(tmp_path):
     cv2.imwrite(path, np.full((4, 6, 3), (1, 2, 3), np.uint8))
     inputs, outputs = [], []
     for i, sample_id in enumerate(('-a_0_5000/0', '__b/0')):
-        heard = SegDataSample()
-        heard.set_data({'audio': torch.full((1, 4), i)})
-        inputs.append(heard)
+        item = SegDataSample()
+        item.set_data({'audio': torch.full((1, 4), i)})
+        inputs.append(item)
         outputs.append(
             SegDataSample(metainfo={'sample_id': sample_id, 'img_path': path})
         )

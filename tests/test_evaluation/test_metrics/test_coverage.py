@@ -9,7 +9,7 @@ from mmcpm.evaluation.metrics.coverage import set_coverage
 
 
 @pytest.mark.parametrize(
-    'heard,labeled,expected',
+    'predicted,labeled,expected',
     [
         (set(), set(), 1.0),
         ({1}, set(), 0.0),
@@ -18,15 +18,15 @@ from mmcpm.evaluation.metrics.coverage import set_coverage
         ({1, 2, 3}, {2, 3, 4}, 0.5),
     ],
 )
-def test_by_hand(heard, labeled, expected):
-    assert set_coverage(heard, labeled) == expected
+def test_by_hand(predicted, labeled, expected):
+    assert set_coverage(predicted, labeled) == expected
 
 
-def frame(name, heard, labels, named=(0,)):
+def frame(name, audio_classes, labels, named=(0,)):
     sample = SegDataSample(metainfo=dict(sample_id=name))
     sample.set_data(
         dict(
-            audio_query_classes=torch.tensor(heard),
+            audio_query_classes=torch.tensor(audio_classes),
             query_classes=torch.tensor(named),
         )
     )

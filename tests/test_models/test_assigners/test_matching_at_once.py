@@ -189,7 +189,7 @@ def test_images_without_masks_for_their_targets_are_refused():
         build().match(scores, logits[:1], instances)
 
 
-def test_nothing_is_learnt_from_matching():
+def test_nothing_is_learned_from_matching():
     scores, logits, instances = draw(1, 5, [2], seed=0)
     scores.requires_grad_()
     logits[0].requires_grad_()

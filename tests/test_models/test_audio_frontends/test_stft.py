@@ -35,7 +35,7 @@ def test_shapes_of_the_paper(seconds, frames, channels):
 
 
 def test_one_frame_against_a_plain_fourier_sum():
-    """A centred window of 400 in a transform of 512, by hand."""
+    """A centered window of 400 in a transform of 512, by hand."""
     wave = torch.randn(4000, dtype=torch.float64)
     frame, hop, n_fft, win = 7, 160, 512, 400
     window = torch.zeros(n_fft, dtype=torch.float64)

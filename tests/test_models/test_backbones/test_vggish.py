@@ -95,7 +95,7 @@ def test_foreign_weights_are_refused(tmp_path, change, message):
     assert message in str(raised.value) and str(path) in str(raised.value)
 
 
-def test_normalisation_keeps_public_names():
+def test_normalization_keeps_public_names():
     model = VGGish(base_channels=4, norm_cfg=dict(type='BN'))
     assert {f'features.{i}.weight' for i in PUBLIC_SHAPES} <= set(
         model.state_dict()

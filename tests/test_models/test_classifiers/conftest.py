@@ -17,10 +17,10 @@ def directions(number, dims=DIMS, seed=0):
     return F.normalize(vectors - vectors.mean(1, keepdim=True), dim=1)
 
 
-def around(centre, number, rho, seed=1):
+def around(center, number, rho, seed=1):
     """Members whose mean cosine to each other is about rho, unit length."""
-    noise = directions(number, len(centre), seed)
-    return F.normalize(rho**0.5 * centre + (1 - rho) ** 0.5 * noise, dim=1)
+    noise = directions(number, len(center), seed)
+    return F.normalize(rho**0.5 * center + (1 - rho) ** 0.5 * noise, dim=1)
 
 
 @pytest.fixture
@@ -56,14 +56,14 @@ def fill(make_classifier):
     def filled(classes=(0, 1, 2, 3, 4), members=20, rho=0.8, **kwargs):
         classifier = make_classifier(**kwargs)
         dims = classifier.embed_dims
-        centres = directions(classifier.num_classes + 1, dims)
+        centers = directions(classifier.num_classes + 1, dims)
         for step in range(3 if classes else 0):
             batches = [
-                around(centres[k], members, rho, 10 * k + step)
+                around(centers[k], members, rho, 10 * k + step)
                 for k in classes
             ]
             labels = torch.tensor(classes).repeat_interleave(members)
             classifier.enqueue(torch.cat(batches), labels)
-        return classifier, centres
+        return classifier, centers
 
     return filled

@@ -16,7 +16,7 @@ from mmcpm.models.classifiers.gaussian_mixture import (
     class_moments,
     component_log_prob,
     em_responsibilities,
-    maximisation,
+    maximization,
     member_log_prob,
     shrink_variance,
     sinkhorn_responsibilities,
@@ -118,7 +118,7 @@ def test_em_step_is_that_of_a_loop():
     shares = em_responsibilities(
         member_log_prob(members, mean, variance), log_weight, valid
     )
-    counts, new_mean, new_variance = maximisation(members, shares)
+    counts, new_mean, new_variance = maximization(members, shares)
     for index in (0, 1, 3):
         gamma, *expected = naive_em_step(
             members[index][valid[index]],
@@ -155,7 +155,7 @@ def test_em_raises_the_likelihood(seed):
     log_prob, before = likelihood()
     for _ in range(5):
         shares = em_responsibilities(log_prob, log_weight, valid)
-        counts, mean, variance = maximisation(members, shares)
+        counts, mean, variance = maximization(members, shares)
         variance = variance.clamp(min=1e-9)
         log_weight = (counts / 40).log()
         log_prob, after = likelihood()

@@ -258,12 +258,9 @@ def ranks(monkeypatch):
     return ranks
 
 
-@pytest.mark.parametrize('policy', ['all', 'correct'])
-def test_ranks_with_unlike_contents_learn_the_same(
-    make_classifier, ranks, policy
-):
+def test_ranks_with_unlike_contents_learn_the_same(make_classifier, ranks):
     """One rank never has anything; prototypes begin unlike."""
-    settings = dict(em_interval=2, max_enqueue=16, enqueue_policy=policy)
+    settings = dict(em_interval=2, max_enqueue=16)
     # Built with different seeds.
     classifiers = [make_classifier(seed=r, **settings) for r in range(3)]
     contents = [

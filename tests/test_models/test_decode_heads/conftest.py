@@ -36,10 +36,10 @@ def teach():
 
     def taught(head, seed=0):
         generator = torch.Generator().manual_seed(seed)
-        centres = torch.randn(CLASSES + 1, 64, generator=generator)
+        centers = torch.randn(CLASSES + 1, 64, generator=generator)
         labels = torch.arange(CLASSES + 1).repeat(10)
         noise = torch.randn(len(labels), 64, generator=generator)
-        head.mixtures.enqueue(centres[labels] + 0.5 * noise, labels)
+        head.mixtures.enqueue(centers[labels] + 0.5 * noise, labels)
         head.mixtures.update()
         assert head.mixtures.ready(torch.arange(CLASSES)).all()
         return head

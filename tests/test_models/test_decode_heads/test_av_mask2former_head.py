@@ -7,7 +7,7 @@ from mmseg.models.decode_heads import Mask2FormerHead
 from mmseg.registry import MODELS
 
 from mmcpm.models.decode_heads.av_mask2former_head import AVMask2FormerHead
-from mmcpm.models.utils.semantic_inference import semantic_merge
+from mmcpm.models.utils.semantic_inference import semantic_inference
 from mmcpm.structures import AudioFeatures
 
 
@@ -39,7 +39,7 @@ def test_outputs_before_and_after_every_layer(head):
     assert all(m.shape == (2, 20, 16, 16) for m in masks)
 
 
-def test_without_hearing_it_is_stock_mask2former(head, tiny_cfg):
+def test_without_audio_it_is_stock_mask2former(head, tiny_cfg):
     """The visual part repeats mmseg's head with the same weights."""
     cfg = copy.deepcopy(tiny_cfg.decode_head)
     cfg.type = 'Mask2FormerHead'
@@ -61,17 +61,17 @@ def test_without_hearing_it_is_stock_mask2former(head, tiny_cfg):
     )
 
 
-def test_first_prediction_hears_but_does_not_see(head):
+def test_first_prediction_depends_on_the_audio_alone(head):
     """Classes before the visual decoder depend on the audio only."""
     image, audio = features()
     other_image, other_audio = features(seed=1)
     base = head(image, audio)[0]
     seen = head(other_image, audio)[0]
-    heard = head(image, other_audio)[0]
+    swapped = head(image, other_audio)[0]
     torch.testing.assert_close(base[0], seen[0], rtol=0, atol=0)
-    assert (base[0] - heard[0]).abs().max() > 1e-3
+    assert (base[0] - swapped[0]).abs().max() > 1e-3
     assert (base[-1] - seen[-1]).abs().max() > 1e-3
-    assert (base[-1] - heard[-1]).abs().max() > 1e-3
+    assert (base[-1] - swapped[-1]).abs().max() > 1e-3
 
 
 def test_class_weight_follows_num_classes(tiny_cfg):
@@ -97,7 +97,7 @@ def test_losses_have_mask2former_names_and_reach_everything(head, make_batch):
 
 @pytest.mark.parametrize('fill', [0, 255])
 def test_frames_without_objects(head, make_batch, fill):
-    """All background, or nothing labelled: finite, no unused parameter."""
+    """All background, or nothing labeled: finite, no unused parameter."""
     image, audio = features()
     data_samples = make_batch(labels=())['data_samples']
     for data_sample in data_samples:
@@ -109,11 +109,11 @@ def test_frames_without_objects(head, make_batch, fill):
     assert not [n for n, p in head.named_parameters() if p.grad is None]
 
 
-def test_semantic_merge_by_hand():
+def test_semantic_inference_by_hand():
     # Two queries, two classes (+ none), one pixel.
     probability = torch.tensor([[[0.7, 0.2, 0.1], [0.1, 0.6, 0.3]]])
     mask = torch.tensor([[[[0.9]], [[0.4]]]])
-    scores = semantic_merge(probability.log(), mask.logit(), (1, 1))
+    scores = semantic_inference(probability.log(), mask.logit(), (1, 1))
     torch.testing.assert_close(
         scores[0, :, 0, 0],
         torch.tensor([0.7 * 0.9 + 0.1 * 0.4, 0.2 * 0.9 + 0.6 * 0.4]),
@@ -154,10 +154,10 @@ def test_last_prediction_alone_is_the_last_of_all(head):
         torch.testing.assert_close(one[-1:], other)
 
 
-def test_heard_classes_are_the_first_predictions(head):
+def test_audio_query_classes_are_the_first_predictions(head):
     image, audio = features()
-    heard = head.audio_query_classes(head.encode_audio(audio))
-    torch.testing.assert_close(heard, head(image, audio)[0][0].argmax(-1))
+    classes = head.audio_query_classes(head.encode_audio(audio))
+    torch.testing.assert_close(classes, head(image, audio)[0][0].argmax(-1))
 
 
 def test_matches_are_counted_per_class_and_query(head, make_batch):
@@ -210,6 +210,18 @@ def test_unknown_arguments_are_refused(tiny_cfg, kind):
         MODELS.build(cfg)
 
 
+def test_former_names_are_told(tiny_cfg):
+    """A config that was saved with a training may hold them."""
+    cfg = dict(tiny_cfg.decode_head, merge='argmax')
+    with pytest.raises(TypeError, match='merge is inference_mode now'):
+        MODELS.build(cfg)
+    for scope in ('', 'mmcpm.', 'mmcpm.models.'):
+        cfg = copy.deepcopy(tiny_cfg.decode_head)
+        cfg.audio_query_decoder.type = f'{scope}AudioQueryDecoder'
+        with pytest.raises(ValueError, match="'AudioTransformerDecoder' now"):
+            MODELS.build(cfg)
+
+
 @pytest.fixture
 def placed(tiny_cfg):
     cfg = copy.deepcopy(tiny_cfg.decode_head)
@@ -248,17 +260,16 @@ def test_masks_are_told_where_they_are(head, placed):
 
 
 def test_place_of_the_masks_is_as_loud_as_the_rest(placed):
-    """Fainter, which side a sound comes from is not learnt in time."""
+    """Fainter, which side a sound comes from is not learned in time."""
     for size in ((24, 24), (24, 40)):
-        place = placed._encode_position(torch.zeros(1, 1, *size))
-        added = placed.mask_position(place)
+        added = placed.mask_position(torch.zeros(1, 1, *size))
         deviation = added.std(dim=(2, 3)).square().mean().sqrt()
         assert 0.7 < deviation < 1.4
         # Most of it is told apart from the left to the right.
         assert added.mean(2).std(2).square().mean().sqrt() > 0.4
 
 
-def test_place_of_the_masks_is_learnt(placed, make_batch):
+def test_place_of_the_masks_is_learned(placed, make_batch):
     image, audio = features()
     samples = make_batch(labels=(1, 3))['data_samples']
     losses = placed.loss(image, audio, samples)

@@ -108,7 +108,7 @@ def spy_on(module):
     return calls
 
 
-def test_class_lost_by_the_crop_is_heard_but_not_looked_for(
+def test_class_lost_by_the_crop_has_a_sound_but_no_target(
     head, features, samples_of
 ):
     """Class 7 sounds; only class 1 is left in the frame."""

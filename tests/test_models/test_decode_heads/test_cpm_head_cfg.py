@@ -2,7 +2,7 @@ import itertools
 
 import pytest
 
-from mmcpm.models import CPMHead
+from mmcpm.models.decode_heads.cpm_head_cfg import check_parts
 
 PART = dict(type='Any')
 NAMES = ('classifier', 'prompts', 'loss_vcp', 'loss_acp', 'loss_pcl')
@@ -29,19 +29,19 @@ def test_every_combination(source):
             *(PART if loss else None for loss in losses),
         ]
         if meaningful(classifier, source, *losses):
-            assert CPMHead._check_cfg(*arguments) is None
+            assert check_parts(*arguments) is None
             allowed += 1
         else:
             with pytest.raises(ValueError):
-                CPMHead._check_cfg(*arguments)
+                check_parts(*arguments)
     # Of the losses vcp, acp, vcp + acp, acp + pcl and all three.
     assert allowed == {None: 2, 'table': 10}.get(source, 5)
 
 
 def test_prompts_are_of_mixtures_unless_told_otherwise():
-    CPMHead._check_cfg(PART, PART, PART, None, None)
+    check_parts(PART, PART, PART, None, None)
     with pytest.raises(ValueError, match='GMMClassifier'):
-        CPMHead._check_cfg(None, PART, PART, None, None)
+        check_parts(None, PART, PART, None, None)
 
 
 @pytest.mark.parametrize(
@@ -57,15 +57,15 @@ def test_reasons(used, reason):
     arguments = [PART if name in used else None for name in NAMES]
     arguments[0] = PART
     with pytest.raises(ValueError, match=reason):
-        CPMHead._check_cfg(*arguments)
+        check_parts(*arguments)
 
 
 def test_mixtures_need_a_use():
     arguments = [PART if name != 'loss_pcl' else None for name in NAMES]
-    CPMHead._check_cfg(*arguments, mixtures_classify=False)
+    check_parts(*arguments, mixtures_classify=False)
     arguments[1] = dict(PART, source='table')
     with pytest.raises(ValueError, match='mixtures_classify=False'):
-        CPMHead._check_cfg(*arguments, mixtures_classify=False)
+        check_parts(*arguments, mixtures_classify=False)
     nothing = [PART, None, None, None, None]
     with pytest.raises(ValueError, match='mixtures_classify=False'):
-        CPMHead._check_cfg(*nothing, mixtures_classify=False)
+        check_parts(*nothing, mixtures_classify=False)

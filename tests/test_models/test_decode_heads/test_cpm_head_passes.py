@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from mmcpm.models.decode_heads.av_mask2former_head import PixelDecoderOutput
 from mmcpm.models.layers.block_mask import block_mask
 from mmcpm.models.utils.mixing import MixedAudioFeatures
+from mmcpm.models.utils.query_predictions import PixelDecoderOutput
 
 QUERIES, CLASSES = 20, 9
 CCDM = ('classifier',)
@@ -157,10 +157,10 @@ def test_one_pass_is_two_passes(head, features, samples_of, forward):
     labels = torch.tensor([[1, 3], [2, -1]])
     prompt, position = head.prompts(labels, head.cls_embed)
     mask = block_mask(labels >= 0, 0)
-    heard = head.audio_query_decoder(
+    audio_query = head.audio_query_decoder(
         prompt, position, mixed.mixture.levels, mask
     )
-    alone = head.decode(heard, position, pixels, mask)
+    alone = head.decode(audio_query, position, pixels, mask)
     torch.testing.assert_close(
         rows(predictions, pixels, slice(QUERIES, None)),
         rows(alone, pixels, slice(None)),
@@ -185,23 +185,23 @@ def test_prompts_are_not_matched(head, make_batch, features):
     head.assigner.match = spy
     image, audio, mixed = features()
     head.loss(image, mixed, make_batch()['data_samples'])
-    # Four predictions of two frames, learnt queries only.
+    # Four predictions of two frames, learned queries only.
     ((class_scores, mask_logits),) = calls
     assert class_scores.shape[:3] == (4, 2, QUERIES)
     assert [m.shape[:2] for m in mask_logits] == [(4, QUERIES)] * 2
     assert head.criterion.match_counts.sum() == 2 * QUERIES
 
 
-def test_without_acp_prompts_hear_what_queries_hear(
+def test_without_acp_prompts_attend_to_the_audio_of_queries(
     make_batch, build, teach, features
 ):
     head = teach(build(CCDM + ('prompts', 'loss_vcp')))
     assert not head.use_mixtures
     calls = []
     decoder = head.audio_query_decoder
-    listen = decoder.forward_with_prompts
+    forward = decoder.forward_with_prompts
     decoder.forward_with_prompts = lambda *args: (
-        calls.append(args) or listen(*args)
+        calls.append(args) or forward(*args)
     )
     image, audio, _ = features()
     head.loss(image, audio, make_batch()['data_samples'])

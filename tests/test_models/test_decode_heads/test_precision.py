@@ -4,7 +4,7 @@ import pytest
 import torch
 from mmseg.registry import MODELS
 
-from mmcpm.models.utils.semantic_inference import semantic_merge
+from mmcpm.models.utils.semantic_inference import semantic_inference
 
 
 @pytest.fixture
@@ -101,9 +101,9 @@ def test_merge_under_autocast():
     generator = torch.Generator().manual_seed(0)
     scores = torch.randn(1, 30, 6, generator=generator)
     masks = 1e6 * torch.randn(1, 30, 9, 9, generator=generator)
-    exact = semantic_merge(scores, masks, (33, 20))
+    exact = semantic_inference(scores, masks, (33, 20))
     with torch.autocast('cpu', torch.bfloat16):
-        merged = semantic_merge(scores, masks, (33, 20))
+        merged = semantic_inference(scores, masks, (33, 20))
     assert merged.isfinite().all()
     torch.testing.assert_close(merged, exact, rtol=1e-2, atol=1e-2)
 

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from mmcpm.models.layers import AudioQueryDecoder
+from mmcpm.models.layers import AudioTransformerDecoder
 
 ATTENTION = dict(
     embed_dims=16,
@@ -28,7 +28,7 @@ LAYER = dict(
 
 def build(**kwargs):
     torch.manual_seed(0)
-    decoder = AudioQueryDecoder(
+    decoder = AudioTransformerDecoder(
         layer_cfg=LAYER,
         positional_encoding=dict(num_feats=8, normalize=True),
         **kwargs,

@@ -75,7 +75,7 @@ def test_prompts_of_mixtures_are_ready_when_their_class_is(classifier, source):
     assert ready.tolist() == [[True, False, True], [True, False, False]]
 
 
-def test_learnt_prompts_are_always_ready():
+def test_learned_prompts_are_always_ready():
     labels = torch.tensor([[0, 2, -1]])
     ready = build(source='table').ready(labels, None)
     assert ready.tolist() == [[True, True, False]]
@@ -106,7 +106,7 @@ def test_means_carry_no_noise(classifier):
     assert (4 * classifier.mean[1] - noisy[0, 0]).norm(dim=-1).min() > 0.1
 
 
-def test_learnt_prompts_are_rows_of_the_table():
+def test_learned_prompts_are_rows_of_the_table():
     prompts = build(source='table')
     labels = torch.tensor([[4, 1], [2, -1]])
     query, _ = prompts(labels, None)

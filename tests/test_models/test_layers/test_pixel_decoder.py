@@ -9,7 +9,7 @@ from mmengine.config import ConfigDict
 from mmcpm.models.layers.pixel_decoder import (
     MAX_SIZES,
     DeformablePixelDecoder,
-    pixel_centres,
+    pixel_centers,
 )
 
 CFG = ConfigDict(
@@ -111,10 +111,10 @@ def test_constants_are_made_once_per_size(decoders, monkeypatch):
     assert len(ours._constants) == MAX_SIZES
 
 
-def test_pixel_centres():
-    centres = pixel_centres(((1, 2), (2, 1)), torch.device('cpu'))
+def test_pixel_centers():
+    centers = pixel_centers(((1, 2), (2, 1)), torch.device('cpu'))
     expected = [[0.25, 0.5], [0.75, 0.5], [0.5, 0.25], [0.5, 0.75]]
-    assert centres.tolist() == expected
+    assert centers.tolist() == expected
 
 
 def test_initial_weights_are_those_of_mmdet():

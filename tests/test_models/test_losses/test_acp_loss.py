@@ -10,8 +10,33 @@ from mmcpm.models.losses import RatioMaskLoss
 from mmcpm.models.losses.acp_loss import (
     ratio_mask,
     ratio_mask_loss,
+    recoverable_prompts,
     unexplained_ratio,
 )
+from mmcpm.models.utils.query_predictions import PromptedPredictions
+
+
+def test_prompts_that_can_recover_a_sound():
+    """All of what sounds must be prompted, known and mixed."""
+    cases = [
+        # sounding, prompted, ready, mixed, expected
+        ([1, 2], [1, 2], [1, 1], True, [1, 1]),
+        ([1, 2], [1, 2], [1, 1], False, [0, 0]),
+        ([1, 2, 3], [1, 2], [1, 1], True, [0, 0]),
+        ([1, 2], [1, 2], [1, 0], True, [0, 0]),
+        ([1], [1], [1, 0], True, [1, 0]),
+        ([], [4], [1, 0], True, [1, 0]),
+    ]
+    sounding, prompted, ready, mixed, expected = zip(*cases, strict=True)
+    labels = torch.tensor([(own + [-1])[:2] for own in prompted])
+    found = recoverable_prompts(
+        PromptedPredictions(
+            list(prompted), labels, torch.tensor(ready).bool(), None, None
+        ),
+        sounding,
+        torch.tensor(mixed),
+    )
+    assert torch.equal(found, torch.tensor(expected).bool())
 
 
 def naive_loss(logits, target, valid, reduction):

@@ -224,7 +224,7 @@ def test_module_by_loops(pooling):
     )
     audio, masks, classes, image, labels = inputs()
     anchors, _ = naive_pooling(audio, masks, pooling)
-    # Nearest neighbour from 16 x 20 to 4 x 5: the corner of each cell.
+    # Nearest neighbor from 16 x 20 to 4 x 5: the corner of each cell.
     small = labels[:, ::4, ::4]
     pixels = image.permute(0, 2, 3, 1).reshape(-1, 8)
     keep = small.flatten() < 4
@@ -242,7 +242,7 @@ def test_module_by_loops(pooling):
 
 
 @pytest.mark.parametrize(
-    'case', ['normal', 'no prompt', 'nothing labelled', 'flat masks']
+    'case', ['normal', 'no prompt', 'nothing labeled', 'flat masks']
 )
 def test_gradients_reach_both_maps(case):
     loss = PromptContrastiveLoss(embed_dims=8)
@@ -251,7 +251,7 @@ def test_gradients_reach_both_maps(case):
     image.requires_grad_()
     if case == 'no prompt':
         classes = torch.full_like(classes, -1)
-    if case == 'nothing labelled':
+    if case == 'nothing labeled':
         labels = torch.full_like(labels, 255)
     if case == 'flat masks':
         masks = torch.full_like(masks, 0.3)

@@ -28,7 +28,7 @@ def test_classes_at_points_are_those_of_masks(height, width, batch, seed):
     rows = torch.randint(batch, (num_rows,), generator=generator)
     classes = torch.randint(0, 4, (num_rows,), generator=generator)
     points = torch.rand(num_rows, num_points, 2, generator=generator)
-    # Corners, edges and centres of pixels.
+    # Corners, edges and centers of pixels.
     points[0, :4] = torch.tensor([[0, 0], [1, 1], [0, 1], [1, 0]])
     points[1, 0] = torch.tensor([0.5 / width, 0.5 / height])
     points[1, 1] = torch.tensor([1 / width, 1 / height])
@@ -44,7 +44,7 @@ def test_classes_at_points_by_hand():
     label_maps = torch.tensor([[[1, 2], [2, 2]], [[2, 1], [1, 1]]])
     points = torch.tensor(
         [
-            [0.25, 0.25],  # the centre of the upper left pixel
+            [0.25, 0.25],  # the center of the upper left pixel
             [0.5, 0.5],  # between all four
             [0.5, 0.25],  # between the upper two
             [0.0, 0.0],  # a quarter of the corner lies inside
@@ -144,8 +144,8 @@ def test_uncertain_points_are_uncertain():
     masks[0, 4, 11] = 0.0
     torch.manual_seed(0)
     points = uncertain_points(masks, 8, 200.0, 0.5)
-    centre = torch.tensor([11.5, 4.5]) / 16
-    assert (points[0, 0] - centre).abs().amax() < 0.5 / 16
+    center = torch.tensor([11.5, 4.5]) / 16
+    assert (points[0, 0] - center).abs().amax() < 0.5 / 16
     logits = logits_at_points(masks, points)[0].abs()
     assert logits[:4].max() < 20 and logits[4:].min() > 45
 

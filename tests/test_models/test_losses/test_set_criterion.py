@@ -11,7 +11,7 @@ from mmengine.structures import PixelData
 from mmseg.models.decode_heads import Mask2FormerHead
 from mmseg.registry import MODELS, TASK_UTILS
 
-from mmcpm.models.ops.attention import LeanAttention
+from mmcpm.models.ops.attention import SDPAttention
 
 FRAMES = {
     'as many classes': [(0, 1, 3), (0, 2, 5)],
@@ -42,7 +42,7 @@ def stock_head(head, cfg):
     assert type(stock) is Mask2FormerHead
     assert type(stock.assigner) is HungarianAssigner
     assert type(stock.pixel_decoder) is MSDeformAttnPixelDecoder
-    assert not any(isinstance(m, LeanAttention) for m in stock.modules())
+    assert not any(isinstance(m, SDPAttention) for m in stock.modules())
     state = {
         name: value
         for name, value in head.state_dict().items()
@@ -52,7 +52,7 @@ def stock_head(head, cfg):
     return stock
 
 
-def leave_pixel_centres(head):
+def leave_pixel_centers(head):
     """Move the places where the deformable attention samples.
 
     It starts with whole pixels, where interpolation has a kink: the gradient
@@ -115,7 +115,7 @@ def test_losses_are_those_of_stock_mask2former(
     Two queries are fewer than the classes of some frames.
     """
     head = make_head(num_queries=queries)
-    leave_pixel_centres(head)
+    leave_pixel_centers(head)
     stock = stock_head(head, head_cfg)
     head.audio_query_decoder.forward = lambda query, *args: query
     samples = frames(*case)

@@ -9,7 +9,7 @@ from mmdet.models.layers.transformer.mask2former_layers import (
     Mask2FormerTransformerDecoderLayer,
 )
 
-from mmcpm.models.ops.attention import LeanAttention, use_lean_attention
+from mmcpm.models.ops.attention import SDPAttention, replace_attention
 
 BATCH, QUERIES, KEYS, DIMS, HEADS = 3, 5, 7, 16, 4
 
@@ -21,8 +21,8 @@ def pair(**kwargs):
     for parameter in stock.parameters():
         nn.init.normal_(parameter, std=0.3)
     lean = copy.deepcopy(stock)
-    assert use_lean_attention(lean) == 1
-    assert type(lean) is LeanAttention and type(stock) is not LeanAttention
+    assert replace_attention(lean) == 1
+    assert type(lean) is SDPAttention and type(stock) is not SDPAttention
     return stock, lean
 
 
@@ -121,7 +121,7 @@ def test_masks_are_told_apart_by_their_number(heads, batch):
     torch.manual_seed(0)
     stock = nn.MultiheadAttention(DIMS, heads, batch_first=True)
     lean = copy.deepcopy(stock)
-    use_lean_attention(lean)
+    replace_attention(lean)
     query, key = torch.randn(batch, 5, DIMS), torch.randn(batch, 7, DIMS)
     for count in {batch, batch * heads}:
         mask = hidden(count, 5, 7)
@@ -173,7 +173,7 @@ def test_names_parameters_and_copies_stay():
     loaded = torch.load(file, weights_only=False)
     tensors = inputs(batch_first=False)
     for other in (twin, loaded):
-        assert type(other) is LeanAttention
+        assert type(other) is SDPAttention
         assert torch.equal(other(*tensors)[0], lean(*tensors)[0])
     with torch.no_grad():
         twin.in_proj_weight.add_(1)
@@ -183,10 +183,10 @@ def test_names_parameters_and_copies_stay():
 def test_parameters_are_the_same_objects():
     module = nn.Sequential(nn.MultiheadAttention(DIMS, HEADS))
     before = list(module.parameters())
-    assert use_lean_attention(module) == 1
+    assert replace_attention(module) == 1
     after = list(module.parameters())
     assert all(a is b for a, b in zip(before, after, strict=True))
-    assert use_lean_attention(module) == 0
+    assert replace_attention(module) == 0
 
 
 @pytest.mark.parametrize(
@@ -197,7 +197,7 @@ def test_other_attention_is_left_alone(change):
     module = nn.ModuleList(
         [nn.MultiheadAttention(DIMS, HEADS, **change), nn.Linear(2, 2)]
     )
-    assert use_lean_attention(module) == 0
+    assert replace_attention(module) == 0
     assert type(module[0]) is nn.MultiheadAttention
 
 
@@ -206,7 +206,7 @@ def test_own_kinds_of_attention_are_left_alone():
         pass
 
     module = nn.ModuleList([Mine(DIMS, HEADS)])
-    assert use_lean_attention(module) == 0
+    assert replace_attention(module) == 0
     assert type(module[0]) is Mine
 
 
@@ -220,7 +220,7 @@ def test_layer_of_mask2former():
         ffn_cfg=dict(embed_dims=DIMS, feedforward_channels=32),
     ).eval()
     lean = copy.deepcopy(stock)
-    assert use_lean_attention(lean) == 2
+    assert replace_attention(lean) == 2
     assert isinstance(lean.cross_attn, MultiheadAttention)
     query, key, _ = inputs(batch_first=True)
     query_pos, key_pos = torch.randn_like(query), torch.randn_like(key)

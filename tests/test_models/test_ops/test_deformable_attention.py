@@ -46,7 +46,7 @@ def gradients(output, inputs):
 
 def test_hand_calculation():
     # A level of 1 x 2 pixels, 3 and 5. Its middle is half of both; a quarter
-    # beyond the right pixel's centre, (1 - 0.25) of it is left.
+    # beyond the right pixel's center, (1 - 0.25) of it is left.
     value = torch.tensor([3.0, 5.0]).view(1, 2, 1, 1)
     locations = torch.tensor([[0.5, 0.5], [0.875, 0.5]]).view(1, 1, 1, 1, 2, 2)
     weights = torch.tensor([0.5, 2.0]).view(1, 1, 1, 1, 2)

@@ -109,14 +109,14 @@ def test_sliding_windows(tiny_model, make_batch):
                 ).scores
     assert calls == [1]
     # Pixel (40, 50) lies in all four windows, (10, 90) in one.
-    centre = (
+    center = (
         sum(
             windows[top, left][0, :, 40 - top, 50 - left]
             for top, left in windows
         )
         / 4
     )
-    torch.testing.assert_close(results[0].seg_logits.data[:, 40, 50], centre)
+    torch.testing.assert_close(results[0].seg_logits.data[:, 40, 50], center)
     torch.testing.assert_close(
         results[0].seg_logits.data[:, 10, 90], windows[0, 32][0, :, 10, 58]
     )
@@ -131,22 +131,22 @@ def test_windows_cover_the_line(length, window, stride):
 
 
 @pytest.mark.parametrize('mode', ['loss', 'predict', 'tensor'])
-def test_levels_are_heard_from_coarse_to_fine(
+def test_levels_are_attended_to_from_coarse_to_fine(
     tiny_model, make_batch, marked_levels, mode
 ):
     """The neck gives them from fine to coarse."""
     batch = make_batch()
     waveform = torch.stack([s.audio for s in batch['data_samples']])
     sizes = marked_levels(tiny_model, waveform)
-    heard = []
+    levels = []
     decoder = tiny_model.decode_head.audio_query_decoder
     decoder.register_forward_pre_hook(
-        lambda module, args: heard.append(args[2])
+        lambda module, args: levels.append(args[2])
     )
     with torch.no_grad():
         run(tiny_model, batch, mode)
-    assert [level.shape[-2:] for level in heard[0]] == list(sizes[::-1])
-    assert [level.unique().tolist() for level in heard[0]] == [[3], [2], [1]]
+    assert [level.shape[-2:] for level in levels[0]] == list(sizes[::-1])
+    assert [level.unique().tolist() for level in levels[0]] == [[3], [2], [1]]
 
 
 def test_missing_audio_is_explained(tiny_model, make_batch):

@@ -23,10 +23,10 @@ def teach(model):
     """Let the mixtures know every class, so that prompts are ready."""
     classifier = model.decode_head.cls_embed
     generator = torch.Generator().manual_seed(1)
-    centres = torch.randn(CLASSES + 1, 64, generator=generator)
+    centers = torch.randn(CLASSES + 1, 64, generator=generator)
     labels = torch.arange(CLASSES + 1).repeat(10)
     noise = torch.randn(len(labels), 64, generator=generator)
-    classifier.enqueue(centres[labels] + 0.5 * noise, labels)
+    classifier.enqueue(centers[labels] + 0.5 * noise, labels)
     classifier.update()
     return model
 
@@ -87,18 +87,18 @@ def test_mixtures_by_hand(model, batch, monkeypatch):
 def test_levels_of_sounds_and_mixtures(
     model, batch, marked_levels, monkeypatch, one_call
 ):
-    """Queries and prompts hear from coarse to fine; equations (5) and (7) use
+    """Queries and prompts take levels from coarse to fine; (5) and (7) use
     the finest level of the mixtures."""
     marked_levels(model, waveforms(batch))
     if not one_call:
         model.audio_backbone = nn.BatchNorm2d(1, affine=False)
         model.audio_backbone.forward = lambda spectrogram: spectrogram
     head, seen = model.decode_head, {}
-    listen = head.audio_query_decoder.forward_with_prompts
+    forward = head.audio_query_decoder.forward_with_prompts
 
     def spy(query, query_pos, levels, mixed_levels, *args):
         seen['sounds'], seen['mixtures'] = levels, mixed_levels
-        return listen(query, query_pos, levels, mixed_levels, *args)
+        return forward(query, query_pos, levels, mixed_levels, *args)
 
     monkeypatch.setattr(head.audio_query_decoder, 'forward_with_prompts', spy)
     for name, part in (
@@ -159,7 +159,7 @@ def test_recordings_from_elsewhere_are_mixed_in(model, batch):
 
 
 def test_some_samples_have_recordings(model, batch):
-    """The others hear one another, as if there were none."""
+    """The others are mixed with one another, as if there were none."""
     noise = 0.2 * torch.randn(1, 16000)
     batch['data_samples'][1].offscreen_audio = noise
     magnitude, _ = model.audio_frontend(waveforms(batch))
@@ -197,7 +197,7 @@ def test_two_classes_do_not_tell_who_sounds(cpm_cfg, make_batch, known):
 
 @pytest.mark.parametrize('norm', ['backbone', 'neck', 'both', 'none'])
 def test_mixtures_leave_no_trace_in_clean_features(cpm_cfg, batch, norm):
-    """In training, whatever normalises by statistics of its batch."""
+    """In training, whatever normalizes by statistics of its batch."""
     kind = dict(type='BN')
     cpm_cfg.audio_backbone.norm_cfg = (
         kind if norm in ('backbone', 'both') else None
@@ -309,8 +309,8 @@ def test_predictions_use_no_prompts(cpm_cfg, model, batch):
     plain = build(cpm_cfg)
     report = plain.load_state_dict(model.state_dict(), strict=False)
     assert not report.missing_keys
-    unlabelled = copy.deepcopy(batch)
-    for sample in unlabelled['data_samples']:
+    unlabeled = copy.deepcopy(batch)
+    for sample in unlabeled['data_samples']:
         del sample.audio_labels, sample.gt_sem_seg
     model.eval()
     plain.eval()
@@ -318,8 +318,8 @@ def test_predictions_use_no_prompts(cpm_cfg, model, batch):
     torch.manual_seed(1)
     with torch.no_grad():
         first = run(model, batch, 'predict')
-        second = run(model, unlabelled, 'predict')
-        third = run(plain, unlabelled, 'predict')
+        second = run(model, unlabeled, 'predict')
+        third = run(plain, unlabeled, 'predict')
     for a, b, c in zip(first, second, third, strict=True):
         assert torch.equal(a.seg_logits.data, b.seg_logits.data)
         assert torch.equal(a.seg_logits.data, c.seg_logits.data)
@@ -346,7 +346,7 @@ def test_classes_out_of_range_are_named(model, batch, where):
 
 
 def test_broken_sound_never_reaches_the_bank(model, make_batch):
-    """Nothing is learnt from a frame of NaN, the other is left alone."""
+    """Nothing is learned from a frame of NaN, the other is left alone."""
     batch = make_batch(labels=(2,))
     batch['data_samples'][0].audio.fill_(torch.nan)
     classifier = model.decode_head.cls_embed

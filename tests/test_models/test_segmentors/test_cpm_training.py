@@ -41,7 +41,7 @@ def test_mixtures_count_forward_passes_not_updates(model, make_batch):
 
 
 def test_averaged_weights_go_with_the_newest_mixtures(model, make_batch):
-    """What classifies in the validation must be what was learnt last."""
+    """What classifies in the validation must be what was learned last."""
     average = ExponentialMovingAverage(model, momentum=0.5)
     optimizer = torch.optim.SGD(model.parameters(), lr=1e-2)
     for seed in range(4):

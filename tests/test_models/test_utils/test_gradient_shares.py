@@ -1,9 +1,7 @@
 import pytest
 import torch
 import torch.nn as nn
-from mmseg.registry import MODELS
 
-from mmcpm.models.segmentors import cpm_encoder_decoder
 from mmcpm.models.utils.gradient_shares import gradient_shares, group_losses
 
 
@@ -57,53 +55,3 @@ def test_frozen_parameters_have_no_shares():
     other = nn.Parameter(torch.ones(()))
     assert gradient_shares({'loss_acp': other * 2}, [weight]) == {}
     assert gradient_shares({'loss_acp': other * 2}, []) == {}
-
-
-def test_shares_that_cannot_be_computed_end_nothing(
-    cpm_cfg, make_batch, monkeypatch
-):
-    """Parts may be checkpointed or compiled so that autograd refuses."""
-
-    def refuse(*args):
-        calls.append(args)
-        raise RuntimeError('Checkpointing is not compatible with .grad()')
-
-    calls, lines = [], []
-    monkeypatch.setattr(cpm_encoder_decoder, 'gradient_shares', refuse)
-    monkeypatch.setattr(
-        cpm_encoder_decoder, 'print_log', lambda text, **_: lines.append(text)
-    )
-    torch.manual_seed(0)
-    model = MODELS.build(cpm_cfg)
-    model.watch_gradients = True
-    data = model.data_preprocessor(make_batch(), True)
-    losses = model(**data, mode='loss')
-    for _ in range(2):
-        total, logged = model.parse_losses(losses)
-    assert total.isfinite() and 'decode.loss_acp' in logged
-    assert len(calls) == len(lines) == 1 and 'Checkpointing' in lines[0]
-
-
-@pytest.mark.parametrize('watch', [True, False])
-def test_model_logs_the_shares(cpm_cfg, make_batch, watch):
-    """And they change neither the losses nor what is learnt."""
-    torch.manual_seed(0)
-    cpm_model = MODELS.build(cpm_cfg)
-    data = cpm_model.data_preprocessor(make_batch(), True)
-    losses = cpm_model(**data, mode='loss')
-    cpm_model.watch_gradients = watch
-    total, logged = cpm_model.parse_losses(losses)
-    torch.testing.assert_close(
-        total, sum(v for k, v in losses.items() if 'loss' in k)
-    )
-    shares = {k: float(v) for k, v in logged.items() if 'gradient' in k}
-    if watch:
-        assert set(shares) == {
-            f'gradient_{k}'
-            for k in ('cls', 'mask', 'dice', 'vcp', 'acp', 'pcl')
-        }
-        assert sum(shares.values()) == pytest.approx(1.0)
-        assert shares['gradient_cls'] > 0
-    else:
-        assert shares == {}
-    assert all(p.grad is None for p in cpm_model.parameters())

@@ -5,7 +5,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import mmcpm.models.utils.semantic_inference as module
-from mmcpm.models.utils.semantic_inference import semantic_merge, source_rows
+from mmcpm.models.utils.semantic_inference import (
+    semantic_inference,
+    source_rows,
+)
 
 CLASSES, QUERIES = 4, 5
 SIZES = st.integers(1, 40)
@@ -41,7 +44,7 @@ def test_it_is_the_plain_one(batch, source, size, room):
     before = dict(module.BAND_NUMBERS)
     module.BAND_NUMBERS['cpu'] = room
     try:
-        merged = semantic_merge(scores, masks, size)
+        merged = semantic_inference(scores, masks, size)
     finally:
         module.BAND_NUMBERS.update(before)
     assert merged.shape == (batch, CLASSES, *size)
@@ -63,7 +66,7 @@ def test_it_is_the_plain_one(batch, source, size, room):
 def test_sizes_of_use(source, size):
     scores, masks = draw(1, *source)
     torch.testing.assert_close(
-        semantic_merge(scores, masks, size),
+        semantic_inference(scores, masks, size),
         plain_merge(scores, masks, size),
         rtol=1e-4,
         atol=1e-5,
@@ -95,13 +98,13 @@ def test_bands_are_small(monkeypatch):
         lambda self: held.append(self.numel()) or sigmoid(self),
     )
     monkeypatch.setitem(module.BAND_NUMBERS, 'cpu', 2 * QUERIES * 30 * 4)
-    semantic_merge(*draw(2, 8, 8), (50, 30))
+    semantic_inference(*draw(2, 8, 8), (50, 30))
     # Four rows at a time, of two images; two are left.
     assert held == [2 * QUERIES * 30 * 4] * 12 + [2 * QUERIES * 30 * 2]
     # At least a row, whatever the room.
     held.clear()
     monkeypatch.setitem(module.BAND_NUMBERS, 'cpu', 1)
-    semantic_merge(*draw(2, 8, 8), (5, 30))
+    semantic_inference(*draw(2, 8, 8), (5, 30))
     assert held == [2 * QUERIES * 30] * 5
 
 
@@ -109,7 +112,7 @@ def test_arguments_are_left_alone():
     """Also where nothing has to be resized."""
     scores, masks = draw(1, 6, 6)
     before = (scores.clone(), masks.clone())
-    semantic_merge(scores, masks, (6, 6))
+    semantic_inference(scores, masks, (6, 6))
     assert torch.equal(scores, before[0])
     assert torch.equal(masks, before[1])
 
@@ -118,7 +121,7 @@ def test_arguments_are_left_alone():
 def test_half_precision_is_merged_in_float32(dtype):
     scores, masks = (t.to(dtype) for t in draw(2, 9, 7))
     torch.testing.assert_close(
-        semantic_merge(scores, masks, (20, 31)),
+        semantic_inference(scores, masks, (20, 31)),
         plain_merge(scores.float(), masks.float(), (20, 31)),
         rtol=1e-4,
         atol=1e-5,
@@ -127,6 +130,6 @@ def test_half_precision_is_merged_in_float32(dtype):
 
 def test_extreme_logits():
     scores, masks = draw(1, 5, 5)
-    merged = semantic_merge(1e6 * scores, 1e6 * masks, (13, 11))
+    merged = semantic_inference(1e6 * scores, 1e6 * masks, (13, 11))
     assert merged.isfinite().all()
     assert ((merged >= 0) & (merged <= QUERIES)).all()

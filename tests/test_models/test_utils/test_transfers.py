@@ -21,7 +21,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from mmcpm.models.assigners import finite_hungarian_assigner
 from mmcpm.models.losses import point_sampling as mask_points
-from mmcpm.models.ops import pixel_attention, sampling_table
+from mmcpm.models.ops import ms_deform_attn, sampling_table
 from mmcpm.models.utils.transfers import few_numbers, many_numbers, to_host
 
 CONFIGS = Path(__file__).resolve().parents[3] / 'configs'
@@ -81,7 +81,7 @@ def crossings(monkeypatch):
 def forget():
     """Empty the caches of constants on a device: the first step counts."""
     sampling_table.sample_constants.cache_clear()
-    pixel_attention._level_tensors.cache_clear()
+    ms_deform_attn._level_tensors.cache_clear()
 
 
 def waits(places):

@@ -3,13 +3,13 @@ import torch
 from mmcv.ops import MultiScaleDeformableAttention
 
 import mmcpm
-from mmcpm.models.ops import pixel_attention
-from mmcpm.models.ops.pixel_attention import (
-    PixelAttention,
+from mmcpm.models.ops import ms_deform_attn
+from mmcpm.models.ops.ms_deform_attn import (
+    MSDeformAttn,
     available_backends,
     choose_backend,
+    replace_ms_deform_attn,
     sample_pyramid,
-    use_pixel_attention,
 )
 
 SIZES = ((2, 3), (4, 6))
@@ -65,7 +65,7 @@ def test_equals_mmcv_with_its_parameters(padded):
         reference_points=reference.expand(2, -1, 2, -1),
         spatial_shapes=torch.tensor(SIZES),
     )
-    assert use_pixel_attention(module) == 1
+    assert replace_ms_deform_attn(module) == 1
     assert list(module.state_dict()) == names
     ours = module(
         query,
@@ -79,14 +79,14 @@ def test_equals_mmcv_with_its_parameters(padded):
 
 def test_autocast_samples_at_exact_locations(monkeypatch):
     module = make_attention().float()
-    use_pixel_attention(module)
+    replace_ms_deform_attn(module)
     seen = {}
 
     def spy(value, sizes, locations, weights, backend):
         seen.update(value=value.dtype, locations=locations.dtype)
         return sample_pyramid(value, sizes, locations, weights, backend)
 
-    monkeypatch.setattr(pixel_attention, 'sample_pyramid', spy)
+    monkeypatch.setattr(ms_deform_attn, 'sample_pyramid', spy)
     query, position, reference = (x.float() for x in make_inputs())
     with torch.autocast('cpu', dtype=torch.bfloat16):
         output = module(
@@ -102,29 +102,29 @@ def test_autocast_samples_at_exact_locations(monkeypatch):
 def test_modules_in_sequence_order_are_refused():
     module = MultiScaleDeformableAttention(16, 4, batch_first=False)
     with pytest.raises(ValueError, match='batch_first=True'):
-        use_pixel_attention(module)
+        replace_ms_deform_attn(module)
 
 
 def test_all_modules_inside_are_changed():
     modules = torch.nn.ModuleList([make_attention(), make_attention()])
-    assert use_pixel_attention(modules, 'pytorch') == 2
-    assert all(type(module) is PixelAttention for module in modules)
+    assert replace_ms_deform_attn(modules, 'pytorch') == 2
+    assert all(type(module) is MSDeformAttn for module in modules)
     assert all(module.backend == 'pytorch' for module in modules)
 
 
 def test_unknown_backend():
     with pytest.raises(ValueError, match="but got 'cuda'"):
-        use_pixel_attention(make_attention(), 'cuda')
+        replace_ms_deform_attn(make_attention(), 'cuda')
 
 
 @pytest.mark.parametrize('backend', ['mmcv', 'deformops'])
 def test_missing_backend_names_the_remedy(monkeypatch, backend):
     monkeypatch.setattr(mmcpm.compat, 'HAS_COMPILED_OPERATORS', False)
     monkeypatch.setattr(
-        pixel_attention.importlib.util, 'find_spec', lambda name: None
+        ms_deform_attn.importlib.util, 'find_spec', lambda name: None
     )
     with pytest.raises(ImportError, match='pip install'):
-        use_pixel_attention(make_attention(), backend)
+        replace_ms_deform_attn(make_attention(), backend)
 
 
 @pytest.mark.parametrize(
@@ -141,12 +141,12 @@ def test_automatic_choice_is_logged_once(
     lines = []
     monkeypatch.setattr(mmcpm.compat, 'HAS_COMPILED_OPERATORS', compiled)
     monkeypatch.setattr(
-        pixel_attention.importlib.util,
+        ms_deform_attn.importlib.util,
         'find_spec',
         lambda name: deformops or None,
     )
     monkeypatch.setattr(
-        pixel_attention, 'print_log', lambda text, **_: lines.append(text)
+        ms_deform_attn, 'print_log', lambda text, **_: lines.append(text)
     )
     for _ in range(2):
         assert choose_backend('auto', 'cuda') == expected
@@ -191,9 +191,9 @@ def test_mmcv_takes_any_batch(monkeypatch, batch, step):
         told.append((step, shapes.tolist(), starts.tolist()))
         return value.new_zeros(len(value), locations.shape[1], 8)
 
-    monkeypatch.setattr(pixel_attention, 'choose_backend', lambda *_: 'mmcv')
+    monkeypatch.setattr(ms_deform_attn, 'choose_backend', lambda *_: 'mmcv')
     monkeypatch.setattr(
-        pixel_attention.MultiScaleDeformableAttnFunction, 'apply', apply
+        ms_deform_attn.MultiScaleDeformableAttnFunction, 'apply', apply
     )
     sample_pyramid(
         torch.zeros(batch, 10, 2, 4),

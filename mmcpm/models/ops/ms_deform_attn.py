@@ -160,7 +160,7 @@ def sample_pyramid(
     return msda(value, shapes, starts, locations, weights.to(value.dtype))
 
 
-class PixelAttention(MultiScaleDeformableAttention):
+class MSDeformAttn(MultiScaleDeformableAttention):
     """mmcv's module, with its parameters, over :func:`sample_pyramid`."""
 
     backend = 'auto'
@@ -225,7 +225,7 @@ class PixelAttention(MultiScaleDeformableAttention):
         return self.dropout(self.output_proj(attended)) + identity
 
 
-def use_pixel_attention(module: nn.Module, backend: str = 'auto') -> int:
+def replace_ms_deform_attn(module: nn.Module, backend: str = 'auto') -> int:
     """Let all deformable attention inside a module take the given backend.
 
     The modules keep their parameters, their names and their identity; only
@@ -247,7 +247,7 @@ def use_pixel_attention(module: nn.Module, backend: str = 'auto') -> int:
                     'Deformable attention needs batch_first=True, as all of '
                     "mmdet's transformers."
                 )
-            child.__class__ = PixelAttention
+            child.__class__ = MSDeformAttn
             child.backend = backend
             changed += 1
     return changed

@@ -1,0 +1,48 @@
+"""What the decoders of a head with queries hand to its losses."""
+
+from typing import NamedTuple
+
+from torch import Tensor
+
+
+class PixelDecoderOutput(NamedTuple):
+    """Features that the visual decoder attends to and makes masks with."""
+
+    # Mask feature, [B, C, H / 4, W / 4].
+    mask_feature: Tensor
+    # Per level, coarse to fine, [B, h * w, C].
+    keys: list[Tensor]
+    # Their positional encodings, [B, h * w, C].
+    positions: list[Tensor]
+    # (h, w) of each level.
+    sizes: list[tuple[int, int]]
+
+
+class QueryPredictions(NamedTuple):
+    """Predictions before the first and after every layer of a decoder.
+
+    L predictions for B images and T queries.
+    """
+
+    # The queries after the last layer, [B, T, C].
+    query: Tensor
+    # Queries normalized for the predictions, [L, B, T, C].
+    state: Tensor
+    # Logits, [L, B, T, classes + 1].
+    class_scores: Tensor
+    # Their products with the mask feature are masks, [L, B, T, C].
+    mask_embedding: Tensor
+
+
+class PromptedPredictions(NamedTuple):
+    """Predictions of N class-agnostic queries and K prompts per image."""
+
+    # Classes that are prompted, per image.
+    classes: list[list[int]]
+    # The same, [B, K], -1 for padding.
+    labels: Tensor
+    # Whether the mixtures know the class of a prompt yet, [B, K] bool.
+    valid: Tensor
+    # Queries, then prompts, after the audio decoder, [B, N + K, C].
+    audio_query: Tensor
+    predictions: QueryPredictions
