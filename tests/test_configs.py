@@ -59,7 +59,7 @@ for name in sys.argv[2:]:
     cfg.model.audio_backbone.init_cfg = None
     cfg.model.audio_frontend.num_frames = 32
     cfg.model.decode_head.train_cfg.num_points = 784
-    size = 32
+    size = min(64, cfg.model.data_preprocessor.size[0])
     cfg.model.data_preprocessor.size = (size, size)
     model = revert_sync_batchnorm(MODELS.build(cfg.model)).train()
     head = model.decode_head

@@ -47,6 +47,10 @@ val_dataloader = dict(
 )
 val_evaluator = dict(_delete_=True, type='GivenScores')
 default_hooks = dict(killer=dict(type='KillerHook'))
+train_cfg = dict(max_epochs=3)
+param_scheduler = [
+    _base_.param_scheduler[0], dict(_base_.param_scheduler[1], end=3)
+]
 """
 
 
