@@ -9,11 +9,11 @@ import functools
 import importlib
 import importlib.machinery
 import importlib.util
-import os
 import sys
 import types
 import warnings
 from importlib.metadata import PackageNotFoundError, requires, version
+from pathlib import Path
 
 import torch
 from packaging.requirements import Requirement
@@ -29,8 +29,7 @@ SUPPORTED = {
     'mmengine': ('0.10.0', '1.0.0', "pip install 'mmengine>=0.10.7,<1.0'"),
     'mmdet': ('3.1.0', '4.0.0', "pip install 'mmdet>=3.3.0,<4.0'"),
     'mmsegmentation': (
-        '1.2.0',
-        '2.0.0',
+        *('1.2.0', '2.0.0'),
         "pip install 'mmsegmentation>=1.2.2,<2.0'",
     ),
     'torch': ('2.1.0', '3.0.0', "pip install 'torch>=2.1'"),
@@ -143,28 +142,15 @@ def allow_runner_checkpoints() -> bool:
         if Version(np.__version__) >= Version('2')
         else 'numpy.core.multiarray'
     )
-    allowed = [
-        HistoryBuffer,
-        np.ndarray,
-        np.dtype,
-        (_history_getattr, 'builtins.getattr'),
-    ]
+    allowed = [HistoryBuffer, np.ndarray, np.dtype]
+    allowed.append((_history_getattr, 'builtins.getattr'))
     # numpy 2 renamed the module; files of either version are to be read.
     for module in ('numpy.core.multiarray', 'numpy._core.multiarray'):
         allowed.append((multiarray._reconstruct, f'{module}._reconstruct'))
         allowed.append((multiarray.scalar, f'{module}.scalar'))
-    allowed += [
-        type(np.dtype(kind))
-        for kind in (
-            np.float16,
-            np.float32,
-            np.float64,
-            np.int32,
-            np.int64,
-            np.uint8,
-            np.bool_,
-        )
-    ]
+    floats, integers = ('float16', 'float32', 'float64'), ('int32', 'int64')
+    for kind in (*floats, *integers, 'uint8', 'bool'):
+        allowed.append(type(np.dtype(kind)))
     torch.serialization.add_safe_globals(allowed)
     return True
 
@@ -176,9 +162,6 @@ def hide_broken_torchvision() -> bool:
     need it. But a torchvision that is there and fails ends every run, when
     mmengine logs the environment. The usual case is a CPU build of PyTorch
     beside the registry's torchvision, which was built for CUDA.
-
-    Returns:
-        bool: True if torchvision was hidden.
     """
     try:
         built_for = {
@@ -217,29 +200,31 @@ def check_versions() -> None:
             range and the command that puts it right.
     """
     for name, (lowest, refused, remedy) in SUPPORTED.items():
-        installed = None
-        for distribution in (name, 'mmcv-lite') if name == 'mmcv' else (name,):
-            try:
-                installed = version(distribution)
-                break
-            except PackageNotFoundError:
-                continue
-        if installed is None:
+        found = 'which is not installed'
+        try:
+            installed = _installed_version(name)
+        except PackageNotFoundError:
             # A source tree on the path has no metadata; its own import tells.
-            if (
-                importlib.util.find_spec(name.replace('segmentation', 'seg'))
-                is None
-            ):
-                raise ImportError(
-                    f'mmcpm needs {name} >={lowest},<{refused}, '
-                    f'which is not installed: {remedy}'
-                )
-            continue
-        if not Version(lowest) <= Version(installed) < Version(refused):
-            raise ImportError(
-                f'mmcpm needs {name} >={lowest},<{refused}, but {installed} '
-                f'is installed: {remedy}'
-            )
+            module = name.replace('segmentation', 'seg')
+            if importlib.util.find_spec(module) is not None:
+                continue
+        else:
+            if Version(lowest) <= Version(installed) < Version(refused):
+                continue
+            found = f'but {installed} is installed'
+        raise ImportError(
+            f'mmcpm needs {name} >={lowest},<{refused}, {found}: {remedy}'
+        )
+
+
+def _installed_version(name: str) -> str:
+    """Look up a distribution; mmcv may be the one without operators."""
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        if name != 'mmcv':
+            raise
+        return version('mmcv-lite')
 
 
 def _is_sync_bn(kind) -> bool:
@@ -254,9 +239,6 @@ def revert_sync_bn(cfg) -> int:
 
     Args:
         cfg (Any): Configuration of a model or of a part; changed in place.
-
-    Returns:
-        int: Number of changed modules.
     """
     if isinstance(cfg, dict):
         number = sum(revert_sync_bn(value) for value in cfg.values())
@@ -267,88 +249,6 @@ def revert_sync_bn(cfg) -> int:
     if isinstance(cfg, list | tuple):
         return sum(revert_sync_bn(value) for value in cfg)
     return 0
-
-
-def prepare_launcher(launcher: str, cfg=None) -> None:
-    """Let mmengine's Runner train on several CPU processes.
-
-    mmengine selects a CUDA device and hands device ids to the distributed
-    wrapper without asking whether there is a device. Without CUDA the gloo
-    process group is opened here, before the Runner looks for one, the
-    wrapper is configured without device ids, and SyncBN gives way to BN.
-    With CUDA nothing is changed.
-
-    Args:
-        launcher (str): 'none', 'pytorch', 'slurm' or 'mpi'.
-        cfg (mmengine.Config, optional): The run's configuration; its
-            ``model_wrapper_cfg`` is set where the Runner's default would fail.
-
-    Raises:
-        RuntimeError: If a launcher other than 'pytorch' is used without CUDA.
-    """
-    if launcher == 'none' or torch.cuda.is_available():
-        return
-    if launcher != 'pytorch':
-        raise RuntimeError(
-            f'--launcher {launcher} needs CUDA devices, and none is visible. '
-            'Several CPU processes are started with --launcher pytorch '
-            '(tools/dist_train.sh).'
-        )
-    import datetime
-
-    import torch.distributed as torch_dist
-
-    dist_cfg = (
-        {} if cfg is None else cfg.get('env_cfg', {}).get('dist_cfg', {})
-    )
-    if not torch_dist.is_initialized():
-        missing = [
-            name
-            for name in (
-                'RANK',
-                'WORLD_SIZE',
-                'LOCAL_RANK',
-                'MASTER_ADDR',
-                'MASTER_PORT',
-            )
-            if name not in os.environ
-        ]
-        if missing:
-            raise RuntimeError(
-                f'--launcher pytorch expects {", ".join(missing)} in the '
-                'environment; start the processes with tools/dist_train.sh, '
-                'tools/dist_test.sh or python -m torch.distributed.run.'
-            )
-        torch_dist.init_process_group(
-            backend='gloo',
-            timeout=datetime.timedelta(seconds=dist_cfg.get('timeout', 1800)),
-        )
-    reverted = cfg is not None and revert_sync_bn(cfg.get('model'))
-    if reverted and torch_dist.get_rank() == 0:
-        print(
-            f'SyncBN needs CUDA: {reverted} norm_cfg of the model use BN '
-            'instead, with statistics of the frames of each process.'
-        )
-    if cfg is not None and cfg.get('model_wrapper_cfg') is None:
-        cfg.model_wrapper_cfg = dict(
-            type='MMDistributedDataParallel',
-            device_ids=None,
-            broadcast_buffers=False,
-            find_unused_parameters=cfg.get('find_unused_parameters', False),
-        )
-
-
-def leave_launcher() -> None:
-    """Close the process group once all ranks are done, if there is one.
-
-    Left to the interpreter's exit, threads of gloo may still run when their
-    owner is destroyed, which aborts a rank that had finished its work.
-    """
-    import torch.distributed as torch_dist
-
-    if torch_dist.is_available() and torch_dist.is_initialized():
-        torch_dist.barrier()
-        torch_dist.destroy_process_group()
 
 
 def average_no_states() -> None:
@@ -384,19 +284,33 @@ def average_no_states() -> None:
 def let_configs_be_inherited() -> None:
     """Let mmengine take ``_base_ = 'mmcpm::cpm/cpm_r50_avss.py'``.
 
-    mmengine has a fixed list of the packages whose configs it inherits from.
+    mmengine has a fixed list of the packages whose configs it inherits from,
+    and looks for the configs where an installation puts them.
     """
     from mmengine.config import utils
 
     utils.MODULE2PACKAGE.setdefault('mmcpm', 'mmcpm')
+    find = utils._get_cfg_metainfo
+    if hasattr(find, '__wrapped__'):
+        return
+
+    @functools.wraps(find)
+    def get_cfg_metainfo(package_path: str, cfg_path: str) -> dict:
+        index = Path(package_path, '.mim', 'model-index.yml')
+        if index.parts[-3] == 'mmcpm' and not index.is_file():
+            raise FileNotFoundError(
+                f'mmcpm::{cfg_path} names a config of an installed mmcpm, but '
+                f'{package_path} is a source tree that is not installed. '
+                'Install it (pip install --no-deps -e . in its root), or name '
+                f'the file: {Path(package_path).parent / "configs" / cfg_path}'
+            )
+        return find(package_path, cfg_path)
+
+    utils._get_cfg_metainfo = get_cfg_metainfo
 
 
 def apply() -> bool:
-    """Apply every adjustment of this file once.
-
-    Returns:
-        bool: True if mmcv's compiled operators are present.
-    """
+    """Apply every adjustment of this file once."""
     global HAS_COMPILED_OPERATORS
     check_versions()
     hide_broken_torchvision()

@@ -4,6 +4,7 @@ import csv
 import json
 import shutil
 from pathlib import Path
+from runpy import run_path
 
 import cv2
 import numpy as np
@@ -191,3 +192,60 @@ def rng() -> np.random.Generator:
 def torch_generator() -> torch.Generator:
     """A seeded torch generator."""
     return torch.Generator().manual_seed(0)
+
+
+def check_same(one, other):
+    """Check that nested states are equal, tensors bit by bit."""
+    assert type(one) is type(other)
+    if isinstance(one, dict):
+        assert one.keys() == other.keys()
+        for key in one:
+            check_same(one[key], other[key])
+    elif isinstance(one, list | tuple):
+        assert len(one) == len(other)
+        for pair in zip(one, other, strict=True):
+            check_same(*pair)
+    elif isinstance(one, torch.Tensor):
+        assert torch.equal(one, other)
+    else:
+        assert one == other
+
+
+@pytest.fixture(scope='session')
+def assert_same():
+    """The function that compares nested states bit by bit."""
+    return check_same
+
+
+def parsed(tool, *required, **options):
+    """Arguments as the command line gives them."""
+    parser = run_path(str(Path(__file__).parents[1] / 'tools' / tool))[
+        'build_parser'
+    ]()
+    args = parser.parse_args(list(required))
+    assert options.keys() <= vars(args).keys()
+    vars(args).update(options)
+    return args
+
+
+@pytest.fixture(scope='session')
+def train_args():
+    """The function that makes arguments of tools/train.py."""
+    return lambda config, **options: parsed('train.py', config, **options)
+
+
+@pytest.fixture(scope='session')
+def test_args():
+    """The function that makes arguments of tools/test.py."""
+    return lambda *required, **options: parsed('test.py', *required, **options)
+
+
+@pytest.fixture(scope='session', autouse=True)
+def short_reports():
+    """What a run prints about itself takes longer than a tiny run."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr('mmengine.runner.runner.collect_env', dict)
+        patch.setattr(
+            'mmengine.config.config.FormatCode', lambda text, **_: (text, True)
+        )
+        yield

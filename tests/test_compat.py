@@ -2,7 +2,6 @@ import importlib
 import os
 import pickle
 import pkgutil
-import subprocess
 import sys
 import types
 
@@ -328,23 +327,6 @@ def test_version_guard_names_a_missing_package(monkeypatch):
         compat.check_versions()
 
 
-def test_launcher_without_torchrun_is_explained(monkeypatch):
-    monkeypatch.setattr(torch.cuda, 'is_available', lambda: False)
-    for name in (
-        'RANK',
-        'WORLD_SIZE',
-        'LOCAL_RANK',
-        'MASTER_ADDR',
-        'MASTER_PORT',
-    ):
-        monkeypatch.delenv(name, raising=False)
-    with pytest.raises(RuntimeError, match='dist_train.sh'):
-        compat.prepare_launcher('pytorch')
-    with pytest.raises(RuntimeError, match='needs CUDA'):
-        compat.prepare_launcher('slurm')
-    compat.prepare_launcher('none')
-
-
 def test_synchronized_normalization_gives_way_without_cuda():
     """PyTorch has it for CUDA only."""
     model = dict(
@@ -360,23 +342,10 @@ def test_synchronized_normalization_gives_way_without_cuda():
     assert compat.revert_sync_bn(None) == 0
 
 
-def test_cuda_and_single_processes_keep_their_configuration(monkeypatch):
-    cfg = Config(dict(model=dict(norm_cfg=dict(type='SyncBN'))))
-    before = cfg.to_dict()
-    compat.prepare_launcher('none', cfg)
-    monkeypatch.setattr(torch.cuda, 'is_available', lambda: True)
-    compat.prepare_launcher('pytorch', cfg)
-    assert cfg.to_dict() == before
-
-
 @pytest.mark.parametrize('update_buffers', [False, True])
 @pytest.mark.parametrize(
     'kind',
-    [
-        ExponentialMovingAverage,
-        MomentumAnnealingEMA,
-        StochasticWeightAverage,
-    ],
+    [ExponentialMovingAverage, MomentumAnnealingEMA, StochasticWeightAverage],
 )
 def test_averaged_models_have_the_mixtures_of_their_source(
     kind, update_buffers
@@ -411,14 +380,20 @@ def test_averaged_models_have_the_mixtures_of_their_source(
     assert own(features).isfinite().all()
 
 
-def test_import_order_does_not_matter_to_users():
-    """mmcpm first, from anywhere, in a fresh interpreter."""
-    code = (
-        'import mmcpm, mmseg.apis, mmdet.models; '
-        'from mmseg.registry import MODELS; '
-        'assert MODELS.get("AVEncoderDecoder"); '
-        'assert MODELS.get("mmdet.DiceLoss")'
+def test_config_names_of_a_tree_that_is_not_installed(tmp_path, monkeypatch):
+    path = tmp_path / 'tree' / 'mmcpm'
+    monkeypatch.setattr(
+        'mmengine.config.config.get_installed_path', lambda name: str(path)
     )
-    subprocess.run(
-        [sys.executable, '-W', 'ignore', '-c', code], check=True, cwd='/'
-    )
+    monkeypatch.setattr('mmengine.config.config.is_installed', bool)
+    child = tmp_path / 'child.py'
+    child.write_text("_base_ = 'mmcpm::cpm/cpm_r50_avss.py'\n")
+    with pytest.raises(
+        FileNotFoundError, match='pip install --no-deps'
+    ) as error:
+        Config.fromfile(child)
+    assert f'{tmp_path}/tree/configs/cpm/cpm_r50_avss' in str(error.value)
+    # Other packages keep their own words.
+    path = tmp_path / 'other'
+    with pytest.raises(FileNotFoundError, match='No such file'):
+        Config.fromfile(child)

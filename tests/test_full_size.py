@@ -1,14 +1,15 @@
 """The paper's configuration runs: trains, validates, keeps the best, tests."""
 
 import json
-import os
-import subprocess
+import runpy
 import sys
 from pathlib import Path
 
 import pytest
 import torch
 from mmengine.config import Config
+from mmengine.logging import MessageHub, MMLogger
+from mmengine.visualization import Visualizer
 from mmseg.registry import MODELS
 
 pytestmark = pytest.mark.slow
@@ -43,17 +44,27 @@ def weight_files(tmp_path_factory):
     return folder / 'resnet50.pth', folder / 'vggish.pth'
 
 
-def run_tool(name, *arguments, expected=0, **environment):
-    result = subprocess.run(
-        [sys.executable, '-W', 'ignore', ROOT / 'tools' / name, *arguments],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=240,
-        env={**os.environ, 'OMP_NUM_THREADS': '1', **environment},
-    )
-    assert result.returncode == expected, result.stdout
-    return result.stdout
+@pytest.fixture
+def run_tool(monkeypatch, capsys):
+    """Runs a tool as in a new process, which would only import once more."""
+    monkeypatch.setattr(sys, 'path', [*sys.path])
+    monkeypatch.setenv('LOCAL_RANK', '0')
+    monkeypatch.delenv('RANK', raising=False)
+
+    def run(name, *arguments, expected=0):
+        for manager in (MMLogger, MessageHub, Visualizer):
+            manager._instance_dict.clear()
+        main = runpy.run_path(str(ROOT / 'tools' / name))['main']
+        code = 0
+        try:
+            main([*map(str, arguments)])
+        except SystemExit as error:
+            code = error.code
+        output = ''.join(capsys.readouterr())
+        assert code == expected, output
+        return output
+
+    return run
 
 
 def test_pretrained_weights_are_loaded_by_name(weight_files, mmseg_scope):
@@ -85,16 +96,14 @@ def test_the_best_checkpoint_is_chosen_on_the_validation_split():
     ] == ['train', 'val', 'test']
 
 
-def test_train_validate_and_test(weight_files, avss_root, tmp_path):
+def test_train_validate_and_test(weight_files, avss_root, tmp_path, run_tool):
     """At a small crop, with the whole model of 71 classes."""
     image_file, audio_file = weight_files
     common = ['--data-root', avss_root]
     output = run_tool(
         'train.py',
         CONFIG,
-        *common,
-        *('--work-dir', tmp_path / 'work'),
-        '--cfg-options',
+        *(*common, '--work-dir', tmp_path / 'work', '--cfg-options'),
         f'model.backbone.init_cfg.checkpoint={image_file}',
         f'model.audio_backbone.init_cfg.checkpoint={audio_file}',
         'model.data_preprocessor.size=(64,64)',
@@ -135,16 +144,18 @@ def test_train_validate_and_test(weight_files, avss_root, tmp_path):
     assert 'dataset/ms/mIoU' in metrics or 'dataset/ss/mIoU' in metrics
 
 
-def test_missing_weights_without_a_network(avss_root, tmp_path):
+def test_missing_weights_without_a_network(
+    avss_root, tmp_path, run_tool, monkeypatch
+):
     """The message names the part and the way out, at once."""
+    # Port 9 discards what it gets, where it exists at all.
+    monkeypatch.setenv('https_proxy', 'http://127.0.0.1:9')
+    monkeypatch.setenv('TORCH_HOME', str(tmp_path / 'cache'))
     output = run_tool(
         'train.py',
         CONFIG,
         *('--data-root', avss_root, '--work-dir', tmp_path / 'work'),
         expected=2,
-        # Port 9 discards what it gets, where it exists at all.
-        https_proxy='http://127.0.0.1:9',
-        TORCH_HOME=str(tmp_path / 'cache'),
     )
     message = output.rsplit('train.py: error: ', 1)[-1]
     assert 'pretrained weights of backbone' in message

@@ -113,7 +113,6 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(autouse=True)
 def import_head(folder, monkeypatch):
-    monkeypatch.setattr('mmengine.runner.runner.collect_env', dict)
     monkeypatch.setattr(sys, 'path', [str(folder), *sys.path])
 
 
@@ -122,7 +121,6 @@ def trained(folder):
     """Work dir of a training with all default hooks."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, 'path', [str(folder), *sys.path])
-        patch.setattr('mmengine.runner.runner.collect_env', dict)
         run_tool('train', folder / 'config.py', '--work-dir', folder / 'work')
     return folder / 'work'
 

@@ -217,7 +217,7 @@ def test_table_of_stereo_is_that_of_the_records():
 
 
 def test_table_of_speed_is_that_of_the_files():
-    from mmcpm.analysis_tools.benchmark.table import benchmark_table
+    from mmcpm.analysis_tools.benchmark.runs import benchmark_table
 
     files = sorted(RESULTS.glob('benchmark_*.json'))
     assert files

@@ -22,10 +22,6 @@ from mmcpm.evaluation import frame_confusion, scores_from_confusion
 def no_direction_ceiling(data_root: str | Path) -> dict[str, float]:
     """Score the observer that segments every object of the heard classes.
 
-    Args:
-        data_root (str | Path): Root of sounding scenes in the layout of
-            VPO-MSMI.
-
     Returns:
         dict[str, float]: ``mIoU`` and ``Fbeta`` on the test images, in
         [0, 1], by the dataset-level protocol.

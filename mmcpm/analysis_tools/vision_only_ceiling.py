@@ -38,10 +38,6 @@ def probability_given_frame(preset: Preset, num_visible: int) -> float:
     clip, so only the number of objects tells. Subsets are averaged with
     their shares of the labeled training frames.
 
-    Args:
-        preset (Preset): The world.
-        num_visible (int): Number of objects in view.
-
     Returns:
         float: Probability in [0, 1].
     """
@@ -57,9 +53,6 @@ def probability_given_frame(preset: Preset, num_visible: int) -> float:
 
 def vision_only_ceiling(data_root: str | Path) -> dict[str, dict]:
     """Score the best deaf observer, and one that segments nothing.
-
-    Args:
-        data_root (str | Path): Root of a dataset of sounding scenes.
 
     Returns:
         dict[str, dict]: ``vision_only_ceiling`` and ``all_background``, each
@@ -84,9 +77,6 @@ def ceiling_of_frames(
         train (Frames): Pairs (visible classes, label), integer maps of
             shape (H, W), to choose the thresholds on.
         test (Frames): The same, to score.
-
-    Returns:
-        dict[str, dict]: As :func:`vision_only_ceiling`.
     """
     chances = {
         count: probability_given_frame(preset, count)
@@ -138,10 +128,6 @@ def read_frames(
     data_root: str | Path, split: str
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Read the labeled frames of a split.
-
-    Args:
-        data_root (str | Path): Root of a dataset of sounding scenes.
-        split (str): ``'train'``, ``'val'`` or ``'test'``.
 
     Yields:
         tuple[np.ndarray, np.ndarray]: Visible classes and label, uint8, each

@@ -33,9 +33,6 @@ class Sample(NamedTuple):
 def resident_mib(process: int) -> float:
     """Read the resident set of a process (Linux).
 
-    Args:
-        process (int): Id of the process.
-
     Returns:
         float: MiB; 0 if it has ended.
     """
@@ -55,9 +52,6 @@ def build_dataloader(cfg: Config, workers: int, endless: bool) -> DataLoader:
         endless (bool): Whether the same processes are to serve all
             iterations; otherwise they are started anew in each epoch, as in
             training.
-
-    Returns:
-        DataLoader: Ready to iterate.
     """
     init_default_scope(cfg.get('default_scope') or 'mmseg')
     settings = cfg.train_dataloader
@@ -71,16 +65,7 @@ def build_dataloader(cfg: Config, workers: int, endless: bool) -> DataLoader:
 def watch_memory(
     dataloader: DataLoader, iterations: int, interval: int = 50
 ) -> list[Sample]:
-    """Read batches and watch the memory.
-
-    Args:
-        dataloader (DataLoader): Read again and again.
-        iterations (int): Batches to read.
-        interval (int): Batches between two looks.
-
-    Returns:
-        list[Sample]: In time.
-    """
+    """Read batches and watch the memory."""
     samples, done = [], 0
     while done < iterations:
         iterator = iter(dataloader)
@@ -104,9 +89,6 @@ def watch_memory(
 
 def memory_growth(samples: list[Sample]) -> dict[str, float]:
     """Compare the begin with the end, after a warm-up.
-
-    Args:
-        samples (list[Sample]): Samples that :func:`watch_memory` returned.
 
     Returns:
         dict[str, float]: In MiB, ``main`` and ``workers`` at the end, and the

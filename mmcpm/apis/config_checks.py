@@ -37,15 +37,7 @@ def require(cfg: Config, keys: Iterable[str]) -> None:
 
 
 def check_numbers(cfg: Config, dataloaders: Iterable[str]) -> None:
-    """Refuse settings that are no numbers, or cannot be meant.
-
-    Args:
-        cfg (Config): The configuration.
-        dataloaders (Iterable[str]): Names of the dataloaders to look at.
-
-    Raises:
-        UsageError: Names the setting, what it must be and what it is.
-    """
+    """Refuse settings that are no numbers, or cannot be meant."""
     wanted = [
         ('train_cfg', key, least)
         for key, least in (
@@ -68,15 +60,7 @@ def check_numbers(cfg: Config, dataloaders: Iterable[str]) -> None:
 
 
 def check_classes(cfg: Config, dataloaders: Iterable[str]) -> None:
-    """Compare ``num_classes`` of the heads with the classes of the datasets.
-
-    Args:
-        cfg (Config): The configuration; see :func:`fill_num_classes`.
-        dataloaders (Iterable[str]): Names of the dataloaders to look at.
-
-    Raises:
-        UsageError: If they differ, or if a dataset type is not registered.
-    """
+    """Compare ``num_classes`` of heads with the classes of the datasets."""
     fill_num_classes(cfg, dataloaders)
     for name, dataset in datasets(cfg, dataloaders):
         classes = classes_of(name, dataset)
@@ -120,13 +104,6 @@ def fill_num_classes(cfg: Config, dataloaders: Iterable[str]) -> None:
 
 def classes_of(name: str, dataset: ConfigDict) -> Sequence[str] | None:
     """Find the classes of a dataset without building it.
-
-    Args:
-        name (str): Of its dataloader, for messages.
-        dataset (ConfigDict): Its settings.
-
-    Returns:
-        Sequence[str] | None: Their names; None if it does not tell.
 
     Raises:
         UsageError: If its type is not registered, or its class list cannot
@@ -172,13 +149,6 @@ def check_spelling(cfg: Config, key: str) -> None:
 
     mmengine adds every unknown setting, and many classes ignore the ones they
     do not know: the run would not be what was asked for.
-
-    Args:
-        cfg (Config): The configuration.
-        key (str): Name of the setting, with dots.
-
-    Raises:
-        UsageError: Names the setting that was probably meant.
     """
     settings, path = cfg, []
     for part in key.split('.'):
@@ -202,10 +172,6 @@ def check_spelling(cfg: Config, key: str) -> None:
 
 def are_two_names(first: str, second: str) -> bool:
     """Tell names apart that differ in an abbreviation, such as loss_pcl.
-
-    Args:
-        first (str): A name.
-        second (str): One like it.
 
     Returns:
         bool: Whether a part of at most three letters is what differs.

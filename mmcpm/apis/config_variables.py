@@ -23,19 +23,6 @@ BASE_TEMPLATE = re.compile(r'\{\{\s*_base_\.([\w.]+)\s*\}\}')
 TEMPLATE = re.compile(r'\{\{.*?\}\}')
 # Calls that may use any name.
 DYNAMIC = {'eval', 'exec', 'globals', 'locals', 'vars'}
-CHANGING = {
-    'append',
-    'clear',
-    'extend',
-    'insert',
-    'merge',
-    'pop',
-    'remove',
-    'reverse',
-    'setdefault',
-    'sort',
-    'update',
-}
 
 
 class Definition(NamedTuple):
@@ -63,9 +50,6 @@ class ConfigFile(NamedTuple):
 
 def read_chain(cfg: Config) -> list[ConfigFile]:
     """Read the files of a configuration.
-
-    Args:
-        cfg (Config): Read from a file.
 
     Returns:
         list[ConfigFile]: Bases before the files that inherit them; each once.
@@ -142,22 +126,20 @@ def unused_variables(files: list[ConfigFile]) -> dict[str, Definition]:
 
     Settings that a run reads are among them.
 
-    Args:
-        files (list[ConfigFile]): See :func:`read_chain`.
-
     Returns:
         dict[str, Definition]: By name, where that value was set.
     """
     pending: dict[str, Definition] = {}
     for file in files:
         own: set[str] = set()
-        always = _deferred_loads(file.tree)
-        dynamic = any(
-            isinstance(node, ast.Call)
-            and isinstance(node.func, ast.Name)
-            and node.func.id in DYNAMIC
+        # Functions use names whenever they are called.
+        always = {
+            name
             for node in ast.walk(file.tree)
-        )
+            if isinstance(node, ast.FunctionDef | ast.Lambda)
+            for name in name_loads(node)
+        }
+        is_dynamic = not DYNAMIC.isdisjoint(name_loads(file.tree))
         for statement in file.tree.body:
             names = name_loads(statement)
             taken = set(base_loads(statement))
@@ -176,17 +158,11 @@ def unused_variables(files: list[ConfigFile]) -> dict[str, Definition]:
                 if not is_change:
                     own.add(name)
                 # A loop or a branch may use what it has set.
-                if (
-                    dynamic
-                    or name in always
-                    or (name in names and not is_simple)
-                ):
+                is_used = name in names and not is_simple
+                if is_dynamic or is_used or name in always:
                     pending.pop(name, None)
                 else:
                     pending[name] = Definition(file.path, line)
-            if isinstance(statement, ast.Delete):
-                for target in statement.targets:
-                    pending.pop(getattr(target, 'id', None), None)
     return pending
 
 
@@ -195,9 +171,6 @@ def definitions(statement: ast.stmt) -> Iterator[tuple[str, int, bool]]:
 
     What changes in a file's own object changes wherever the file has put it.
     Of what mmengine hands on to another file, it is a copy that changes.
-
-    Args:
-        statement (ast.stmt): The statement.
 
     Yields:
         tuple[str, int, bool]: Name, line, and whether it is only changed.
@@ -209,12 +182,11 @@ def definitions(statement: ast.stmt) -> Iterator[tuple[str, int, bool]]:
         elif isinstance(node, ast.AnnAssign | ast.AugAssign):
             targets = [node.target]
         elif isinstance(node, ast.Expr) and isinstance(node.value, ast.Call):
-            function = node.value.func
-            if getattr(function, 'attr', None) in CHANGING:
-                targets = [function]
+            # A method whose result nobody takes: it changes the object.
+            targets = [node.value.func]
         for target in targets:
-            for name, is_change in _target_names(target):
-                is_change |= isinstance(node, ast.AugAssign)
+            for name, is_part in _target_names(target):
+                is_change = is_part or isinstance(node, ast.AugAssign)
                 yield name, node.lineno, is_change
 
 
@@ -253,9 +225,6 @@ def name_loads(node: ast.AST) -> set[str]:
 def base_loads(node: ast.AST) -> Iterator[str | None]:
     """List the names that a piece of text takes from its bases.
 
-    Args:
-        node (ast.AST): Expression of a text configuration.
-
     Yields:
         str, optional: A name; None where it takes all, or what it takes
         cannot be told.
@@ -281,13 +250,3 @@ def is_base(node: ast.AST | None) -> bool:
         and node.id == BASE
         and isinstance(node.ctx, ast.Load)
     )
-
-
-def _deferred_loads(tree: ast.Module) -> set[str]:
-    """Names that functions use, whenever they are called."""
-    return {
-        name
-        for node in ast.walk(tree)
-        if isinstance(node, ast.FunctionDef | ast.Lambda)
-        for name in name_loads(node)
-    }

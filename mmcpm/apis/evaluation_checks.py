@@ -23,14 +23,7 @@ ORIENTATION = 0x0112  # The tag of EXIF.
 
 
 def check_padding(model: nn.Module) -> None:
-    """Refuse paddings that cannot be meant, of training or evaluation.
-
-    Args:
-        model (nn.Module): Model, without a wrapper.
-
-    Raises:
-        UsageError: If not exactly one of size and size_divisor is set.
-    """
+    """Refuse paddings that cannot be meant, of training or evaluation."""
     preprocessor = getattr(model, 'data_preprocessor', None)
     if not isinstance(preprocessor, SegDataPreProcessor):
         return
@@ -53,15 +46,7 @@ def check_padding(model: nn.Module) -> None:
 
 
 def check_batches(loop: Any, model: nn.Module) -> None:
-    """Refuse evaluation batches of frames that differ in size.
-
-    Args:
-        loop (ValLoop or TestLoop): The evaluation.
-        model (nn.Module): Model, without a wrapper.
-
-    Raises:
-        UsageError: Names two frames and their sizes.
-    """
+    """Refuse evaluation batches of frames that differ in size."""
     batch_size = getattr(loop.dataloader, 'batch_size', None) or 1
     dataset = loop.dataloader.dataset
     if (
@@ -120,9 +105,6 @@ def batches(loop: Any, batch_size: int) -> list[list[int]]:
 
 def stored_size(path: str | None) -> tuple | None:
     """Read size and orientation from the header of a picture.
-
-    Args:
-        path (str, optional): Path on the local disk.
 
     Returns:
         tuple, optional: What pictures of one size have in common; None if

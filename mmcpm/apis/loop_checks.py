@@ -14,15 +14,7 @@ from .score_names import check_scores, is_plateau, schedules, setting
 
 
 def check_loop(runner: Runner, loop) -> None:
-    """Refuse hooks and schedules that wait for what a loop never does.
-
-    Args:
-        runner (Runner): Runner of the training.
-        loop (BaseLoop): Training loop.
-
-    Raises:
-        UsageError: Tells what would never happen.
-    """
+    """Refuse hooks and schedules that wait for what a loop never does."""
     check_scores(runner, runner.val_loop)
     by_epoch = isinstance(loop, EpochBasedTrainLoop)
     unit, last = 'epochs', loop.max_epochs
@@ -75,9 +67,6 @@ def check_loop(runner: Runner, loop) -> None:
 def build_optimizer(runner: Runner) -> None:
     """Build the optimizer of a training now rather than in the run.
 
-    Args:
-        runner (Runner): Runner of the training.
-
     Raises:
         UsageError: If its settings are not accepted.
     """
@@ -99,9 +88,6 @@ def build_optimizer(runner: Runner) -> None:
 
 def check_space(runner: Runner) -> None:
     """See whether a checkpoint has room in the work dir.
-
-    Args:
-        runner (Runner): Runner of the training.
 
     Raises:
         UsageError: If not even the weights alone have.

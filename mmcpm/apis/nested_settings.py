@@ -1,6 +1,5 @@
 """Datasets of a configuration, found within their wrappers."""
 
-import os.path as osp
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -17,11 +16,6 @@ def nested_datasets(
 ) -> Iterator[tuple[str, ConfigDict]]:
     """List a dataset and all it wraps, from the outside to the inside.
 
-    Args:
-        settings (Any): Settings of a dataset, or of a wrapper such as
-            ConcatDataset.
-        path (str): Place of the settings in the configuration.
-
     Yields:
         tuple[str, ConfigDict]: Where each stands, and its settings.
     """
@@ -33,9 +27,6 @@ def nested_datasets(
 
 def wrapped(settings: dict) -> list[tuple[str, ConfigDict]]:
     """List the datasets that one takes its samples from.
-
-    Args:
-        settings (dict): Settings of a dataset.
 
     Returns:
         list[tuple[str, ConfigDict]]: Where each stands in the settings, such
@@ -52,10 +43,6 @@ def innermost_datasets(
     cfg: Config, dataloader: str
 ) -> list[tuple[str, ConfigDict]]:
     """List the datasets of a dataloader that read files.
-
-    Args:
-        cfg (Config): The configuration.
-        dataloader (str): Name of the dataloader; it may be missing.
 
     Returns:
         list[tuple[str, ConfigDict]]: Where each stands, such as
@@ -74,16 +61,7 @@ def innermost_datasets(
 def check_wrappers(
     cfg: Config, dataloaders: Iterable[str], with_tta: bool = False
 ) -> None:
-    """Refuse wrappers that cannot work with what they wrap.
-
-    Args:
-        cfg (Config): The configuration.
-        dataloaders (Iterable[str]): Names of dataloaders; they may be missing.
-        with_tta (bool): Whether ``tta_pipeline`` is to replace the pipeline.
-
-    Raises:
-        UsageError: Names the wrapper, and what would work.
-    """
+    """Refuse wrappers that cannot work with what they wrap."""
     for name in dataloaders:
         outermost = (cfg.get(name) or {}).get('dataset')
         for path, settings in nested_datasets(outermost, f'{name}.dataset'):
@@ -103,36 +81,3 @@ def check_wrappers(
                     f'{type_name(settings, DATASETS)} applies it to what the '
                     'datasets inside have packed. Test on these themselves'
                 )
-
-
-def set_data_root(
-    cfg: Config, dataloaders: Iterable[str], folder: str
-) -> None:
-    """Let every dataset read from one folder.
-
-    Args:
-        cfg (Config): Changed in place.
-        dataloaders (Iterable[str]): Names of dataloaders; they may be missing.
-        folder (str): The folder.
-
-    Raises:
-        UsageError: If a dataloader joins datasets from different folders: it
-            would read the same one several times.
-    """
-    for name in dataloaders:
-        found = innermost_datasets(cfg, name)
-        roots = {
-            path: osp.normpath(settings.data_root)
-            for path, settings in found
-            if settings.get('data_root')
-        }
-        if len(set(roots.values())) > 1:
-            listing = ', '.join(
-                f'{path}.data_root={root}' for path, root in roots.items()
-            )
-            raise UsageError(
-                f'--data-root names one folder, but {name} joins datasets '
-                f'from several. Name each with --cfg-options: {listing}'
-            )
-        for _, settings in found:
-            settings.data_root = folder

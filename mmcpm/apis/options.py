@@ -14,12 +14,7 @@ import torch
 from mmengine.config import Config, ConfigDict, DictAction
 from mmengine.optim import AmpOptimWrapper, OptimWrapper
 from mmengine.runner import Runner
-from mmseg.registry import (
-    HOOKS,
-    OPTIM_WRAPPERS,
-    TRANSFORMS,
-    VISUALIZERS,
-)
+from mmseg.registry import HOOKS, OPTIM_WRAPPERS, TRANSFORMS, VISUALIZERS
 
 from mmcpm.engine.checkpoint_files import find_newest_whole_checkpoint
 from mmcpm.engine.hooks import AVSVisualizationHook
@@ -30,7 +25,7 @@ from mmcpm.utils.io import ensure_writable
 from mmcpm.visualization import AVSLocalVisualizer
 
 from .config_checks import check_spelling, datasets
-from .nested_settings import set_data_root
+from .nested_settings import innermost_datasets
 from .unused_settings import check_option
 
 DATALOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
@@ -41,14 +36,9 @@ def apply_cfg_options(
     options: Sequence[str] | None,
     decided: Mapping[str, str] | None = None,
 ) -> None:
-    """Override settings.
+    """Override settings by ``KEY=VALUE``, as mmengine's DictAction reads it.
 
-    Args:
-        cfg (Config): Changed in place.
-        options (Sequence[str], optional): ``KEY=VALUE`` each, as mmengine's
-            DictAction reads them.
-        decided (Mapping[str, str], optional): Settings that the tool sets
-            itself, and by what argument.
+    Those that the tool sets itself are ``decided``, by the argument told.
 
     Raises:
         UsageError: If an option cannot be read, or would have no effect.
@@ -91,14 +81,27 @@ def apply_data_root(cfg: Config, data_root: str) -> None:
             f'--data-root is not a folder: {data_root} ({reason} is there). '
             'Expected the folder that holds the metadata of the dataset'
         )
-    set_data_root(cfg, DATALOADERS, data_root)
+    for name in DATALOADERS:
+        found = innermost_datasets(cfg, name)
+        roots = {
+            path: osp.normpath(settings.data_root)
+            for path, settings in found
+            if settings.get('data_root')
+        }
+        if len(set(roots.values())) > 1:
+            listing = ', '.join(
+                f'{path}.data_root={root}' for path, root in roots.items()
+            )
+            raise UsageError(
+                f'--data-root names one folder, but {name} joins datasets '
+                f'from several. Name each with --cfg-options: {listing}'
+            )
+        for _, settings in found:
+            settings.data_root = data_root
 
 
 def apply_amp(cfg: Config) -> None:
     """Train with automatic mixed precision on this machine's device.
-
-    Args:
-        cfg (Config): Changed in place: every optimizer's wrapper.
 
     Raises:
         UsageError: If one of them is of a type of its own.
@@ -122,10 +125,6 @@ def apply_amp(cfg: Config) -> None:
 
 def optim_wrappers(settings: ConfigDict) -> list[ConfigDict]:
     """List the wrappers of a training's optimizers.
-
-    Args:
-        settings (ConfigDict): ``optim_wrapper``; its ``constructor`` may
-            make several wrappers of it.
 
     Returns:
         list[ConfigDict]: Settings of each; those given, if it is one.
@@ -161,12 +160,6 @@ def apply_auto_scale_lr(cfg: Config) -> None:
 def accumulated_batches(wrapper: dict) -> int:
     """How many batches one update of the weights takes.
 
-    Args:
-        wrapper (dict): ``optim_wrapper``, of one optimizer or several.
-
-    Returns:
-        int: ``accumulative_counts``.
-
     Raises:
         UsageError: If several optimizers differ in it.
     """
@@ -188,10 +181,6 @@ def scale_lr_for_accumulation(runner: Runner) -> None:
     mmengine compares the batches of all ranks with ``base_batch_size`` and
     leaves out ``accumulative_counts``. The configuration, which is saved,
     keeps the number that was given.
-
-    Args:
-        runner (Runner): Runner of a training; its ``auto_scale_lr`` is
-            changed.
     """
     settings = runner.auto_scale_lr
     if not (settings and settings.get('enable')):
@@ -246,15 +235,7 @@ def apply_tta(cfg: Config) -> None:
 
 
 def check_same_steps(plain: Sequence[dict], augmented: Sequence[dict]) -> None:
-    """Refuse a test pipeline whose settings --tta would not follow.
-
-    Args:
-        plain (Sequence[dict]): Steps of the dataset's pipeline.
-        augmented (Sequence[dict]): Those of ``tta_pipeline``.
-
-    Raises:
-        UsageError: If a step before the views has other settings in one.
-    """
+    """Refuse a test pipeline whose settings --tta would not follow."""
     before = list(zip(plain[:-1], augmented[:-1], strict=False))
     names = [
         [type_name(step, TRANSFORMS) for step in steps] for steps in before
@@ -272,12 +253,7 @@ def check_same_steps(plain: Sequence[dict], augmented: Sequence[dict]) -> None:
 
 
 def apply_sound(cfg: Config, sound: str) -> None:
-    """Let the model hear something else than what belongs to the frames.
-
-    Args:
-        cfg (Config): Changed in place.
-        sound (str): 'silence' or 'swapped', see CounterfactualAudioDataset.
-    """
+    """Let the model hear something else than what belongs to the frames."""
     loader = cfg.test_dataloader
     loader.dataset = ConfigDict(
         type='mmseg.CounterfactualAudioDataset',
@@ -300,14 +276,7 @@ def apply_out(cfg: Config, out: str) -> None:
 def apply_show(
     cfg: Config, show: bool, show_dir: str | None, wait_time: float
 ) -> None:
-    """Draw every prediction.
-
-    Args:
-        cfg (Config): Changed in place.
-        show (bool): Whether to open a window.
-        show_dir (str, optional): Folder to save the pictures in.
-        wait_time (float): Seconds a window stays; 0 waits for a key.
-    """
+    """Draw every prediction."""
     if (
         show
         and sys.platform.startswith('linux')

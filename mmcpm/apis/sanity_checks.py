@@ -34,56 +34,34 @@ def check_run(runner: Runner, loops: Iterable) -> None:
 
     Random numbers are drawn as if this had not happened.
 
-    Args:
-        runner (Runner): Runner of the run.
-        loops (Iterable): Built loops of the runner that are going to run.
-
     Raises:
         UsageError: Tells what does not fit.
     """
-    loops = list(loops)
-    check_padding(unwrap(runner.model))
-    for loop in loops:
-        if loop is None:
-            continue
-        if len(loop.dataloader) == 0:
+    model = unwrap(runner.model)
+    check_padding(model)
+    for loop in filter(None, loops):
+        dataloader, dataset = loop.dataloader, loop.dataloader.dataset
+        is_evaluation = hasattr(loop, 'evaluator')
+        if len(dataloader) == 0:
             raise UsageError(
-                f'no batch can be made: {len(loop.dataloader.dataset)} '
-                'samples, batches of '
-                f'{getattr(loop.dataloader, "batch_size", "?")}, and '
-                'incomplete ones are dropped. Use a smaller batch_size, or '
+                f'no batch can be made: {len(dataset)} samples, batches of '
+                f'{getattr(dataloader, "batch_size", "?")}, and incomplete '
+                'ones are dropped. Use a smaller batch_size, or '
                 'drop_last=False'
             )
-        if isinstance(
-            loop.dataloader.sampler, InfiniteSampler
-        ) and not isinstance(loop, IterBasedTrainLoop):
+        is_endless = isinstance(dataloader.sampler, InfiniteSampler)
+        if is_endless and not isinstance(loop, IterBasedTrainLoop):
             raise UsageError(
                 f'{type(loop).__name__} would never come to the end of an '
                 'InfiniteSampler. Use DefaultSampler, or train with '
                 'IterBasedTrainLoop'
             )
-        dataset = loop.dataloader.dataset
-        name = 'val' if hasattr(loop, 'evaluator') else 'train'
+        name = 'val' if is_evaluation else 'train'
         name_settings(dataset, f'{name}_dataloader.dataset')
         if is_main_process():
-            for inner in nested_datasets(dataset):
-                if hasattr(inner, 'missing_files'):
-                    check_files(inner)
-                    # Wrappers show what their first dataset gives.
-                    if inner is not dataset and len(inner):
-                        with kept_random_state():
-                            check_sample(unwrap(runner.model), inner[0])
             with kept_random_state():
-                sample = dataset[0]
-                check_sample(unwrap(runner.model), sample)
-                if hasattr(loop, 'evaluator'):
-                    check_batches(loop, unwrap(runner.model))
-            if hasattr(loop, 'evaluator'):
-                check_protocols(loop.evaluator.metrics, dataset, sample)
-            else:
-                check_mixtures(unwrap(runner.model))
-                check_partners(unwrap(runner.model), loop.dataloader, sample)
-        if hasattr(loop, 'evaluator'):
+                check_data(model, loop, is_evaluation)
+        if is_evaluation:
             computed_scores(loop.evaluator.metrics, ())
         else:
             check_loop(runner, loop)
@@ -91,13 +69,27 @@ def check_run(runner: Runner, loops: Iterable) -> None:
             check_space(runner)
 
 
-def name_settings(dataset, path: str) -> None:
-    """Tell datasets within wrappers where their settings stand.
+def check_data(model: nn.Module, loop, is_evaluation: bool) -> None:
+    """Refuse samples of a loop that the model or the scores cannot use."""
+    dataset = loop.dataloader.dataset
+    for inner in nested_datasets(dataset):
+        if hasattr(inner, 'missing_files'):
+            check_files(inner)
+            # Wrappers show what their first dataset gives.
+            if inner is not dataset and len(inner):
+                check_sample(model, inner[0])
+    sample = dataset[0]
+    check_sample(model, sample)
+    if is_evaluation:
+        check_batches(loop, model)
+        check_protocols(loop.evaluator.metrics, dataset, sample)
+    else:
+        check_mixtures(model)
+        check_partners(model, loop.dataloader, sample)
 
-    Args:
-        dataset (Dataset): Dataset of a dataloader.
-        path (str): Path of its settings.
-    """
+
+def name_settings(dataset, path: str) -> None:
+    """Tell datasets within wrappers where their settings stand."""
     if hasattr(dataset, 'settings_path'):
         dataset.settings_path = path
     if getattr(dataset, 'dataset', None) is not None:
@@ -107,14 +99,7 @@ def name_settings(dataset, path: str) -> None:
 
 
 def check_files(dataset) -> None:
-    """Refuse a dataset with more missing files than it may skip.
-
-    Args:
-        dataset (BaseAVSDataset): The dataset.
-
-    Raises:
-        UsageError: Counts the files and names the first.
-    """
+    """Refuse a dataset with more missing files than it may skip."""
     missing = dataset.missing_files()
     allowed = getattr(dataset, 'skip_unreadable', 0)
     if len(missing) <= allowed:
@@ -137,16 +122,7 @@ def check_files(dataset) -> None:
 
 
 def check_sample(model: nn.Module, sample: dict) -> None:
-    """Compare the sound of a sample with what the model is built for.
-
-    Args:
-        model (nn.Module): Model with ``audio_frontend`` and
-            ``audio_backbone``, or it is not looked at.
-        sample (dict): Sample of the dataset, packed.
-
-    Raises:
-        UsageError: If channels, sample rate or duration differ.
-    """
+    """Compare the sound of a sample with what the model is built for."""
     frontend = getattr(model, 'audio_frontend', None)
     backbone = getattr(model, 'audio_backbone', None)
     data_sample = sample.get('data_samples')
@@ -189,14 +165,7 @@ def check_sample(model: nn.Module, sample: dict) -> None:
 
 
 def check_mixtures(model: nn.Module) -> None:
-    """Refuse a training whose segmentor makes no mixtures for its head.
-
-    Args:
-        model (nn.Module): The segmentor.
-
-    Raises:
-        UsageError: Tells which segmentor does.
-    """
+    """Refuse a training whose segmentor makes no mixtures for its head."""
     head = getattr(model, 'decode_head', None)
     wanted = getattr(head, 'use_mixtures', False)
     if wanted and not isinstance(model, CPMEncoderDecoder):
@@ -207,11 +176,6 @@ def check_partners(
     model: nn.Module, dataloader: DataLoader, sample: dict
 ) -> None:
     """Refuse a training in which no sound can be mixed with another.
-
-    Args:
-        model (nn.Module): Checked if its decode head uses mixtures.
-        dataloader (DataLoader): Dataloader of the training.
-        sample (dict): Sample of its dataset, packed.
 
     Raises:
         UsageError: If every batch is a single frame, on a single process,
@@ -240,14 +204,6 @@ def check_protocols(metrics: Iterable, dataset: Dataset, sample: dict) -> None:
 
     Tells the metrics, too, how many frames the split has, where ``indices``
     leaves some out.
-
-    Args:
-        metrics (Iterable[BaseMetric]): Metrics of the evaluation.
-        dataset (Dataset): Dataset of the evaluation, maybe a wrapper.
-        sample (dict): Sample of the dataset, packed.
-
-    Raises:
-        UsageError: Tells which size or which frames are missing.
     """
     parts = [d for d in nested_datasets(dataset) if hasattr(d, 'sample_ids')]
     # Wrappers may show the same frames several times.
@@ -290,11 +246,7 @@ def is_conv(module: nn.Module) -> bool:
 
 @contextlib.contextmanager
 def kept_random_state() -> Iterator[None]:
-    """Give all generators their state back afterwards.
-
-    Yields:
-        None: Control of the block that draws numbers.
-    """
+    """Give all generators their state back afterwards."""
     states = random.getstate(), np.random.get_state()
     with torch.random.fork_rng(devices=[]):
         try:

@@ -20,9 +20,6 @@ SAVE_BEST = 'default_hooks.checkpoint.save_best'
 def named_scores(runner: Runner) -> Iterator[tuple[str, str, str | None]]:
     """List the scores that hooks and schedules of a run depend on.
 
-    Args:
-        runner (Runner): Runner of the training.
-
     Yields:
         tuple[str, str, str or None]: Who names it, for messages; its name;
         which is better, 'greater' or 'less', if that is told.
@@ -51,14 +48,7 @@ def named_scores(runner: Runner) -> Iterator[tuple[str, str, str | None]]:
 
 
 def schedules(settings: Any) -> list:
-    """List schedules, built or not, whatever holds them.
-
-    Args:
-        settings (Any): ``param_schedulers`` of a Runner.
-
-    Returns:
-        list: Schedules or their settings.
-    """
+    """List schedules, built or not, whatever holds them."""
     if isinstance(settings, dict) and 'type' not in settings:
         settings = [s for part in settings.values() for s in schedules(part)]
     if settings is None:
@@ -85,9 +75,6 @@ def is_plateau(schedule: Any) -> bool:
 def frame_groups(dataset) -> set[str]:
     """List the groups in which the frames of a dataset are scored as well.
 
-    Args:
-        dataset (BaseDataset): The dataset.
-
     Returns:
         set[str]: Values of ``sources``; empty if they are not told.
     """
@@ -98,15 +85,7 @@ def frame_groups(dataset) -> set[str]:
 
 
 def check_scores(runner: Runner, loop: Any) -> None:
-    """Refuse a training that depends on a score that is not computed.
-
-    Args:
-        runner (Runner): Runner of the training.
-        loop (ValLoop or None): Validation loop of the runner.
-
-    Raises:
-        UsageError: Names who depends on it, and the scores there are.
-    """
+    """Refuse a training that depends on a score that is not computed."""
     named = list(named_scores(runner))
     if loop is None:
         for place, name, _ in named:
@@ -141,14 +120,6 @@ def check_scores(runner: Runner, loop: Any) -> None:
 
 def computed_scores(metrics: Iterable, groups: Iterable[str]) -> list[str]:
     """List the scores of those metrics that can tell.
-
-    Args:
-        metrics (Iterable[BaseMetric]): Metrics of an evaluation.
-        groups (Iterable[str]): Names of groups of frames, see
-            :func:`frame_groups`.
-
-    Returns:
-        list[str]: Full names.
 
     Raises:
         UsageError: If two metrics give the same one.

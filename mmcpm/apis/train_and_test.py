@@ -18,8 +18,8 @@ from mmengine.runner import Runner
 from mmseg.datasets import BaseSegDataset
 from mmseg.registry import RUNNERS
 
-from mmcpm import compat
 from mmcpm.engine.hooks.epoch_seed_hook import nested_datasets
+from mmcpm.engine.launching import leave_launcher, prepare_launcher
 from mmcpm.evaluation.metrics.frame_metric import FrameMetric
 from mmcpm.models.utils.pretrained import (
     check_pretrained_weights,
@@ -39,9 +39,6 @@ from .unused_settings import check_files
 
 def train(args: Namespace) -> None:
     """Train as told by the arguments of tools/train.py.
-
-    Args:
-        args (Namespace): The parsed arguments.
 
     Raises:
         SystemExit: With code 2 and a message, if something is wrong.
@@ -86,17 +83,11 @@ def train(args: Namespace) -> None:
         '--resume continues from the last whole checkpoint',
     ):
         runner.train()
-        compat.leave_launcher()
+        leave_launcher()
 
 
 def test(args: Namespace) -> dict[str, float]:
     """Test as told by the arguments of tools/test.py.
-
-    Args:
-        args (Namespace): The parsed arguments.
-
-    Returns:
-        dict[str, float]: The scores.
 
     Raises:
         SystemExit: With code 2 and a message, if something is wrong.
@@ -137,7 +128,7 @@ def test(args: Namespace) -> dict[str, float]:
             )
         if args.scores is not None and is_main_process():
             write_scores(args, metrics, runner)
-        compat.leave_launcher()
+        leave_launcher()
         return metrics
 
 
@@ -173,15 +164,8 @@ def load_config(
 ) -> Config:
     """Read the configuration and apply what both tools have in common.
 
-    Args:
-        args (Namespace): Parsed arguments with ``config``, ``cfg_options``,
-            ``launcher``, ``local_rank``, ``work_dir``, ``seed`` and
-            ``data_root``.
-        decided (Mapping[str, str], optional): Further settings that the tool
-            sets itself, and by what argument.
-
-    Returns:
-        Config: The configuration; ``work_dir`` is always set.
+    Further settings that a tool sets itself are ``decided``, by the argument
+    told. ``work_dir`` is always set.
 
     Raises:
         UsageError: If the file or an option cannot be used.
@@ -219,9 +203,6 @@ def read_config(path: str, is_whole: bool = True) -> Config:
         is_whole (bool): Whether it is to describe a run; a base has settings
             that only its children read.
 
-    Returns:
-        Config: The configuration.
-
     Raises:
         UsageError: If it cannot be read, or sets what nothing reads.
     """
@@ -247,13 +228,7 @@ def unusual_options(args: Namespace) -> list[str]:
 def write_scores(
     args: Namespace, metrics: dict[str, float], runner: Runner
 ) -> None:
-    """Save the scores of a test, and what was tested how, as JSON.
-
-    Args:
-        args (Namespace): Parsed arguments of tools/test.py.
-        metrics (dict[str, float]): The scores.
-        runner (Runner): Runner of the test.
-    """
+    """Save the scores of a test, and what was tested how, as JSON."""
     loop = runner.test_loop
     content = {
         'config': args.config,
@@ -292,7 +267,7 @@ def plain_numbers(value: Any) -> Any:
 
 def build_runner(cfg: Config) -> Runner:
     """Build the Runner, on one process or as one of several ranks."""
-    compat.prepare_launcher(cfg.launcher, cfg)
+    prepare_launcher(cfg.launcher, cfg)
     if 'runner_type' in cfg:
         return RUNNERS.build(cfg)
     return Runner.from_cfg(cfg)

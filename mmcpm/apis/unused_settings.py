@@ -47,14 +47,7 @@ INSTALLED = ('site-packages', 'dist-packages')
 
 
 def settings_read(cfg: Config) -> set[str]:
-    """Name the top-level settings that a run reads.
-
-    Args:
-        cfg (Config): The configuration.
-
-    Returns:
-        set[str]: Names, whether the configuration has them or not.
-    """
+    """Name the top-level settings that a run reads."""
     flexible = is_type(
         {'type': cfg.get('runner_type')}, FlexibleRunner, RUNNERS
     )
@@ -69,15 +62,7 @@ def settings_read(cfg: Config) -> set[str]:
 
 
 def check_option(cfg: Config, key: str) -> None:
-    """Refuse an option that sets a variable.
-
-    Args:
-        cfg (Config): The configuration, before the option.
-        key (str): Name of the setting, with dots.
-
-    Raises:
-        UsageError: Names the settings that were made of the variable.
-    """
+    """Refuse an option that sets a variable."""
     name = key.partition('.')[0]
     read = settings_read(cfg)
     if name in read or name.startswith('_'):
@@ -90,14 +75,7 @@ def check_option(cfg: Config, key: str) -> None:
 
 
 def check_files(cfg: Config) -> None:
-    """Refuse config files that set what nothing reads.
-
-    Args:
-        cfg (Config): Configuration, as read from a file.
-
-    Raises:
-        UsageError: Names each setting, its file, and the settings that work.
-    """
+    """Refuse config files that set what nothing reads."""
     read, files = settings_read(cfg), read_chain(cfg)
     exempt = {file.path for file in files if is_exempt(file)}
     faults = []
@@ -119,9 +97,6 @@ def check_files(cfg: Config) -> None:
 
 def is_exempt(file: ConfigFile) -> bool:
     """Tell whether a file may set what nothing reads.
-
-    Args:
-        file (ConfigFile): File of a configuration.
 
     Returns:
         bool: True for a copy that a run or print_config has written, in
@@ -153,12 +128,6 @@ def _remedy(
     cfg: Config, files: Sequence[ConfigFile], read: set[str], name: str
 ) -> str:
     """Say what to set in the place of a name.
-
-    Args:
-        cfg (Config): The configuration.
-        files (Sequence[ConfigFile]): Files of the configuration.
-        read (set[str]): Settings that a run reads.
-        name (str): The variable.
 
     Returns:
         str: Settings that were made of it, or are called alike, or what to
@@ -201,11 +170,6 @@ def derived_settings(
 ) -> Iterator[str]:
     """Find what config files make of a variable.
 
-    Args:
-        files (Sequence[ConfigFile]): Bases first.
-        read (set[str]): Settings that a run reads.
-        name (str): The variable.
-
     Yields:
         str: Settings with dots, such as ``'train_cfg.max_epochs'``.
     """
@@ -226,17 +190,7 @@ def derived_settings(
 def _uses(
     node: ast.AST, path: str, name: str, assigned: dict[str, ast.expr]
 ) -> Iterator[str]:
-    """Find a variable in an expression, also within other variables.
-
-    Args:
-        node (ast.AST): The expression.
-        path (str): The setting that it is the value of.
-        name (str): The variable.
-        assigned (dict[str, ast.expr]): Expressions of the variables.
-
-    Yields:
-        str: Settings that it decides.
-    """
+    """Find a variable in an expression, also within other variables."""
     used = None
     if isinstance(node, ast.Name):
         used = node.id

@@ -58,14 +58,7 @@ class BufferKeeper:
 
 
 def averaged_models(runner) -> list[BaseAveragedModel]:
-    """List the averaged models that hooks of a run keep (EMAHook).
-
-    Args:
-        runner (Runner): Runner of a training that has begun.
-
-    Returns:
-        list[BaseAveragedModel]: In the order of the hooks.
-    """
+    """List the averaged models that hooks of a run keep (EMAHook)."""
     found = [getattr(hook, 'ema_model', None) for hook in runner.hooks]
     return [model for model in found if isinstance(model, BaseAveragedModel)]
 
@@ -93,21 +86,13 @@ class AverageGuard:
             self._keeper.keep()
 
     def decide(self, rejected: bool) -> None:
-        """Take the decision on the update, before the average is updated.
-
-        Args:
-            rejected (bool): Whether the update did not take place.
-        """
+        """Take the decision on the update, before the average is updated."""
         self._is_off = rejected
         if rejected and self._keeper is not None:
             self._keeper.restore()
 
     def update_parameters(self, model: nn.Module) -> None:
-        """Average, unless the update did not take place.
-
-        Args:
-            model (nn.Module): The model that is trained.
-        """
+        """Average, unless the update did not take place."""
         if not self._is_off:
             self._update(model)
 

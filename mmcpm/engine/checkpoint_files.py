@@ -17,10 +17,6 @@ class AtomicLocalBackend(LocalBackend):
     def put(self, obj: bytes, filepath: str) -> None:
         """Write a file so that at every moment it is old or new, not both.
 
-        Args:
-            obj (bytes): Contents.
-            filepath (str): Where to.
-
         Raises:
             OSError: If it cannot be written, e.g. for want of space. What
                 was there before is untouched.
@@ -77,11 +73,7 @@ class LateRemoval:
         self._removals.append((self._backend.rmtree, path))
 
     def flush(self, keep: set[str]) -> None:
-        """Remove what was remembered.
-
-        Args:
-            keep (set[str]): Paths that were written anew in the meantime.
-        """
+        """Remove what was remembered."""
         for remove, path in self._removals:
             if path not in keep and self._backend.exists(path):
                 remove(path)
@@ -102,9 +94,6 @@ def is_whole_checkpoint(path: str) -> bool:
 def numbered_checkpoints(work_dir: str) -> list[tuple[int, str]]:
     """List the checkpoints of a run that hold an optimizer.
 
-    Args:
-        work_dir (str): Folder of the run.
-
     Returns:
         list[tuple[int, str]]: Number and path of each ``epoch_N.pth`` or
         ``iter_N.pth``, the highest number first.
@@ -121,9 +110,6 @@ def numbered_checkpoints(work_dir: str) -> list[tuple[int, str]]:
 
 def find_newest_whole_checkpoint(work_dir: str) -> str | None:
     """Find where to resume.
-
-    Args:
-        work_dir (str): Folder of the run.
 
     Returns:
         str or None: The ``epoch_N.pth`` or ``iter_N.pth`` with the highest

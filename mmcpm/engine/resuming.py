@@ -23,11 +23,6 @@ def changed_settings(before: str, now: str) -> list[str]:
     A checkpoint carries its configuration as Python text, which is read
     here but not executed: nobody should run what came with the weights.
 
-    Args:
-        before (str): Text of the configuration that a checkpoint carries, as
-            ``mmengine.Config.pretty_text`` writes it.
-        now (str): Text of this run's configuration.
-
     Returns:
         list[str]: Differences, for example
         ``'optim_wrapper.optimizer.lr: 0.1 -> 0.2'``; empty if a text cannot
@@ -82,16 +77,6 @@ def check_progress(
 
     Schedules count iterations: with epochs of another length the learning
     rate would belong to another epoch than the data.
-
-    Args:
-        epoch (int): Epochs the checkpoint has behind it.
-        iteration (int): Iterations it has behind it.
-        length (int): Iterations per epoch of this run.
-        world_size (int): Processes of this run.
-        batch_size (int): Frames per iteration and process of this run.
-
-    Raises:
-        UsageError: If they do not fit.
     """
     if iteration == epoch * length:
         return

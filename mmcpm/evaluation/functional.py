@@ -87,8 +87,7 @@ def _integer_map(
 
 
 def class_table(
-    classes: Sequence[str],
-    scores: Mapping[str, np.ndarray],
+    classes: Sequence[str], scores: Mapping[str, np.ndarray]
 ) -> PrettyTable:
     """Tabulate scores with one row per class.
 
@@ -96,9 +95,6 @@ def class_table(
         classes (Sequence[str]): Names of the K classes.
         scores (Mapping[str, np.ndarray]): Columns by their heading, each of
             K scores in [0, 1] or NaN (printed as a dash), shape (K,).
-
-    Returns:
-        PrettyTable: The table.
     """
     table = PrettyTable()
     table.add_column('Class', list(classes), align='l')
@@ -113,9 +109,6 @@ def group_table(scores: Mapping[str, Mapping[str, float]]) -> PrettyTable:
     Args:
         scores (Mapping[str, Mapping[str, float]]): Scores of each group, the
             same named scores in [0, 1] or NaN.
-
-    Returns:
-        PrettyTable: The table.
     """
     headings = next(iter(scores.values())).keys()
     table = PrettyTable(['Frames', *headings])

@@ -30,9 +30,6 @@ def read_checkpoint(path: str, resume: bool = False) -> dict:
         resume (bool): Whether training is to continue from it, not only to
             use its weights.
 
-    Returns:
-        dict: The checkpoint, on the CPU.
-
     Raises:
         UsageError: If it is missing, cannot be read, or holds no weights,
             numbers that are not finite or, to resume, no training state.
@@ -82,10 +79,6 @@ def read_checkpoint(path: str, resume: bool = False) -> dict:
 
 def why_unreadable(path: str, error: Exception) -> str:
     """Tell what is wrong with a weight file that PyTorch refuses.
-
-    Args:
-        path (str): File or address.
-        error (Exception): Error that PyTorch or mmengine raised.
 
     Returns:
         str: Reason, in one line. PyTorch's own advice is to load it without

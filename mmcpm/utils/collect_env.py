@@ -88,10 +88,6 @@ def describe_mmcpm() -> str:
 def describe_package(distribution: str, module: str) -> str:
     """Describe one package.
 
-    Args:
-        distribution (str): Its name for pip.
-        module (str): Name of the module in Python.
-
     Returns:
         str: The version, and the error if the module cannot be imported.
     """

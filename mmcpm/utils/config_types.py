@@ -34,29 +34,12 @@ def type_of(cfg: Any, registry: Registry) -> Any:
 def is_type(
     cfg: Any, cls: type | tuple[type, ...], registry: Registry
 ) -> bool:
-    """Tell whether a configuration builds a class or a subclass of it.
-
-    Args:
-        cfg (Any): A configuration with a ``type``, as text or pure Python.
-        cls (type or tuple[type]): The class, or several.
-        registry (Registry): Where names are looked up.
-
-    Returns:
-        bool: False also for anything without a known ``type``.
-    """
+    """Tell whether a configuration builds a class or a subclass of it."""
     kind = type_of(cfg, registry)
     return isinstance(kind, type) and issubclass(kind, cls)
 
 
 def type_name(cfg: Any, registry: Registry) -> str:
-    """Name the type of a configuration for people.
-
-    Args:
-        cfg (Any): A configuration with a ``type``, as text or pure Python.
-        registry (Registry): Where names are looked up.
-
-    Returns:
-        str: The class's name, or what stands in its place.
-    """
+    """Name the type of a configuration for people."""
     kind = type_of(cfg, registry) or (cfg or {}).get('type')
     return getattr(kind, '__name__', str(kind))

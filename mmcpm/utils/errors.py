@@ -54,9 +54,6 @@ def reported(
             so do all if the environment variable ``MMCPM_TRACEBACK`` is set.
         after_interrupt (str): What the user can do who pressed Ctrl-C.
 
-    Yields:
-        None: Control of the block whose errors are reported.
-
     Raises:
         SystemExit: With code 2, in place of a reported error, or 130 if the
             user interrupted the program.
@@ -115,9 +112,6 @@ def print_message(program: str, message: str) -> None:
 def explain_lack(error: BaseException) -> str:
     """Explain an error that means that memory or disk is used up.
 
-    Args:
-        error (BaseException): Any error.
-
     Returns:
         str: What is lacking and what helps; empty for other errors.
     """
@@ -161,9 +155,6 @@ def error_message(error: BaseException) -> str:
     Args:
         error (BaseException): Any error. The data loader re-raises errors
             of its workers with their traceback in the message.
-
-    Returns:
-        str: The message; empty if there is none.
     """
     if isinstance(error, KeyError) and error.args:
         # Its text has quotes and escapes.
@@ -180,14 +171,7 @@ def error_message(error: BaseException) -> str:
 
 
 def broken_condition(error: BaseException) -> str:
-    """Return what was asserted where nothing else is said.
-
-    Args:
-        error (BaseException): Any error, also from a data-loading worker.
-
-    Returns:
-        str: The line of the assertion; empty for other errors.
-    """
+    """Return what was asserted where nothing else is said."""
     if not isinstance(error, AssertionError):
         return ''
     lines = [

@@ -81,10 +81,6 @@ def write_whole(
 def ensure_writable(directory: str | Path, option: str) -> None:
     """Make a folder and see whether files can be written there.
 
-    Args:
-        directory (str | Path): The folder.
-        option (str): The option that names it, for the message.
-
     Raises:
         UsageError: If not.
     """

@@ -96,7 +96,7 @@ class AVSLocalVisualizer(SegLocalVisualizer):
         Args:
             name (str): Title of the picture.
             image (np.ndarray): Frame, RGB, uint8, shape (H, W, 3).
-            data_sample (SegDataSample, optional): Truth and prediction.
+            data_sample (SegDataSample, optional): See :meth:`draw_clip`.
             draw_gt (bool): Whether to draw ``gt_sem_seg``.
             draw_pred (bool): Whether to draw ``pred_sem_seg``.
             show (bool): Whether to open a window.
@@ -105,8 +105,7 @@ class AVSLocalVisualizer(SegLocalVisualizer):
                 Backends get it if it is neither saved nor shown.
             step (int): Counter for the backends.
             with_labels (bool): Not used: the classes stand in the legend.
-            audio (Tensor | ndarray, optional): Waveform, float, shape
-                (channels, samples), where the data sample does not hold it.
+            audio (Tensor | ndarray, optional): See :meth:`draw_clip`.
         """
         picture = self.draw_clip(
             image,
@@ -145,8 +144,8 @@ class AVSLocalVisualizer(SegLocalVisualizer):
             audio (Tensor | ndarray, optional): Waveform, float, shape
                 (channels, samples), where the data sample does not hold it.
             title (str): First line of the picture.
-            draw_gt (bool): Whether to draw the truth.
-            draw_pred (bool): Whether to draw the prediction.
+            draw_gt (bool): As of :meth:`add_datasample`.
+            draw_pred (bool): As of :meth:`add_datasample`.
 
         Returns:
             np.ndarray: RGB, uint8, at least 900 pixels wide.

@@ -179,9 +179,6 @@ def class_patches(
         shown (Sequence[int]): Class ids, C for "no object".
         classes (Sequence[str]): Names of the dataset's C classes.
         palette (Sequence[Sequence[int]]): RGB colors of the classes, 0 to 255.
-
-    Returns:
-        list[Patch]: One per class id, with its color and name.
     """
     colors = class_colors(palette)
     names = [*classes, 'no object']

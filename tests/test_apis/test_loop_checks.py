@@ -23,8 +23,7 @@ class Runner:
 )
 def test_space(tmp_path, monkeypatch, free, refused, warned):
     monkeypatch.setattr(
-        'shutil.disk_usage',
-        lambda path: SimpleNamespace(free=free * 2**20),
+        'shutil.disk_usage', lambda path: SimpleNamespace(free=free * 2**20)
     )
     runner = Runner(tmp_path)
     if refused:

@@ -3,11 +3,7 @@ from mmengine.config import Config
 
 from mmcpm.apis import options
 from mmcpm.apis.config_checks import check_classes
-from mmcpm.apis.nested_settings import (
-    check_wrappers,
-    innermost_datasets,
-    set_data_root,
-)
+from mmcpm.apis.nested_settings import check_wrappers, innermost_datasets
 from mmcpm.utils.errors import UsageError
 
 A = {'type': 'AVSBenchSemanticDataset', 'data_root': 'x', 'pipeline': []}
@@ -71,7 +67,7 @@ def test_options_reach_every_dataset(dataset, paths, tmp_path):
     assert [path for path, _ in found] == [
         f'test_dataloader.dataset{path}' for path in paths
     ]
-    set_data_root(cfg, ('train_dataloader', 'test_dataloader'), str(tmp_path))
+    options.apply_data_root(cfg, str(tmp_path))
     cfg.tta_model, cfg.tta_pipeline = {'type': 'T'}, [{'type': 'P'}]
     options.apply_sound(cfg, 'silence')
     options.apply_tta(cfg)
@@ -101,10 +97,10 @@ def test_classes_of_the_second_dataset_differ():
         check_classes(make(concat(A, B)), ('test_dataloader',))
 
 
-def test_one_data_root_for_several():
+def test_one_data_root_for_several(tmp_path):
     cfg = make(concat(A, repeat({**B, 'data_root': 'y'})))
     with pytest.raises(UsageError) as error:
-        set_data_root(cfg, ('test_dataloader',), 'z')
+        options.apply_data_root(cfg, str(tmp_path))
     assert (
         'test_dataloader.dataset.datasets.0.data_root=x, '
         'test_dataloader.dataset.datasets.1.dataset.data_root=y'

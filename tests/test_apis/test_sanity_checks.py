@@ -190,8 +190,7 @@ def test_every_wrapped_dataset_is_looked_at():
     first, second = Samples([sample()]), Samples([sample(2)])
     joined = type('Joined', (list,), {'datasets': [first, second]})(first)
     loop = SimpleNamespace(
-        dataloader=DataLoader(joined),
-        evaluator=SimpleNamespace(metrics=[]),
+        dataloader=DataLoader(joined), evaluator=SimpleNamespace(metrics=[])
     )
     runner = SimpleNamespace(model=make_model(), hooks=[])
     with pytest.raises(UsageError, match=r'2 channel\(s\)'):

@@ -2,7 +2,6 @@
 
 import gc
 import hashlib
-from argparse import Namespace
 from pathlib import Path
 
 import pytest
@@ -70,8 +69,9 @@ def digests(folder: Path) -> dict[str, str]:
 class Tools:
     """tools/train.py and tools/test.py as a user calls them."""
 
-    def __init__(self, config: str, data_root: Path, capsys) -> None:
+    def __init__(self, config: str, data_root: Path, capsys, parse) -> None:
         self.config = config
+        self.parse = parse
         self.data_root = data_root
         self.capsys = capsys
         self.has_begun = False
@@ -84,47 +84,25 @@ class Tools:
 
     def train(self, *options: str, **arguments) -> str:
         """Train; return what was printed on stderr."""
-        self._call(
-            train_and_test.train,
-            options,
-            {'resume': None, 'amp': False, 'auto_scale_lr': False},
-            arguments,
-        )
+        self._call('train', [], options, arguments)
         return self.capsys.readouterr().err
 
     def test(self, checkpoint, *options: str, **arguments) -> dict:
         """Test; return the scores."""
-        return self._call(
-            train_and_test.test,
-            options,
-            {
-                'checkpoint': str(checkpoint),
-                'out': None,
-                'show_dir': None,
-                'show': False,
-                'wait_time': 0.0,
-                'tta': False,
-                'sound': 'true',
-                'scores': None,
-            },
-            arguments,
-        )
+        return self._call('test', [str(checkpoint)], options, arguments)
 
-    def _call(self, function, options, defaults, arguments):
+    def _call(self, name, required, options, arguments):
         for manager in (MMLogger, MessageHub, AVSLocalVisualizer):
             manager._instance_dict.clear()
-        args = {
-            'config': self.config,
+        settings = {
             'work_dir': 'work',
             'data_root': str(self.data_root),
-            'seed': None,
             'cfg_options': list(options) or None,
-            'launcher': 'none',
-            'local_rank': 0,
-            **defaults,
             **arguments,
         }
-        return function(Namespace(**args))
+        config = settings.pop('config', self.config)
+        args = self.parse[name](config, *required, **settings)
+        return getattr(train_and_test, name)(args)
 
     def accepts(self, name: str = 'train', *args, **kwargs) -> None:
         """Call a tool that must get as far as its first iteration."""
@@ -164,7 +142,7 @@ class Tools:
 
 
 @pytest.fixture
-def tools(avss_copy, tmp_path, monkeypatch, capsys):
+def tools(avss_copy, tmp_path, monkeypatch, capsys, train_args, test_args):
     """The tools, in an empty folder, on a data root of their own."""
     folder = tmp_path / 'here'
     folder.mkdir()
@@ -173,16 +151,13 @@ def tools(avss_copy, tmp_path, monkeypatch, capsys):
     for name in ('RANK', 'WORLD_SIZE', 'MMCPM_TRACEBACK', 'DISPLAY'):
         monkeypatch.delenv(name, raising=False)
     Path('tiny.py').write_text(CONFIG)
-    # What a run prints about itself takes longer than the tiny run.
-    monkeypatch.setattr('mmengine.runner.runner.collect_env', dict)
-    monkeypatch.setattr(
-        'mmengine.config.config.FormatCode', lambda text, **_: (text, False)
-    )
     # After an error PyTorch waits that long for every data-loading process.
     monkeypatch.setattr(
         'torch.utils.data._utils.MP_STATUS_CHECK_INTERVAL', 0.1
     )
-    tools = Tools('tiny.py', avss_copy, capsys)
+    tools = Tools(
+        'tiny.py', avss_copy, capsys, dict(train=train_args, test=test_args)
+    )
     for name in ('train', 'test'):
         run = getattr(Runner, name)
 

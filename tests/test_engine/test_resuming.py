@@ -1,9 +1,6 @@
 import pytest
 
-from mmcpm.engine.resuming import (
-    changed_settings,
-    check_progress,
-)
+from mmcpm.engine.resuming import changed_settings, check_progress
 from mmcpm.utils.errors import UsageError
 
 BEFORE = """

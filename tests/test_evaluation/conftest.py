@@ -54,6 +54,24 @@ def score():
 
 
 @pytest.fixture
+def random_maps(seed):
+    """Number of classes; predictions and labels of some sizes.
+
+    Some classes are absent, and some pixels are to be ignored.
+    """
+    rng = np.random.default_rng(seed)
+    num_classes = int(rng.integers(2, 7))
+    maps = []
+    for _ in range(rng.integers(1, 6)):
+        size = rng.integers(1, 9, 2)
+        top = rng.integers(1, num_classes + 1)  # Later classes are absent.
+        label = rng.integers(0, rng.choice([1, top]), size)
+        label[rng.random(size) < rng.choice([0, 0.3, 1])] = 255
+        maps.append((rng.integers(0, top, size), label))
+    return num_classes, maps
+
+
+@pytest.fixture
 def printed(monkeypatch):
     """What metrics print."""
     lines = []

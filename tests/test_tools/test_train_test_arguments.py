@@ -3,6 +3,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from shlex import split
 
 import pytest
 
@@ -46,22 +47,11 @@ def test_train_arguments():
         .build_parser()
         .parse_args(
             [
-                'a.py',
-                '--work-dir',
-                'w',
-                '--data-root',
-                'd',
-                '--resume',
-                '--amp',
-                '--auto-scale-lr',
-                '--seed',
-                '3',
-                '--launcher',
-                'pytorch',
-                '--local-rank',
-                '1',
-                '--cfg-options',
-                'a=1',
+                *split(
+                    'a.py --work-dir w --data-root d --resume --amp '
+                    '--auto-scale-lr --seed 3 --launcher pytorch '
+                    '--local-rank 1 --cfg-options a=1'
+                ),
                 'b.c=[1,2]',
             ]
         )
@@ -94,32 +84,12 @@ def test_test_arguments():
         load('test.py')
         .build_parser()
         .parse_args(
-            [
-                'a.py',
-                'b.pth',
-                '--work-dir',
-                'w',
-                '--data-root',
-                'd',
-                '--out',
-                'o',
-                '--show-dir',
-                's',
-                '--show',
-                '--wait-time',
-                '0.5',
-                '--tta',
-                '--sound',
-                'silence',
-                '--scores',
-                'scores.json',
-                '--seed',
-                '3',
-                '--launcher',
-                'slurm',
-                '--cfg-options',
-                'a=1',
-            ]
+            split(
+                'a.py b.pth --work-dir w --data-root d --out o '
+                '--show-dir s --show --wait-time 0.5 --tta --sound '
+                'silence --scores scores.json --seed 3 --launcher slurm '
+                '--cfg-options a=1'
+            )
         )
     )
     assert vars(args) == {
@@ -271,14 +241,10 @@ def test_dist_train(tmp_path):
         tmp_path, 'dist_train.sh', ['a b.py', '2', '--cfg-options', 'x=[1, 2]']
     ) == [
         f'{TOOLS}/launch.py',
-        '--standalone',
-        '--local-addr=127.0.0.1',
-        '--nproc-per-node=2',
+        *split('--standalone --local-addr=127.0.0.1 --nproc-per-node=2'),
         f'{TOOLS}/train.py',
         'a b.py',
-        '--launcher',
-        'pytorch',
-        '--cfg-options',
+        *split('--launcher pytorch --cfg-options'),
         'x=[1, 2]',
     ]
 
@@ -306,17 +272,12 @@ def test_dist_test_on_several_machines(tmp_path):
         MASTER_ADDR='10.0.0.1',
     ) == [
         f'{TOOLS}/launch.py',
-        '--nnodes=2',
-        '--node-rank=1',
-        '--master-addr=10.0.0.1',
-        '--master-port=1234',
-        '--nproc-per-node=8',
+        *split(
+            '--nnodes=2 --node-rank=1 --master-addr=10.0.0.1 '
+            '--master-port=1234 --nproc-per-node=8'
+        ),
         f'{TOOLS}/test.py',
-        'a.py',
-        'b.pth',
-        '--launcher',
-        'pytorch',
-        '--out',
+        *split('a.py b.pth --launcher pytorch --out'),
         'c d',
     ]
 
@@ -330,23 +291,15 @@ def test_slurm_train(tmp_path):
         GPUS_PER_NODE='8',
         SRUN_ARGS='-w node1 --quiet',
     ) == [
-        '--partition=part',
-        '--job-name=job',
-        '--gres=gpu:8',
-        '--ntasks=16',
-        '--ntasks-per-node=8',
-        '--cpus-per-task=5',
-        '--kill-on-bad-exit=1',
-        '-w',
-        'node1',
-        '--quiet',
+        *split(
+            '--partition=part --job-name=job --gres=gpu:8 '
+            '--ntasks=16 --ntasks-per-node=8 --cpus-per-task=5 '
+            '--kill-on-bad-exit=1 -w node1 --quiet'
+        ),
         str(tmp_path / 'srun'),
         '-u',
         f'{TOOLS}/train.py',
-        'a.py',
-        '--launcher',
-        'slurm',
-        '--amp',
+        *split('a.py --launcher slurm --amp'),
     ]
 
 
@@ -358,20 +311,15 @@ def test_slurm_test_on_few_gpus(tmp_path):
         GPUS='1',
         CPUS_PER_TASK='2',
     ) == [
-        '--partition=part',
-        '--job-name=job',
-        '--gres=gpu:1',
-        '--ntasks=1',
-        '--ntasks-per-node=1',
-        '--cpus-per-task=2',
-        '--kill-on-bad-exit=1',
+        *split(
+            '--partition=part --job-name=job --gres=gpu:1 --ntasks=1 '
+            '--ntasks-per-node=1 --cpus-per-task=2 '
+            '--kill-on-bad-exit=1'
+        ),
         str(tmp_path / 'srun'),
         '-u',
         f'{TOOLS}/test.py',
-        'a.py',
-        'b.pth',
-        '--launcher',
-        'slurm',
+        *split('a.py b.pth --launcher slurm'),
     ]
 
 

@@ -2,7 +2,6 @@
 with wrapped datasets and every option."""
 
 import json
-from argparse import Namespace
 from pathlib import Path
 
 import pytest
@@ -108,34 +107,16 @@ env_cfg = dict(mp_cfg=dict(mp_start_method='fork', opencv_num_threads=0))
 default_hooks = dict(checkpoint=dict(type=AtomicCheckpointHook))
 custom_hooks = [dict(type=EpochSeedHook), dict(type=SampleReportHook)]
 """
-COMMON = {
-    'work_dir': 'run',
-    'seed': 1,
-    'cfg_options': None,
-    'launcher': 'none',
-    'local_rank': 0,
-}
-TRAIN = {**COMMON, 'resume': None, 'amp': True, 'auto_scale_lr': True}
-TEST = {
-    **COMMON,
-    'out': None,
-    'show_dir': None,
-    'show': False,
-    'wait_time': 0.0,
-    'tta': False,
-    'sound': 'true',
-    'scores': None,
-}
 
 
-def call(function, defaults, **arguments):
+def call(function, args):
     for manager in (MMLogger, MessageHub, AVSLocalVisualizer):
         manager._instance_dict.clear()
-    return function(Namespace(**{**defaults, **arguments}))
+    return function(args)
 
 
 @pytest.fixture(scope='module')
-def outcomes(tmp_path_factory, avss_root):
+def outcomes(tmp_path_factory, avss_root, train_args, test_args):
     """What every form of the configuration leads to."""
     folder = tmp_path_factory.mktemp('forms')
     with pytest.MonkeyPatch.context() as patch:
@@ -144,51 +125,46 @@ def outcomes(tmp_path_factory, avss_root):
         patch.setenv('LOCAL_RANK', '0')
         patch.delenv('RANK', raising=False)
         patch.setattr(torch.cuda, 'is_available', lambda: False)
-        # What a run prints about itself takes longer than the tiny run.
-        patch.setattr('mmengine.runner.runner.collect_env', dict)
-        patch.setattr(
-            'mmengine.config.config.FormatCode', lambda text, **_: (text, 0)
-        )
         Path('parts.py').write_text(PARTS)
         Path('pure.py').write_text(PURE)
         Path('copy.py').write_text(Config.fromfile('pure.py').dump())
-        yield {name: run(name, avss_root) for name in ('pure', 'copy')}
+        yield {
+            name: run(name, avss_root, train_args, test_args)
+            for name in ('pure', 'copy')
+        }
 
 
-def run(name, data_root):
+def run(name, data_root, train_args, test_args):
     """Train with all options, resume, and test with all options."""
-    where = {'config': f'{name}.py', 'data_root': str(data_root)}
-    call(train_and_test.train, TRAIN, work_dir=name, **where)
+    common = dict(data_root=str(data_root), seed=1)
+    options = dict(common, work_dir=name, amp=True, auto_scale_lr=True)
+    call(train_and_test.train, train_args(f'{name}.py', **options))
     # The copy that the run has left, further.
-    where['config'] = f'{name}/{name}.py'
-    options = ['train_cfg.max_epochs=2']
-    call(
-        train_and_test.train,
-        TRAIN,
-        work_dir=name,
+    args = train_args(
+        f'{name}/{name}.py',
         resume='auto',
-        cfg_options=options,
-        **where,
+        cfg_options=['train_cfg.max_epochs=2'],
+        **options,
     )
+    call(train_and_test.train, args)
     written = Config.fromfile(f'{name}/{name}.py')
     checkpoint = torch.load(f'{name}/epoch_2.pth', weights_only=False)
-    where['config'] = f'{name}.py'
     weights = f'{name}/epoch_2.pth'
     torch.save({'state_dict': checkpoint['state_dict']}, f'{name}/weights.pth')
     scores = {}
     for sound in ('silence', 'swapped'):
-        call(
-            train_and_test.test,
-            TEST,
-            checkpoint=weights,
+        args = test_args(
+            f'{name}.py',
+            weights,
             sound=sound,
             tta=True,
             out=f'{name}/maps_{sound}',
             show_dir=f'{name}/pictures' if sound == 'swapped' else None,
             scores=f'{name}/{sound}.json',
             work_dir=f'{name}/test',
-            **where,
+            **common,
         )
+        call(train_and_test.test, args)
         scores[sound] = json.loads(Path(f'{name}/{sound}.json').read_text())
     return {
         'folder': Path(name).absolute(),

@@ -64,12 +64,12 @@ def main(argv: list[str] | None = None) -> None:
         argv (list[str], optional): Arguments; those of the process if None.
     """
     args = build_parser().parse_args(argv)
-    from mmcpm.analysis_tools.benchmark import runs, table
+    from mmcpm.analysis_tools.benchmark import runs
     from mmcpm.utils import errors
 
     with errors.reported('benchmark.py'):
         if args.table:
-            print(table.benchmark_table(args.table))
+            print(runs.benchmark_table(args.table))
         else:
             print(runs.format_report(runs.run(args)))
 

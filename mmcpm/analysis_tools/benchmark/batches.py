@@ -23,11 +23,6 @@ def random_labels(
 ) -> Tensor:
     """Draw rectangles and ellipses on background.
 
-    Args:
-        size (tuple[int, int]): Height and width.
-        num_classes (int): Classes including background, 0.
-        generator (torch.Generator): Source of randomness.
-
     Returns:
         Tensor: Class ids ``[1, H, W]`` int64.
     """
@@ -71,17 +66,7 @@ def audio_shape(cfg: Config) -> tuple[int, int]:
 def random_batch(
     cfg: Config, size: tuple[int, int], batch: int, seed: int = 0
 ) -> dict:
-    """Make up a batch as a dataloader gives it.
-
-    Args:
-        cfg (Config): A whole configuration.
-        size (tuple[int, int]): Height and width of the images.
-        batch (int): Frames.
-        seed (int): Seed of the contents.
-
-    Returns:
-        dict: ``inputs`` and ``data_samples``.
-    """
+    """Make up a batch as a dataloader gives it."""
     generator = torch.Generator().manual_seed(seed)
     inputs, data_samples = [], []
     for _ in range(batch):
@@ -104,9 +89,6 @@ def pack_sample(label: Tensor, audio: Tensor | None) -> SegDataSample:
     Args:
         label (Tensor): Class ids ``[1, H, W]``.
         audio (Tensor, optional): ``[channels, samples]``.
-
-    Returns:
-        SegDataSample: Sample with the meta information that the models read.
     """
     size = tuple(label.shape[-2:])
     sounding = [k for k in label.unique().tolist() if k not in (0, 255)]
@@ -124,17 +106,7 @@ def pack_sample(label: Tensor, audio: Tensor | None) -> SegDataSample:
 def real_batch(
     cfg: Config, size: tuple[int, int], batch: int, split: str
 ) -> dict:
-    """Read frames of the configuration's dataset, brought to one size.
-
-    Args:
-        cfg (Config): A whole configuration.
-        size (tuple[int, int]): Height and width of the images.
-        batch (int): Frames.
-        split (str): 'train' or 'test', whose dataloader is meant.
-
-    Returns:
-        dict: ``inputs`` and ``data_samples``.
-    """
+    """Read frames of the configuration's dataset, brought to one size."""
     init_default_scope(cfg.get('default_scope') or 'mmseg')
     dataset = DATASETS.build(cfg[f'{split}_dataloader'].dataset)
     inputs, data_samples = [], []

@@ -23,18 +23,7 @@ from .steps import compare, interleave, time_statistics
 def build_reader(
     cfg: Config, size: tuple[int, int], stock: bool
 ) -> tuple[Callable[[int], dict], Compose, int]:
-    """Build what reads a sample of the training data.
-
-    Args:
-        cfg (Config): A whole configuration.
-        size (tuple[int, int]): Height and width of the crop.
-        stock (bool): Whether to read frames and labels only, with mmseg's own
-            transforms.
-
-    Returns:
-        tuple[Callable, Compose, int]: From index to sample; its pipeline;
-        number of samples.
-    """
+    """Build what reads a sample of the training data."""
     loader = dict(cfg, train_dataloader=copy.deepcopy(cfg.train_dataloader))
     parts = innermost_datasets(loader, 'train_dataloader')
     pipelines = [part.get('pipeline') or [] for _, part in parts]
@@ -63,12 +52,6 @@ def build_reader(
 
 def measure_data(args: Namespace, cfg: Config, peer: Config | None) -> dict:
     """Time the reading of batches, and of the transforms.
-
-    Args:
-        args (Namespace): The parsed arguments.
-        cfg (Config): Configuration whose training pipeline is timed.
-        peer (Config, optional): Configuration of the peer; None if there is no
-            peer, or it is mmseg's pipeline.
 
     Returns:
         dict: Seconds per batch, samples per second, parts (transforms).

@@ -6,7 +6,6 @@ import json
 import logging
 import math
 from argparse import Namespace
-from pathlib import Path
 
 import torch
 import torch.nn as nn
@@ -21,6 +20,7 @@ from mmcpm.apis.options import DATALOADERS
 from mmcpm.apis.train_and_test import read_config
 from mmcpm.models.segmentors import AVEncoderDecoder
 from mmcpm.utils.config_types import type_name
+from mmcpm.utils.io import write_whole
 
 from .peers import prepare, stock_model
 
@@ -34,9 +34,6 @@ def attention_flops(inputs: list, outputs: list) -> int:
         inputs (list): Traced values; query ``[B, heads, N, D]``, key
             ``[B, heads, M, D]``.
         outputs (list): Not used.
-
-    Returns:
-        int: Their number.
     """
     query, key = (value.type().sizes() for value in inputs[:2])
     return 2 * math.prod(query) * key[-2]
@@ -62,9 +59,6 @@ class _Forward(nn.Module):
 def run(args: Namespace) -> dict:
     """Count as told by the arguments of tools/analysis_tools/get_flops.py.
 
-    Args:
-        args (Namespace): The parsed arguments.
-
     Returns:
         dict: ``multiply_adds`` and ``parameters`` of the whole and of parts,
         ``not_counted`` (operator to calls).
@@ -85,22 +79,13 @@ def run(args: Namespace) -> dict:
         **count(model, size),
     }
     if args.out is not None:
-        path = Path(args.out)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(report, indent=1) + '\n')
+        text = json.dumps(report, indent=1)
+        write_whole(args.out, f'{text}\n'.encode())
     return report
 
 
 def count(model: nn.Module, size: tuple[int, int]) -> dict:
-    """Trace a segmentor with one image, and sound where it hears.
-
-    Args:
-        model (nn.Module): The segmentor, in evaluation mode.
-        size (tuple[int, int]): Height and width.
-
-    Returns:
-        dict: See :func:`run`.
-    """
+    """Trace a segmentor with one image, and sound where it hears."""
     analyzer = FlopAnalyzer(_Forward(model), (torch.zeros(1, 3, *size),))
     analyzer.set_op_handle(ATTENTION, attention_flops)
     analyzer.unsupported_ops_warnings(False)

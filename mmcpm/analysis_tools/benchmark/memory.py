@@ -53,9 +53,6 @@ def _measure(queue, threads: int, arguments: dict) -> None:
 def peak_memory(arguments: dict) -> float | None:
     """Measure the peak memory of a model in a process of its own.
 
-    Args:
-        arguments (dict): Arguments for :class:`.steps.Subject`.
-
     Returns:
         float, optional: MiB, see :data:`CPU_METHOD`; None where the system
         does not tell (it needs Linux).

@@ -84,15 +84,7 @@ class PartTimer:
         self._since = now
 
     def wrap(self, function: Callable, part: str) -> Callable:
-        """Let a function be timed.
-
-        Args:
-            function (Callable): Function to time.
-            part (str): Name of the part that its time counts for.
-
-        Returns:
-            Callable: The same, timed.
-        """
+        """Let a function be timed."""
 
         @functools.wraps(function)
         def timed(*args, **kwargs):
@@ -117,15 +109,7 @@ def find_method(model: nn.Module, path: str) -> tuple[nn.Module, str] | None:
 
 
 def watch_parts(model: nn.Module, timer: PartTimer) -> Callable[[], None]:
-    """Time the parts of a segmentor.
-
-    Args:
-        model (nn.Module): The segmentor.
-        timer (PartTimer): Collects the times.
-
-    Returns:
-        Callable: Undoes it.
-    """
+    """Time the parts of a segmentor."""
     parts = dict(PARTS)
     head = getattr(model, 'decode_head', None)
     if isinstance(getattr(head, 'mixtures', None), GMMClassifier):

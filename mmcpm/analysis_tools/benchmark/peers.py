@@ -54,10 +54,6 @@ AUDIO_TRANSFORMS = (
 def stock_model(model: dict) -> ConfigDict:
     """Derive mmseg's Mask2Former of the same sizes, without audio.
 
-    Args:
-        model (dict): Configuration of an AVEncoderDecoder with a Mask2Former
-            head.
-
     Returns:
         ConfigDict: An EncoderDecoder of mmseg with mmdet's parts: the same
         image backbone, pixel decoder, queries, points and classes.
@@ -94,14 +90,7 @@ def stock_model(model: dict) -> ConfigDict:
 
 
 def stock_pipeline(pipeline: list[dict]) -> list[dict]:
-    """Derive mmseg's image-only pipeline with the same augmentation.
-
-    Args:
-        pipeline (list[dict]): Pipeline of a dataset with audio.
-
-    Returns:
-        list[dict]: Without audio, with mmseg's own loading and packing.
-    """
+    """Derive mmseg's image-only pipeline with the same augmentation."""
     kept = []
     for transform in copy.deepcopy(list(pipeline)):
         kind = type_of(transform, TRANSFORMS)
@@ -113,11 +102,6 @@ def stock_pipeline(pipeline: list[dict]) -> list[dict]:
 
 def prepare(cfg: Config, size: tuple[int, int], device: str) -> ConfigDict:
     """Make the model of a configuration ready to be timed.
-
-    Args:
-        cfg (Config): A whole configuration.
-        size (tuple[int, int]): Height and width of the images.
-        device (str): Name of the device.
 
     Returns:
         ConfigDict: Its model, without pretrained weights, which change no

@@ -4,6 +4,7 @@ import json
 import platform
 import statistics
 from argparse import Namespace
+from collections.abc import Iterable
 from pathlib import Path
 
 import torch
@@ -14,6 +15,7 @@ from mmcpm.apis.config_checks import fill_num_classes, require
 from mmcpm.apis.train_and_test import read_config
 from mmcpm.utils.checkpoints import read_checkpoint
 from mmcpm.utils.errors import UsageError
+from mmcpm.utils.io import write_whole
 
 from .batches import random_batch, real_batch
 from .data import measure_data
@@ -25,9 +27,6 @@ STOCK = 'stock'
 
 def run(args: Namespace) -> dict:
     """Measure what the arguments of tools/analysis_tools/benchmark.py ask.
-
-    Args:
-        args (Namespace): The parsed arguments.
 
     Returns:
         dict: The report, also written to ``args.out``.
@@ -70,9 +69,8 @@ def run(args: Namespace) -> dict:
     else:
         report.update(measure_model(args, cfg, peer))
     if args.out is not None:
-        path = Path(args.out)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(report, indent=1) + '\n')
+        text = json.dumps(report, indent=1)
+        write_whole(args.out, f'{text}\n'.encode())
     return report
 
 
@@ -95,17 +93,7 @@ def check(args: Namespace) -> None:
 
 
 def measure_model(args: Namespace, cfg: Config, peer: Config | None) -> dict:
-    """Time steps of a model and of its peer.
-
-    Args:
-        args (Namespace): The parsed arguments.
-        cfg (Config): Configuration of the model.
-        peer (Config, optional): Configuration of the peer; None if there is no
-            peer, or it is a stock model.
-
-    Returns:
-        dict: Times, memory and parts.
-    """
+    """Time steps of a model and of its peer."""
     size = tuple(args.size)
     split = 'train' if args.task == 'train' else 'test'
     batch = (
@@ -163,14 +151,7 @@ def measure_model(args: Namespace, cfg: Config, peer: Config | None) -> dict:
 
 
 def format_report(report: dict) -> str:
-    """Put a report in some lines for a reader.
-
-    Args:
-        report (dict): Report that :func:`run` returned.
-
-    Returns:
-        str: Times, memory, parts.
-    """
+    """Put a report in some lines for a reader."""
     lines = [f'{report["task"]}, {report["size"]}, batch {report["batch"]}']
     for prefix, name in (('', 'config'), ('peer_', 'peer')):
         if f'{prefix}median_s' not in report:
@@ -190,5 +171,33 @@ def format_report(report: dict) -> str:
         lines.append(
             f'ratio {report["ratio"]:.3f} (turn by turn '
             f'{report["ratio_of_turns"]:.3f})'
+        )
+    return '\n'.join(lines)
+
+
+def benchmark_table(files: Iterable[Path]) -> str:
+    """Lay out JSON files of tools/analysis_tools/benchmark.py.
+
+    Returns:
+        str: A Markdown table: medians in seconds, their ratio, and peak
+        memory in MiB, of the configuration and of its peer.
+    """
+    lines = [
+        '| config | task | size, batch | device | seconds | peer: seconds '
+        '| ratio | memory: ratio |',
+        '|---|---|---|---|---|---|---|---|',
+    ]
+    for file in files:
+        result = json.loads(Path(file).read_text())
+        height, width = result['size']
+        memory = result['peak_mb'] / result['peer_peak_mb']
+        peer = Path(result['peer']).stem
+        lines.append(
+            f'| `{Path(result["config"]).stem}` | {result["task"]} '
+            f'| {height} x {width}, {result["batch"]} '
+            f'| {result["device"]} {result["dtype"]} '
+            f'| {result["median_s"]:.2f} '
+            f'| {peer}: {result["peer_median_s"]:.2f} '
+            f'| {result["ratio"]:.2f} | {memory:.2f} |'
         )
     return '\n'.join(lines)

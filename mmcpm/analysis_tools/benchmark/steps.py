@@ -17,11 +17,7 @@ from mmcpm.models.classifiers import GMMClassifier
 from .parts import OTHER, PartTimer, watch_parts
 from .peers import prepare, stock_model
 
-DTYPES = {
-    'fp32': torch.float32,
-    'bf16': torch.bfloat16,
-    'fp16': torch.float16,
-}
+DTYPES = {'fp32': torch.float32, 'bf16': torch.bfloat16, 'fp16': torch.float16}
 
 
 class Subject:
@@ -156,12 +152,6 @@ def interleave(
     device: str = 'cpu',
 ) -> list[list[float]]:
     """Time functions in turns, so that other load slows all of them alike.
-
-    Args:
-        functions (list[Callable]): One or two.
-        repeats (int): Timed calls of each.
-        warmup (int): Calls of each before.
-        device (str): Name of the device.
 
     Returns:
         list[list[float]]: Seconds of the calls, per function.

@@ -105,9 +105,7 @@ def _recover(
             'without a class in common): choose more or others'
         )
     prompted = head.decode_prompts(
-        head.forward_pixel_decoder(model.extract_feat(inputs)),
-        audio,
-        classes,
+        head.forward_pixel_decoder(model.extract_feat(inputs)), audio, classes
     )
     # As in the loss: prompts of some classes cannot recover the sound of all.
     sounding = prompted.labels > 0
@@ -136,18 +134,7 @@ def _recover(
 def mixture_points(
     mixtures: nn.Module, per_class: int, seed: int, noise: bool = True
 ) -> MixturePoints:
-    """Read the mixtures, and draw prompts from them.
-
-    Args:
-        mixtures (nn.Module): A GMMClassifier whose bank has members.
-        per_class (int): Prompts for each foreground class that is ready to
-            be prompted.
-        seed (int): Seed of the draw.
-        noise (bool): Argument of its ``sample``.
-
-    Returns:
-        MixturePoints: Points of the classes with members.
-    """
+    """Read the mixtures, and draw prompts from them."""
     known = mixtures.count > 0  # [C + 1]
     slots = torch.arange(mixtures.bank.shape[1], device=known.device)
     valid = slots < mixtures.count[:, None]  # [C + 1, S]
@@ -172,16 +159,7 @@ def mixture_points(
 def collect_query_classes(
     model: AVEncoderDecoder, frames: Sequence[dict], classes: Sequence[str]
 ) -> list[FrameQueries]:
-    """Segment frames, and ask their queries for their classes.
-
-    Args:
-        model (AVEncoderDecoder): Model in evaluation mode.
-        frames (Sequence[dict]): Packed samples.
-        classes (Sequence[str]): Names of the classes.
-
-    Returns:
-        list[FrameQueries]: One per frame.
-    """
+    """Segment frames, and ask their queries for their classes."""
     rows = []
     for frame in frames:
         inputs, sample = _prepare(model, frame)
@@ -207,10 +185,6 @@ def collect_query_classes(
 
 def frame_title(sample: SegDataSample, classes: Sequence[str]) -> str:
     """Name a frame and what sounds in it.
-
-    Args:
-        sample (SegDataSample): Sample with ``sample_id`` and labels.
-        classes (Sequence[str]): Names of the classes.
 
     Returns:
         str: E.g. ``'clip/3: dog, violin'``.

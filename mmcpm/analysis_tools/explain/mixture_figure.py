@@ -99,17 +99,7 @@ def draw_mixtures(
     classes: Sequence[str],
     palette: Sequence[Sequence[int]],
 ) -> Figure:
-    """Draw members, means and sampled prompts of every class.
-
-    Args:
-        points (MixturePoints): Points to draw; the plane is fitted to the
-            members.
-        classes (Sequence[str]): Names of the dataset's C classes.
-        palette (Sequence[Sequence[int]]): RGB colors of the classes, 0 to 255.
-
-    Returns:
-        Figure: Figure for a canvas or a file.
-    """
+    """Draw members, means and sampled prompts of every class."""
     colors = class_colors(palette)
     plane = fit_projection(points.members, points.labels)
     shown = np.unique([*points.labels, *points.sample_labels])

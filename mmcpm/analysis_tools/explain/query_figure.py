@@ -57,16 +57,7 @@ def draw_queries(
     classes: Sequence[str],
     palette: Sequence[Sequence[int]],
 ) -> Figure:
-    """Draw truth, prediction and queries, a frame per row.
-
-    Args:
-        rows (Sequence[FrameQueries]): Rows of the figure, at least one.
-        classes (Sequence[str]): Names of the dataset's C classes.
-        palette (Sequence[Sequence[int]]): RGB colors of the classes, 0 to 255.
-
-    Returns:
-        Figure: Figure for a canvas or a file.
-    """
+    """Draw truth, prediction and queries, a frame per row."""
     height, width = rows[0].frame.shape[:2]
     # Inches; portraits are not to become slivers, nor panoramas the page.
     panel = 1.9 * float(np.clip(width / height, 0.7, 2.0))

@@ -48,9 +48,6 @@ class Explanation(NamedTuple):
 def run(args: Namespace) -> Explanation:
     """Draw what tools/analysis_tools/explain.py was asked for.
 
-    Args:
-        args (Namespace): The parsed arguments.
-
     Returns:
         Explanation: The files, and notes on what was left out.
 
@@ -84,13 +81,6 @@ def run(args: Namespace) -> Explanation:
 def load_model(cfg: Config, checkpoint: str) -> AVEncoderDecoder:
     """Build a model, in evaluation mode, with the weights of a checkpoint.
 
-    Args:
-        cfg (Config): Configuration with ``model``.
-        checkpoint (str): File or address.
-
-    Returns:
-        AVEncoderDecoder: Model on the device that there is.
-
     Raises:
         UsageError: If the model has no audio-first head, or if the
             checkpoint is none or of another model.
@@ -121,20 +111,7 @@ def explain(
     folder: Path,
     seed: int = 0,
 ) -> Explanation:
-    """Draw all that a model has to show.
-
-    Args:
-        model (AVEncoderDecoder): Model in evaluation mode.
-        frames (Sequence[dict]): Packed samples, ``inputs`` and
-            ``data_samples`` each.
-        metainfo (dict): ``classes`` and ``palette`` of the dataset.
-        folder (Path): Receives ``spectrograms.png``, ``mixtures.png`` and
-            ``queries.png``.
-        seed (int): Seed of partners and prompts.
-
-    Returns:
-        Explanation: The files, and notes on what was left out.
-    """
+    """Draw spectrograms.png, mixtures.png and queries.png to a folder."""
     classes, palette = metainfo['classes'], metainfo['palette']
     head, frontend = model.decode_head, model.audio_frontend
     figures: dict[str, Figure] = {}

@@ -11,14 +11,7 @@ from mmcpm.utils.errors import UsageError
 
 
 def sounding_labels(data_sample: SegDataSample) -> tuple[int, ...]:
-    """Read which classes sound in a frame.
-
-    Args:
-        data_sample (SegDataSample): Sample with ``audio_labels`` or
-            ``gt_sem_seg``. Gets ``audio_labels`` if it has none.
-
-    Returns:
-        tuple[int, ...]: Class ids, ascending, without background.
+    """Read which classes sound in a frame, by its label map if need be.
 
     Raises:
         UsageError: If the frame has no labels.
@@ -37,14 +30,6 @@ def sounding_labels(data_sample: SegDataSample) -> tuple[int, ...]:
 
 def frames_by_name(dataset, sample_ids: Sequence[str]) -> list[dict]:
     """Read frames.
-
-    Args:
-        dataset (Dataset): Dataset of packed samples with a ``sample_id`` each.
-        sample_ids (Sequence[str]): Whom to read, at least one; repetitions
-            are left out.
-
-    Returns:
-        list[dict]: ``inputs`` and ``data_samples``, in the order of the ids.
 
     Raises:
         UsageError: If there is no such frame, or if nothing sounds in any.
@@ -74,11 +59,6 @@ def draw_frames(dataset, number: int, seed: int) -> list[dict]:
 
     From the second on, a frame is preferred that has no class in common with
     one of the frames before it: either can be the other's noise.
-
-    Args:
-        dataset (Dataset): Dataset of packed samples with a ``sample_id`` each.
-        number (int): Frames, at least 1.
-        seed (int): Seed of the draw.
 
     Returns:
         list[dict]: ``inputs`` and ``data_samples`` of each; fewer than asked

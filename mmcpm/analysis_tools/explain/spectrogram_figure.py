@@ -60,22 +60,11 @@ def decibels(magnitude: np.ndarray, peak: float) -> np.ndarray:
 
 
 def draw_spectrograms(
-    rows: Sequence[Recovery],
-    *,
-    seconds_per_frame: float,
-    hertz_per_bin: float,
+    rows: Sequence[Recovery], *, seconds_per_frame: float, hertz_per_bin: float
 ) -> Figure:
     """Draw mixture, noise, target and what was recovered, a frame per row.
 
     All panels share one scale, whose 0 dB is the loudest mixture.
-
-    Args:
-        rows (Sequence[Recovery]): Rows of the figure, at least one.
-        seconds_per_frame (float): Distance of two spectra.
-        hertz_per_bin (float): Distance of two frequencies.
-
-    Returns:
-        Figure: Figure for a canvas or a file.
     """
     # The floor lets silence be drawn.
     peak = max(1e-6, *(float(row.mixture.max()) for row in rows))

@@ -137,9 +137,6 @@ def draw_study(records: list[dict], folder: Path) -> list[Path]:
         records (list[dict]): Finished runs of a study.
         folder (Path): Receives ``scores.png``, ``stability.png`` and, where
             there is something to draw, ``coverage.png`` and ``lambda.png``.
-
-    Returns:
-        list[Path]: The pictures.
     """
     groups = by_variant(records)
     pictures = {'scores': (draw_scores, groups)}

@@ -7,13 +7,13 @@ table of the records is made by :mod:`.table`.
 
 import fcntl
 import json
-import os
 import threading
 import time
 import zlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
@@ -23,6 +23,7 @@ from mmcpm.apis.nested_settings import innermost_datasets
 from mmcpm.apis.train_and_test import read_config
 from mmcpm.dataset_converters.sounding_scenes.writer import MARKER, read_marker
 from mmcpm.utils.checkpoints import read_checkpoint
+from mmcpm.utils.io import write_whole
 
 from ..quickstart import (
     PROTOCOL,
@@ -44,42 +45,21 @@ PROMPT_STATS = (
     'acp_unexplained',
     'loss_acp',
     'loss_pcl',
-    'gradient_cls',
-    'gradient_mask',
-    'gradient_dice',
-    'gradient_vcp',
-    'gradient_acp',
-    'gradient_pcl',
+    *(f'gradient_{n}' for n in ('cls', 'mask', 'dice', 'vcp', 'acp', 'pcl')),
 )
 
 
 @contextmanager
-def locked(file: Path) -> Iterator[None]:
-    """Keep other processes from changing a file.
-
-    Args:
-        file (Path): The file; a lock file lies beside it meanwhile.
-    """
-    file.parent.mkdir(parents=True, exist_ok=True)
-    with open(f'{file}.lock', 'w') as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
-
-
-@contextmanager
-def claimed(lock: Path) -> Iterator[bool]:
-    """Claim a run among all processes, for as long as this one lives.
-
-    Args:
-        lock (Path): File to lock.
+def locked(lock: Path, waits: bool = True) -> Iterator[bool]:
+    """Lock a file among all processes, for as long as this one lives.
 
     Yields:
-        bool: Whether no other process has it.
+        bool: Whether it is locked; always, for those who wait.
     """
     lock.parent.mkdir(parents=True, exist_ok=True)
     with open(lock, 'w') as file:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(file, fcntl.LOCK_EX | (0 if waits else fcntl.LOCK_NB))
         except BlockingIOError:
             yield False
         else:
@@ -92,18 +72,10 @@ def read_records(file: Path) -> list[dict]:
 
 
 def append_record(file: Path, record: dict) -> None:
-    """Add a finished run, never leaving half a file behind.
-
-    Args:
-        file (Path): JSON list of records.
-        record (dict): The run.
-    """
-    with locked(file):
-        records = [*read_records(file), record]
-        part = file.with_name(file.name + '.part')
-        lines = ',\n'.join(json.dumps(entry) for entry in records)
-        part.write_text(f'[\n{lines}\n]\n')
-        os.replace(part, file)
+    """Add a finished run, never leaving half a file behind."""
+    with locked(Path(f'{file}.lock')):
+        lines = map(json.dumps, [*read_records(file), record])
+        write_whole(file, '[\n{}\n]\n'.format(',\n'.join(lines)).encode())
 
 
 def key(record: dict) -> tuple:
@@ -119,10 +91,6 @@ def key(record: dict) -> tuple:
 
 def length_options(cfg: Config, epochs: int) -> list[str]:
     """Say what gives a training another length.
-
-    Args:
-        cfg (Config): The configuration.
-        epochs (int): Number of epochs of the schedule.
 
     Returns:
         list[str]: As for ``--cfg-options``: the training, and the schedules
@@ -150,6 +118,7 @@ def run_name(record: dict) -> str:
     return name
 
 
+@dataclass
 class Study:
     """Runs of several configurations on one dataset.
 
@@ -169,34 +138,21 @@ class Study:
             run stays.
     """
 
-    def __init__(
-        self,
-        repository: Path,
-        file: Path,
-        work_dir: Path,
-        data_root: Path,
-        epochs: int | None = None,
-        split: str = 'test',
-        options: list[str] | None = None,
-        keep_checkpoints: bool = False,
-    ) -> None:
-        self.repository = repository
-        self.file = file
-        self.work_dir = work_dir
-        self.data_root = data_root
-        self.epochs = epochs
-        self.split = split
-        self.options = options or []
-        self.keep_checkpoints = keep_checkpoints
+    repository: Path
+    file: Path
+    work_dir: Path
+    data_root: Path
+    epochs: int | None = None
+    split: str = 'test'
+    options: list[str] | None = None
+    keep_checkpoints: bool = False
+
+    def __post_init__(self) -> None:
+        self.options = self.options or []
         self._cfgs: dict[str, Config] = {}
 
     def run(self, configs: list[str], seeds: list[int], jobs: int = 1) -> None:
         """Do what is not done yet, seed by seed.
-
-        Args:
-            configs (list[str]): Configuration files.
-            seeds (list[int]): Seeds of the trainings.
-            jobs (int): Runs at a time.
 
         Raises:
             StepFailed: The first of what went wrong; what was under way
@@ -232,7 +188,8 @@ class Study:
 
     def _run(self, wanted: dict) -> None:
         """Do one run, unless it is done or another study is at it."""
-        with claimed(self.work_dir / f'{run_name(wanted)}.lock') as mine:
+        lock = self.work_dir / f'{run_name(wanted)}.lock'
+        with locked(lock, waits=False) as mine:
             done = {key(record) for record in read_records(self.file)}
             if mine and key(wanted) not in done:
                 append_record(
@@ -283,12 +240,8 @@ class Study:
             [
                 str(tools / 'train.py'),
                 config,
-                *common,
-                '--work-dir',
-                str(folder),
-                '--seed',
-                str(wanted['seed']),
-                '--resume',
+                *(*common, '--work-dir', str(folder)),
+                *('--seed', str(wanted['seed']), '--resume'),
                 *(['--cfg-options', *options] if options else []),
             ],
             folder / 'train.log',
@@ -301,18 +254,10 @@ class Study:
             file = folder / f'scores_{row}.json'
             run_step(
                 [
-                    str(tools / 'test.py'),
-                    config,
-                    str(checkpoint),
-                    *common,
-                    '--work-dir',
-                    str(folder / f'test_{row}'),
-                    '--sound',
-                    sound,
-                    '--scores',
-                    str(file),
-                    '--cfg-options',
-                    *splits,
+                    *(str(tools / 'test.py'), config, str(checkpoint)),
+                    *(*common, '--work-dir', str(folder / f'test_{row}')),
+                    *('--sound', sound, '--scores', str(file)),
+                    *('--cfg-options', *splits),
                 ],
                 folder / f'test_{row}.log',
                 f'{name}: test, {sound} sound',
@@ -365,14 +310,7 @@ def summarize_run(scores: dict[str, dict], scalars: list[dict]) -> dict:
 
 
 def read_scalars(folder: Path) -> list[dict]:
-    """Read what a training logged, over all its resumptions.
-
-    Args:
-        folder (Path): Work directory of the training.
-
-    Returns:
-        list[dict]: Logged values in order.
-    """
+    """Read what a training logged, over all its resumptions."""
     lines = []
     for file in sorted(folder.glob('*/vis_data/scalars.json')):
         lines += [json.loads(line) for line in file.read_text().splitlines()]

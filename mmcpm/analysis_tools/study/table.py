@@ -15,9 +15,6 @@ SPEED_SETTINGS = ('num_workers',)
 def variant(record: dict) -> str:
     """Name what was trained, whatever the seed.
 
-    Args:
-        record (dict): A run.
-
     Returns:
         str: Name of the configuration, and what was set beside it.
     """
@@ -43,11 +40,6 @@ def paired_gain(
     runs: list[dict], baseline: list[dict], score: str = 'mIoU'
 ) -> tuple[float, float, int]:
     """Compare two variants seed by seed.
-
-    Args:
-        runs (list[dict]): Runs of one variant.
-        baseline (list[dict]): Runs of the other.
-        score (str): Name of the score to compare.
 
     Returns:
         tuple[float, float, int]: Mean gain, its standard error (NaN for one
@@ -101,10 +93,7 @@ def study_table(records: list[dict], baselines: tuple[str, ...] = ()) -> str:
         'coverage',
         'stability',
     ]
-    lines = [
-        f'| {" | ".join(titles)} |',
-        f'|{"---|" * len(titles)}',
-    ]
+    lines = [f'| {" | ".join(titles)} |', f'|{"---|" * len(titles)}']
     for name, runs in groups.items():
         cells = [
             f'`{name}`',

@@ -58,23 +58,13 @@ class AtomicCheckpointHook(CheckpointHook):
         self._num_saved = 0
 
     def after_load_checkpoint(self, runner, checkpoint: dict) -> None:
-        """Note what a checkpoint says of itself.
-
-        Args:
-            runner (Runner): Runner of the training or test.
-            checkpoint (dict): Whole, before anything is taken from it.
-        """
+        """Note what a checkpoint says of itself."""
         self._loaded_meta = checkpoint.get('meta') or {}
         # mmengine would execute this text, an entry of old versions.
         self._loaded_meta.pop('config', None)
 
     def before_save_checkpoint(self, runner, checkpoint: dict) -> None:
-        """Let a checkpoint say what it replaces and what is known of it.
-
-        Args:
-            runner (Runner): Runner of the training.
-            checkpoint (dict): About to be written.
-        """
+        """Let a checkpoint say what it replaces and what is known of it."""
         checkpoint['meta'][VALIDATED] = self._validated
         checkpoint['meta']['world_size'] = get_world_size()
         pending = getattr(self.file_backend, 'pending', ())
@@ -196,11 +186,7 @@ class AtomicCheckpointHook(CheckpointHook):
         self._flush_removals()
 
     def _set_best(self, paths: dict[str, str]) -> None:
-        """Tell mmengine's hook where the best checkpoints are.
-
-        Args:
-            paths (dict[str, str]): Paths by their key in the runtime info.
-        """
+        """Tell mmengine's hook where the best checkpoints are."""
         if not self.save_best:
             return
         if len(self.key_indicators) == 1:
@@ -236,12 +222,7 @@ class AtomicCheckpointHook(CheckpointHook):
             runner.val_loop.run()
 
     def after_val_epoch(self, runner, metrics) -> None:
-        """Save the best checkpoint, and that this one was validated.
-
-        Args:
-            runner (Runner): Runner of the training.
-            metrics (dict[str, float]): Scores.
-        """
+        """Save the best checkpoint, and that this one was validated."""
         done, num_saved = self._progress(runner), self._num_saved
         self._validated = done
         super().after_val_epoch(runner, metrics)

@@ -18,9 +18,6 @@ from ..buffers import averaged_models
 def running_statistics(model: nn.Module) -> list[Tensor]:
     """List the running means and variances that ranks gather on their own.
 
-    Args:
-        model (nn.Module): Any model.
-
     Returns:
         list[Tensor]: Two per normalization. SyncBatchNorm has the same on
         all ranks and is left out, and so are frozen ones: a mean of equal
@@ -39,10 +36,6 @@ def running_statistics(model: nn.Module) -> list[Tensor]:
 
 def saves_now(hook: Hook, runner) -> bool:
     """Tell whether a hook saves a checkpoint after this very iteration.
-
-    Args:
-        hook (Hook): Hook of the run.
-        runner (Runner): Runner of the training.
 
     Returns:
         bool: Always False of hooks that save after epochs.
@@ -74,11 +67,7 @@ class BatchNormSyncHook(Hook):
         self._differ = False
 
     def after_train_iter(
-        self,
-        runner,
-        batch_idx: int,
-        data_batch=None,
-        outputs: dict | None = None,
+        self, runner, batch_idx, data_batch=None, outputs=None
     ) -> None:
         """Note that the ranks have gone different ways."""
         self._differ = True

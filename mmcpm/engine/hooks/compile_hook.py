@@ -12,9 +12,6 @@ from mmcpm.utils.checkpoints import unwrap
 def why_not_to_compile(device: torch.device) -> str | None:
     """Try the compiler on one addition.
 
-    Args:
-        device (torch.device): Device of the model.
-
     Returns:
         str, optional: What went wrong; None if it works.
     """

@@ -42,9 +42,6 @@ def seed_worker(worker_id: int) -> None:
 
     A DataLoader draws that seed from the main process's generator whenever it
     starts its workers, thus after the hook has seeded the epoch.
-
-    Args:
-        worker_id (int): Part of the torch seed already.
     """
     seed_everything(torch.initial_seed() % 2**32)
 
@@ -55,9 +52,6 @@ def run_seed(runner) -> int:
     Args:
         runner (Runner): Runner of the run. With ``diff_rank_seed`` its seed is
             that of its rank.
-
-    Returns:
-        int: The seed.
     """
     different = runner._randomness_cfg.get('diff_rank_seed', False)
     return runner.seed - get_rank() if different else runner.seed
@@ -80,9 +74,6 @@ def has_no_epochs(runner) -> bool:
 
     Its one "epoch" ends with the training: what others report after epochs,
     it reports before validations.
-
-    Returns:
-        bool: Whether its loop is a built IterBasedTrainLoop.
     """
     return isinstance(getattr(runner, '_train_loop', None), IterBasedTrainLoop)
 

@@ -40,16 +40,8 @@ class GradientShareHook(Hook):
         self.interval = interval
         self.module = module
 
-    def before_train_iter(
-        self, runner: Runner, batch_idx: int, data_batch: dict | None = None
-    ) -> None:
-        """Ask for the shares when they are due.
-
-        Args:
-            runner (Runner): Runner of the training.
-            batch_idx (int): Not used.
-            data_batch (dict, optional): Not used.
-        """
+    def before_train_iter(self, runner, batch_idx, data_batch=None) -> None:
+        """Ask for the shares when they are due."""
         if not self.interval:
             return
         model = runner.model

@@ -60,20 +60,9 @@ class IdleLossHook(Hook):
         self._steps = 0
 
     def after_train_iter(
-        self,
-        runner,
-        batch_idx: int,
-        data_batch: dict | None = None,
-        outputs: dict | None = None,
+        self, runner, batch_idx, data_batch=None, outputs=None
     ) -> None:
-        """Count the steps in which nothing was taught.
-
-        Args:
-            runner (Runner): Runner of the training.
-            batch_idx (int): Not used.
-            data_batch (dict, optional): Not used.
-            outputs (dict, optional): Loss terms by name.
-        """
+        """Count the steps in which nothing was taught."""
         if not self.patience:
             return
         for name, part in (*TERMS.items(), (READY, READY)):

@@ -29,9 +29,6 @@ def non_finite_terms(losses: dict[str, Tensor]) -> list[str]:
     Args:
         losses (dict[str, Tensor]): Scalars by name; their sum ``loss`` is
             named only if no term is at fault.
-
-    Returns:
-        list[str]: Names.
     """
     names = [
         name
@@ -110,9 +107,7 @@ class NonFiniteGuardHook(Hook):
         self._skipped_in_epoch = 0
         self._rates = EpochRates(runner)
 
-    def before_train_iter(
-        self, runner, batch_idx: int, data_batch: dict | None = None
-    ) -> None:
+    def before_train_iter(self, runner, batch_idx, data_batch=None) -> None:
         """Keep the buffers at the begin of every update."""
         if not self._iterations:
             self._keeper.keep()
@@ -120,19 +115,9 @@ class NonFiniteGuardHook(Hook):
                 guard.begin()
 
     def after_train_iter(
-        self,
-        runner,
-        batch_idx: int,
-        data_batch: dict | None = None,
-        outputs: dict | None = None,
+        self, runner, batch_idx, data_batch=None, outputs=None
     ) -> None:
         """Look whether the update took place.
-
-        Args:
-            runner (Runner): Runner of the training.
-            batch_idx (int): Iteration within the epoch.
-            data_batch (dict, optional): Batch with ``data_samples``.
-            outputs (dict, optional): Loss terms by name.
 
         Raises:
             NonFiniteError: If too many did not.
@@ -256,9 +241,6 @@ class NonFiniteGuardHook(Hook):
 def on_host(outputs: dict) -> dict[str, Tensor]:
     """Bring logged numbers to the host, in one copy for all of them.
 
-    Args:
-        outputs (dict): Numbers by name, some of them tensors.
-
     Returns:
         dict[str, Tensor]: The tensors by name, without a graph; scalars are
         on the CPU.
@@ -283,14 +265,7 @@ def on_host(outputs: dict) -> dict[str, Tensor]:
 
 
 def sample_ids(data_batch: dict | None) -> list[str]:
-    """Name the samples of a batch.
-
-    Args:
-        data_batch (dict, optional): Batch with ``data_samples``.
-
-    Returns:
-        list[str]: Their ``sample_id``, or else the path of the image.
-    """
+    """Name the samples of a batch."""
     return [
         str(sample.get('sample_id') or sample.get('img_path') or index)
         for index, sample in enumerate(batch_samples(data_batch))

@@ -1,13 +1,10 @@
 """Hook that saves the predicted class of every pixel of a test."""
 
 import io
-from collections.abc import Sequence
 
 import numpy as np
 from mmengine.hooks import Hook
-from mmengine.runner import Runner
 from mmseg.registry import HOOKS
-from mmseg.structures import SegDataSample
 from PIL import Image
 
 from mmcpm.utils.io import sample_file, write_whole
@@ -28,21 +25,9 @@ class PredictionWriterHook(Hook):
         self.out_dir = out_dir
 
     def after_test_iter(
-        self,
-        runner: Runner,
-        batch_idx: int,
-        data_batch: dict | None = None,
-        outputs: Sequence[SegDataSample] | None = None,
+        self, runner, batch_idx, data_batch=None, outputs=None
     ) -> None:
-        """Save the predictions of a batch.
-
-        Args:
-            runner (Runner): Runner of the test.
-            batch_idx (int): Counter of batches.
-            data_batch (dict): Not used.
-            outputs (Sequence[SegDataSample]): Predictions with
-                ``pred_sem_seg``, its ``data`` of shape (1, H, W).
-        """
+        """Save the predictions of a batch."""
         for output in outputs:
             labels = output.pred_sem_seg.data.cpu().numpy()[0]
             expected = tuple(output.get('ori_shape', labels.shape))[:2]
@@ -63,9 +48,6 @@ def encode_labels(labels: np.ndarray) -> bytes:
 
     Args:
         labels (np.ndarray): Class of each pixel, integers, shape (H, W).
-
-    Returns:
-        bytes: The PNG file.
     """
     depth = np.uint8 if labels.max(initial=0) < 256 else np.uint16
     file = io.BytesIO()

@@ -42,20 +42,9 @@ class ProgressBarHook(Hook):
         )
 
     def after_train_iter(
-        self,
-        runner,
-        batch_idx: int,
-        data_batch=None,
-        outputs: dict | None = None,
+        self, runner, batch_idx, data_batch=None, outputs=None
     ) -> None:
-        """Advance by one.
-
-        Args:
-            runner (Runner): Runner of the training.
-            batch_idx (int): Iteration within the epoch.
-            data_batch (dict, optional): Not used.
-            outputs (dict, optional): Loss terms, with ``loss``.
-        """
+        """Advance by one."""
         if self.bar is None:
             return
         # Reading the loss waits for the device: not in every step.

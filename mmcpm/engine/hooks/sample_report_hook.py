@@ -53,22 +53,9 @@ class SampleReportHook(Hook):
         self._silent[mode].clear()
 
     def _after_iter(
-        self,
-        runner,
-        batch_idx: int,
-        data_batch: dict | None = None,
-        outputs=None,
-        mode: str = 'train',
+        self, runner, batch_idx, data_batch=None, outputs=None, mode='train'
     ) -> None:
         """Look at what the samples of a batch say about themselves.
-
-        Args:
-            runner (Runner): Runner of the run.
-            batch_idx (int): Not used.
-            data_batch (dict, optional): Batch whose ``data_samples`` may name
-                the samples they stand for and their files (``skipped``).
-            outputs (Any): Not used.
-            mode (str): 'train', 'val' or 'test'.
 
         Raises:
             SampleReadError: If there are more files than allowed.
@@ -125,10 +112,6 @@ class SampleReportHook(Hook):
 
 def batch_samples(data_batch: Any) -> list[BaseDataElement]:
     """List the data samples of a batch, of whatever dataset.
-
-    Args:
-        data_batch (Any): Batch of the dataloader, usually a dict with
-            ``data_samples``.
 
     Returns:
         list[BaseDataElement]: Empty if there are none; the views of

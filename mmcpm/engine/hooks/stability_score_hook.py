@@ -43,11 +43,7 @@ class StabilityScoreHook(Hook):
     """
 
     def before_train(self, runner) -> None:
-        """Say once if there is nothing to score.
-
-        Args:
-            runner (Runner): Runner of the training.
-        """
+        """Say once if there is nothing to score."""
         if self._counts(runner) is None:
             runner.logger.info(
                 'StabilityScoreHook is idle: the model has no SetCriterion, '

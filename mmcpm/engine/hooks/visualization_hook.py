@@ -50,21 +50,9 @@ class AVSVisualizationHook(Hook):
         self.backend_args = backend_args
 
     def _after_iter(
-        self,
-        runner: Runner,
-        batch_idx: int,
-        data_batch: dict | None = None,
-        outputs: Sequence[SegDataSample] | None = None,
-        mode: str = 'train',
+        self, runner, batch_idx, data_batch=None, outputs=None, mode='train'
     ) -> None:
         """Draw the frames of a batch.
-
-        Args:
-            runner (Runner): Runner of the evaluation.
-            batch_idx (int): Counter of batches.
-            data_batch (dict): Batch whose ``data_samples`` hold the sound.
-            outputs (Sequence[SegDataSample]): Truth and prediction.
-            mode (str): 'train', 'val' or 'test'.
 
         Raises:
             Exception: If a picture of a test cannot be drawn or saved.

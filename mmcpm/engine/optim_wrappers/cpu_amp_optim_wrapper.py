@@ -22,11 +22,7 @@ class CPUAmpOptimWrapper(OptimWrapper):
 
     @contextmanager
     def optim_context(self, model: nn.Module):
-        """Forward under autocast, with gradient accumulation as usual.
-
-        Args:
-            model (nn.Module): Being trained.
-        """
+        """Forward under autocast, with gradient accumulation as usual."""
         with (
             super().optim_context(model),
             autocast(device_type='cpu', dtype=torch.bfloat16),

@@ -31,9 +31,6 @@ class Rejection(NamedTuple):
 def spread_non_finite(loss: Tensor) -> Tensor:
     """Let a non-finite loss make its gradients NaN, whatever they are.
 
-    Args:
-        loss (Tensor): The total loss, a scalar.
-
     Returns:
         Tensor: The loss times one, or times NaN. Its value and gradients are
         bitwise unchanged where it is finite.
@@ -45,10 +42,6 @@ def spread_non_finite(loss: Tensor) -> Tensor:
 
 def gradient_norms(parameters: list[nn.Parameter]) -> Tensor:
     """Compute the norm of each gradient.
-
-    Args:
-        parameters (list[nn.Parameter]): Parameters with gradients, on any
-            devices.
 
     Returns:
         Tensor: ``[len(parameters)]`` float32 on the device of the first. A
@@ -88,13 +81,7 @@ class UpdateGuard:
         self._rejection: Rejection | None = None
 
     def update_params(self, loss: Tensor, *args, **kwargs) -> None:
-        """Backward, and update if it is time to.
-
-        Args:
-            loss (Tensor): The total loss, a scalar.
-            *args: Arguments of OptimWrapper.
-            **kwargs: Arguments of OptimWrapper.
-        """
+        """Backward, and update if it is time to."""
         is_finite = loss.detach().isfinite()
         if self._losses_are_finite is not None:
             is_finite = is_finite & self._losses_are_finite
@@ -102,11 +89,7 @@ class UpdateGuard:
         self._update_params(spread_non_finite(loss), *args, **kwargs)
 
     def step(self, **kwargs) -> None:
-        """Update the parameters, or note why not.
-
-        Args:
-            **kwargs: Arguments of OptimWrapper.
-        """
+        """Update the parameters, or note why not."""
         losses_are_finite = self._losses_are_finite
         self._losses_are_finite = None
         parameters = [
@@ -142,14 +125,7 @@ class UpdateGuard:
 
 
 def is_true_on_all_ranks(flag: Tensor) -> bool:
-    """Combine a flag of every rank.
-
-    Args:
-        flag (Tensor): A boolean scalar.
-
-    Returns:
-        bool: Whether it is set on every rank.
-    """
+    """Combine a flag of every rank."""
     number = flag.float()
     all_reduce(number, 'min')
     return bool(number)

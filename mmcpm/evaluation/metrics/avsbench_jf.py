@@ -138,9 +138,6 @@ def f_curve(frame: FrameCounts) -> np.ndarray:
 def video_f(frames: list[FrameCounts]) -> float | None:
     """Largest value of the mean curve of a video's labeled frames.
 
-    Args:
-        frames (list[FrameCounts]): Frames of one video.
-
     Returns:
         float, optional: 0..1; None if no frame has a labeled object.
     """
@@ -190,14 +187,7 @@ class AVSBenchJFMetric(FrameMetric):
         self.frames_per_video = frames_per_video
 
     def check_names(self, names: Sequence[str]) -> None:
-        """Refuse videos that are not whole: F is a mean over their frames.
-
-        Args:
-            names (Sequence[str]): The ``sample_id`` of all frames, each once.
-
-        Raises:
-            ValueError: Counts the videos and names one.
-        """
+        """Refuse videos that are not whole: F is a mean over their frames."""
         if self.frames_per_video is None:
             return
         frames = Counter(clip_of(name) for name in names)
@@ -214,12 +204,6 @@ class AVSBenchJFMetric(FrameMetric):
 
     def count_frame(self, sample: dict, sample_id: str) -> FrameCounts:
         """Count the pixels of a frame.
-
-        Args:
-            sample (dict): Sample with ``pred_sem_seg`` and ``gt_sem_seg``
-                (their ``data`` has shape (1, H, W), 1 is sounding) and
-                ``seg_logits`` (2, H, W).
-            sample_id (str): Name of the frame, ``<clip>/<frame>``.
 
         Returns:
             FrameCounts: Its pixel counts.
@@ -274,14 +258,7 @@ class AVSBenchJFMetric(FrameMetric):
         return frame.pixels - frame.labeled, frame.labeled
 
     def compute_metrics(self, results: list[FrameCounts]) -> dict[str, float]:
-        """Average J over frames and F over videos.
-
-        Args:
-            results (list[FrameCounts]): Different frames, ordered by name.
-
-        Returns:
-            dict[str, float]: ``J``, ``F`` and ``JF``.
-        """
+        """Average J over frames and F over videos."""
         videos = {}
         for frame in results:
             videos.setdefault(clip_of(frame.sample_id), []).append(frame)

@@ -138,12 +138,6 @@ class AVSSLegacyMetric(FrameMetric):
     def count_frame(self, sample: dict, sample_id: str) -> tuple:
         """Count the pixels of each class of a frame.
 
-        Args:
-            sample (dict): Sample with ``pred_sem_seg`` and ``gt_sem_seg``
-                (their ``data`` has shape (1, H, W)) and, for
-                ``include_padded``, ``subset``.
-            sample_id (str): Name of the frame.
-
         Returns:
             tuple: ``(sample_id, padded, classes, counts)``: how many frames
             its clip is padded with, the classes labeled or predicted in the
@@ -181,15 +175,7 @@ class AVSSLegacyMetric(FrameMetric):
         return tuple(pixels.tolist())
 
     def compute_metrics(self, results: list[tuple]) -> dict[str, float]:
-        """Average the scores of the frames.
-
-        Args:
-            results (list[tuple]): Different frames, ordered by name, as
-                :meth:`count_frame` gives them.
-
-        Returns:
-            dict[str, float]: As :func:`average_scores` gives them.
-        """
+        """Average the scores of the frames."""
         iou, f_beta = np.zeros((2, len(self.classes)))
         frames = np.zeros(len(self.classes), np.int64)
         for _, _, classes, counts in results:

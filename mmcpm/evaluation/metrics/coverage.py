@@ -18,10 +18,6 @@ STAGES = {'td_a': 'audio_query_classes', 'final': 'query_classes'}
 def set_coverage(predicted: set[int], labeled: set[int]) -> float:
     """Intersection over union of two sets of classes.
 
-    Args:
-        predicted (set[int]): Classes of the queries.
-        labeled (set[int]): Classes that are labeled.
-
     Returns:
         float: 0..1; 1 if both are empty.
     """
@@ -48,25 +44,11 @@ class CoverageMetric(BaseMetric):
         self.explained = False
 
     def score_names(self, groups: Iterable[str] = ()) -> list[str]:
-        """Name the scores, before anything is scored.
-
-        Args:
-            groups (Iterable[str]): Not used.
-
-        Returns:
-            list[str]: Keys of what :meth:`evaluate` will give.
-        """
+        """Name the scores, before anything is scored."""
         return [f'{self.prefix}/{stage}' for stage in STAGES]
 
     def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
-        """Score the frames of a batch.
-
-        Args:
-            data_batch (dict): Not used.
-            data_samples (Sequence[dict]): Samples with ``sample_id``,
-                ``audio_query_classes``, ``query_classes`` (``[N]`` class ids,
-                the last id being "no object") and ``gt_sem_seg``.
-        """
+        """Score frames by their (audio) query classes, ids of shape (N,)."""
         num_classes = len(self.dataset_meta['classes'])
         for sample in data_samples:
             missing = [f for f in STAGES.values() if f not in sample]
@@ -98,10 +80,6 @@ class CoverageMetric(BaseMetric):
     def evaluate(self, size: int) -> dict[str, float]:
         """Average over the different frames of all ranks.
 
-        Args:
-            size (int): Number of frames of the dataset; not used, since
-                frames are told by name.
-
         Returns:
             dict[str, float]: ``coverage/td_a`` and ``coverage/final`` in
             0..1, higher is better; empty for models without queries.
@@ -114,15 +92,7 @@ class CoverageMetric(BaseMetric):
         return {f'{self.prefix}/{key}': metrics[key] for key in metrics}
 
     def compute_metrics(self, results: list) -> dict[str, float]:
-        """Average the scores.
-
-        Args:
-            results (list[tuple[str, list[float]]]): Names, and scores by
-                stage.
-
-        Returns:
-            dict[str, float]: By stage; empty if no frame was scored.
-        """
+        """Average the scores."""
         if not results:
             return {}
         means = np.mean([scores for _, scores in results], axis=0)

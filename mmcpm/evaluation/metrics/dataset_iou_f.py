@@ -108,14 +108,7 @@ class DatasetIoUFMetric(FrameMetric):
         super().__init__(size=size, **kwargs)
 
     def score_names(self, groups: Iterable[str] = ()) -> list[str]:
-        """Name the scores, before anything is scored.
-
-        Args:
-            groups (Iterable[str]): Values of ``sources`` in the dataset.
-
-        Returns:
-            list[str]: Keys of what :meth:`evaluate` will give.
-        """
+        """Name the scores, before anything is scored."""
         return [
             f'{self.prefix}/{group}{name}'
             for group in ('', *(f'{group}/' for group in groups))
@@ -124,12 +117,6 @@ class DatasetIoUFMetric(FrameMetric):
 
     def count_frame(self, sample: dict, sample_id: str) -> tuple:
         """Count the pixels of a frame by labeled and predicted class.
-
-        Args:
-            sample (dict): Sample with ``pred_sem_seg`` and ``gt_sem_seg``
-                (their ``data`` has shape (1, H, W)) and, optionally,
-                ``sources``.
-            sample_id (str): Name of the frame.
 
         Returns:
             tuple: ``(sample_id, sources or None, entries, counts)`` with the
@@ -154,17 +141,7 @@ class DatasetIoUFMetric(FrameMetric):
         return tuple(pixels.tolist())
 
     def compute_metrics(self, results: list) -> dict[str, float]:
-        """Sum the frames of each group and score the sums.
-
-        Args:
-            results (list): Different frames, each a tuple ``(sample_id,
-                sources or None, entries, counts)`` with the flat indices and
-                the values of its non-zero confusion counts.
-
-        Returns:
-            dict[str, float]: Scores of all frames (``mIoU``) and of the
-            groups (``ss/mIoU``).
-        """
+        """Sum the frames of each group and score the sums."""
         num_classes = len(self.classes)
         # Reverse order shows 'ss' before 'ms'.
         sources = {frame[1] for frame in results} - {None}

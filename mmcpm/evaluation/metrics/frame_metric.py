@@ -83,10 +83,6 @@ class FrameMetric(BaseMetric):
     def label_pixels(self, frame: tuple) -> tuple[int, ...]:
         """How often each label occurs in a counted frame.
 
-        Args:
-            frame (tuple): Counts of a frame, as :meth:`count_frame` returns
-                them.
-
         Returns:
             tuple[int, ...]: Pixel counts, the same for the same label map.
         """
@@ -120,9 +116,6 @@ class FrameMetric(BaseMetric):
                 unless the metric has a size, ``label_shape``, the (height,
                 width) of the label file, or else ``ori_shape``, that of the
                 frame. A frame that tells neither is of its own size.
-
-        Raises:
-            ValueError: Tells both sizes and how to score at the other one.
         """
         name = sample['sample_id']
         scored = tuple(sample['gt_sem_seg']['data'].shape[-2:])
@@ -145,9 +138,6 @@ class FrameMetric(BaseMetric):
 
         Args:
             names (Sequence[str]): The ``sample_id`` of all frames, each once.
-
-        Raises:
-            ValueError: Tells what is missing.
         """
 
     def evaluate(self, size: int) -> dict[str, float]:
@@ -158,9 +148,6 @@ class FrameMetric(BaseMetric):
         ranks hold unequal numbers of frames, so frames are gathered whole
         and repetitions are told by their name. All ranks compute the scores:
         an error is raised by each of them and none is left waiting.
-
-        Args:
-            size (int): Number of frames of the dataset.
 
         Returns:
             dict[str, float]: Scores, the same on all ranks.
@@ -259,9 +246,6 @@ def size_name(size: tuple[int, int] | None) -> str:
     Args:
         size (tuple[int, int], optional): Height and width in pixels; None
             for those of the label file.
-
-    Returns:
-        str: '224', '96x128', or 'original'.
     """
     if size is None:
         return 'original'

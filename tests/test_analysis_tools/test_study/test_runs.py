@@ -201,7 +201,7 @@ def test_a_failed_run_ends_the_study(tools, tmp_path, monkeypatch):
 
 def test_what_another_study_is_at_is_left_to_it(tools, tmp_path):
     configs = [str(ABLATIONS / 'hard_base.py')]
-    with study.claimed(tmp_path / 'work' / 'hard_base_seed1.lock') as mine:
+    with study.locked(tmp_path / 'work/hard_base_seed1.lock', False) as mine:
         assert mine
         make_study(tmp_path).run(configs, [0, 1, 2])
     records = study.read_records(tmp_path / 'out.json')

@@ -2,124 +2,17 @@ import logging
 import multiprocessing
 import os
 import re
-from pathlib import Path
 
 import pytest
 import torch
-import torch.nn as nn
-from mmengine.logging import MessageHub, MMLogger
-from mmengine.model import BaseModel
-from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
-from mmseg.structures import SegDataSample
-from torch._subclasses.fake_tensor import FakeTensorMode
-from torch.utils.data import Dataset
 
 import mmcpm  # noqa: F401
 from mmcpm.engine.buffers import averaged_models
 from mmcpm.engine.hooks.non_finite_guard_hook import (
     NonFiniteError,
     NonFiniteGuardHook,
-    non_finite_terms,
-    on_host,
-    sample_ids,
 )
-
-NAN = float('nan')
-
-
-class Clips(Dataset):
-    """Sample i says what becomes non-finite in the iteration that sees it."""
-
-    metainfo = {}
-
-    def __init__(self, faults):
-        self.faults = faults
-
-    def __len__(self):
-        return len(self.faults)
-
-    def __getitem__(self, index):
-        fault = self.faults[index]
-        value = NAN if fault == 'input' else 1.0 + index
-        return {
-            'inputs': torch.tensor([value, 1.0]),
-            'data_samples': SegDataSample(
-                metainfo={'sample_id': f'clip{index}/0', 'fault': fault}
-            ),
-        }
-
-
-class Model(BaseModel):
-    """Running statistics, a memory that is replaced, and two losses."""
-
-    def __init__(self):
-        super().__init__()
-        torch.manual_seed(0)
-        self.norm = nn.BatchNorm1d(2)
-        self.head = nn.Linear(2, 1)
-        self.extra = nn.Parameter(torch.zeros(1))
-        self.register_buffer('memory', torch.zeros(2))
-        self.seen = []
-
-    def forward(self, inputs, data_samples, mode='loss'):
-        weights = {k: v.clone() for k, v in self.state_dict().items()}
-        self.seen.append(weights)
-        inputs = torch.stack(inputs)
-        self.memory = self.memory + inputs[0].detach()
-        loss = self.head(self.norm(inputs)).square().mean()
-        faults = [sample.get('fault') for sample in data_samples]
-        fine = self.extra.sum() * 0
-        if 'gradient' in faults:
-            fine = fine + (self.extra.sum() * 0).sqrt()
-        return {
-            'decode.loss_cls': loss + (NAN if 'loss' in faults else 0),
-            'decode.loss_dice': fine,
-        }
-
-
-def make_runner(work_dir, faults, epochs=1, batch=2, model=None, **kwargs):
-    for manager in (MMLogger, MessageHub):
-        manager._instance_dict.clear()
-    init_default_scope('mmseg')
-    hook = {'type': 'NonFiniteGuardHook', **kwargs.pop('hook', {})}
-    optim_wrapper = {
-        'optimizer': {'type': 'AdamW', 'lr': 0.1},
-        'clip_grad': {'max_norm': 1.0},
-        **kwargs.pop('optim_wrapper', {}),
-    }
-    return Runner(
-        model=model or Model(),
-        work_dir=str(work_dir),
-        train_dataloader={
-            'batch_size': batch,
-            'num_workers': 0,
-            'dataset': Clips(faults),
-            'sampler': {'type': 'DefaultSampler', 'shuffle': False},
-            'collate_fn': {'type': 'pseudo_collate'},
-        },
-        train_cfg={'by_epoch': True, 'max_epochs': epochs},
-        optim_wrapper=optim_wrapper,
-        param_scheduler=kwargs.pop('param_scheduler', None),
-        default_hooks={
-            'checkpoint': {'type': 'AtomicCheckpointHook', 'interval': 1}
-        },
-        custom_hooks=[hook, *kwargs.pop('hooks', ())],
-        randomness={'seed': 0},
-        experiment_name=f'{work_dir}',
-        default_scope='mmseg',
-        **kwargs,
-    )
-
-
-def log_of(work_dir):
-    return '\n'.join(
-        path.read_text() for path in sorted(Path(work_dir).glob('*/*.log'))
-    )
-
-
-def same(first, second):
-    return all(torch.equal(first[key], second[key]) for key in first)
 
 
 @pytest.mark.parametrize(
@@ -142,7 +35,7 @@ def same(first, second):
 )
 @pytest.mark.parametrize('kind', ['OptimWrapper', 'CPUAmpOptimWrapper'])
 def test_bad_iteration_is_told_and_leaves_no_trace(
-    tmp_path, fault, message, kind
+    tmp_path, fault, message, kind, make_runner, log_of, same
 ):
     faults = ['', '', '', fault, '', '', '', '']
     runner = make_runner(tmp_path, faults, optim_wrapper={'type': kind})
@@ -163,7 +56,7 @@ def test_bad_iteration_is_told_and_leaves_no_trace(
     assert re.search(r'Epoch\(train\) \[1\]\[4/4\].* loss: [\d.]+ ', log)
 
 
-def test_sound_training_is_not_changed(tmp_path):
+def test_sound_training_is_not_changed(tmp_path, make_runner, log_of, same):
     guarded = make_runner(tmp_path / 'a', [''] * 6, epochs=2)
     guarded.train()
     plain = make_runner(tmp_path / 'b', [''] * 6, epochs=2)
@@ -177,7 +70,9 @@ def test_sound_training_is_not_changed(tmp_path):
     assert 'skipped' not in log_of(tmp_path / 'a')
 
 
-def test_accumulated_update_is_skipped_as_a_whole(tmp_path):
+def test_accumulated_update_is_skipped_as_a_whole(
+    tmp_path, make_runner, log_of, same
+):
     faults = ['', '', '', 'loss', *[''] * 4]
     runner = make_runner(
         tmp_path,
@@ -208,7 +103,7 @@ AVERAGES = {
 @pytest.mark.parametrize('update_buffers', [False, True])
 @pytest.mark.parametrize('kind', AVERAGES)
 def test_averaged_weights_do_not_see_a_rejected_update(
-    tmp_path, kind, update_buffers, counts
+    tmp_path, kind, update_buffers, counts, make_runner, log_of
 ):
     """They are the averages over the iterations of the other updates."""
     settings = dict(
@@ -247,7 +142,7 @@ def test_averaged_weights_do_not_see_a_rejected_update(
     assert 'Update skipped: 1' in log_of(tmp_path)
 
 
-def test_one_bad_batch_per_epoch_is_survived(tmp_path):
+def test_one_bad_batch_per_epoch_is_survived(tmp_path, make_runner, log_of):
     faults = ['loss', *['']] + [''] * 18  # 1 of 10 updates.
     runner = make_runner(
         tmp_path, faults, epochs=4, hook={'limit': 1, 'window': 10}
@@ -261,19 +156,16 @@ def test_one_bad_batch_per_epoch_is_survived(tmp_path):
 SCHEDULE = [{'type': 'LinearLR', 'start_factor': 0.01, 'end': 100}]
 
 
-def stopped(work_dir, **kwargs):
+def stopped(make_runner, work_dir):
     """Train two epochs of three iterations; the second epoch goes wrong."""
-    model = Model()
     runner = make_runner(
         work_dir,
         [''] * 6,
         epochs=4,
-        model=model,
         hook={'limit': 1, 'window': 5},
         param_scheduler=[{**SCHEDULE[0], 'by_epoch': False}],
-        **kwargs,
     )
-    runner.train_loop.dataloader.dataset.faults = Faults(model)
+    runner.train_loop.dataloader.dataset.faults = Faults(runner.model)
     with pytest.raises(NonFiniteError) as error:
         runner.train()
     return runner, str(error.value)
@@ -292,8 +184,10 @@ class Faults:
         return 'loss' if len(self.model.seen) >= 4 else ''
 
 
-def test_too_many_stop_the_training_with_a_checkpoint(tmp_path):
-    runner, message = stopped(tmp_path)
+def test_too_many_stop_the_training_with_a_checkpoint(
+    tmp_path, make_runner, same
+):
+    runner, message = stopped(make_runner, tmp_path)
     assert len(runner.model.seen) == 6
     assert (
         '2 of the last 5 updates were not finite, more than the 1' in message
@@ -308,8 +202,8 @@ def test_too_many_stop_the_training_with_a_checkpoint(tmp_path):
     assert (tmp_path / 'epoch_1.pth').is_file()
 
 
-def test_stopped_training_begins_its_epoch_again(tmp_path):
-    stopped(tmp_path)
+def test_stopped_training_begins_its_epoch_again(tmp_path, make_runner):
+    stopped(make_runner, tmp_path)
     resumed = make_runner(
         tmp_path,
         [''] * 6,
@@ -333,16 +227,17 @@ def test_stopped_training_begins_its_epoch_again(tmp_path):
     assert rates == pytest.approx(expected)
 
 
-def test_stop_without_room_for_a_checkpoint_is_told(tmp_path, monkeypatch):
+def test_stop_without_room_for_a_checkpoint_is_told(
+    tmp_path, monkeypatch, make_runner
+):
     def full(*args, **kwargs):
         raise OSError(28, 'No space left on device')
 
     monkeypatch.setattr(Runner, 'save_checkpoint', full)
     monkeypatch.setattr(
-        'mmengine.hooks.CheckpointHook.after_train_epoch',
-        lambda *args: None,
+        'mmengine.hooks.CheckpointHook.after_train_epoch', lambda *args: None
     )
-    _, message = stopped(tmp_path)
+    _, message = stopped(make_runner, tmp_path)
     assert 'could not be saved (No space left on device)' in message
 
 
@@ -354,14 +249,16 @@ def test_bad_arguments(arguments):
         NonFiniteGuardHook(**arguments)
 
 
-def test_several_optimizers_are_refused(tmp_path):
+def test_several_optimizers_are_refused(tmp_path, make_runner):
     runner = make_runner(tmp_path, [''] * 2)
     runner.optim_wrapper = object()
     with pytest.raises(NonFiniteError, match='one optimizer.*custom_hooks'):
         NonFiniteGuardHook().before_train(runner)
 
 
-def test_overflow_of_mixed_precision_is_not_counted(tmp_path, monkeypatch):
+def test_overflow_of_mixed_precision_is_not_counted(
+    tmp_path, monkeypatch, make_runner, log_of
+):
     from mmcpm.engine.optim_wrappers.update_guard import Rejection
 
     runner = make_runner(tmp_path, [''] * 6, hook={'limit': 0, 'window': 1})
@@ -377,33 +274,7 @@ def test_overflow_of_mixed_precision_is_not_counted(tmp_path, monkeypatch):
     assert 'loss scale lowered to 1.' in log
 
 
-# Parts
-
-
-def test_terms_are_named_before_their_sum():
-    losses = {
-        'loss': torch.tensor(NAN),
-        'decode.loss_cls': torch.tensor([1.0, float('inf')]),
-        'decode.loss_dice': torch.tensor(1.0),
-        'note': 'text',
-    }
-    assert non_finite_terms(losses) == ['decode.loss_cls']
-    assert non_finite_terms({'loss': torch.tensor(NAN)}) == ['loss']
-    assert non_finite_terms({'loss': torch.tensor(1.0)}) == []
-
-
-def test_samples_without_an_id_are_named_by_their_image():
-    named = SegDataSample(metainfo={'sample_id': 'a/0', 'img_path': 'x.jpg'})
-    other = SegDataSample(metainfo={'img_path': 'x.jpg'})
-    batch = {'data_samples': [named, other, SegDataSample()]}
-    assert sample_ids(batch) == ['a/0', 'x.jpg', '2']
-    assert sample_ids(None) == sample_ids({'inputs': []}) == []
-
-
-# Several ranks
-
-
-def train_on_a_rank(rank, folder):
+def train_on_a_rank(make_runner, rank, folder):
     os.environ.update(RANK=str(rank), LOCAL_RANK=str(rank), WORLD_SIZE='2')
     torch.set_num_threads(1)
     logging.disable(logging.NOTSET)
@@ -436,10 +307,12 @@ def train_on_a_rank(rank, folder):
 @pytest.mark.skipif(
     not torch.distributed.is_gloo_available(), reason='no gloo'
 )
-def test_ranks_decide_alike(tmp_path):
+def test_ranks_decide_alike(tmp_path, make_runner, log_of, same):
     context = multiprocessing.get_context('fork')
     ranks = [
-        context.Process(target=train_on_a_rank, args=(rank, tmp_path))
+        context.Process(
+            target=train_on_a_rank, args=(make_runner, rank, tmp_path)
+        )
         for rank in range(2)
     ]
     for process in ranks:
@@ -467,30 +340,3 @@ def test_ranks_decide_alike(tmp_path):
         'clip7/0',
         log,
     )
-
-
-def test_all_logged_numbers_come_to_the_host_in_one_copy(monkeypatch):
-    copies, cpu = [], torch.Tensor.cpu
-    monkeypatch.setattr(
-        torch.Tensor, 'cpu', lambda self: copies.append(self) or cpu(self)
-    )
-    with FakeTensorMode():
-        with torch.device('cuda'):
-            outputs = {f'loss{k}': torch.ones(()) for k in range(40)}
-            outputs['gmm_ready'] = torch.ones(1, dtype=torch.int64)
-            outputs['map'] = torch.ones(2, 2)
-        outputs['here'] = torch.ones(())
-        found = on_host(outputs)
-    # A fake tensor may be asked twice for the one copy.
-    assert len({id(packed) for packed in copies}) == 1
-    assert found.keys() == outputs.keys()
-    away = {n for n, value in found.items() if value.device.type != 'cpu'}
-    assert away == {'map'}
-
-
-def test_numbers_that_are_on_the_host_stay_as_they_are():
-    loss = torch.tensor(1.5, requires_grad=True)
-    found = on_host({'loss': 2 * loss, 'lr': 0.1})
-    assert found.keys() == {'loss'}
-    assert found['loss'].item() == 3.0
-    assert not found['loss'].requires_grad

@@ -80,10 +80,7 @@ def test_epochs_are_scored_apart():
     criterion = make_criterion(num_classes=2, num_queries=4)
     recorder = Recorder()
     runner = SimpleNamespace(
-        model=criterion,
-        epoch=0,
-        logger=recorder,
-        visualizer=recorder,
+        model=criterion, epoch=0, logger=recorder, visualizer=recorder
     )
     hook = StabilityScoreHook()
     for epoch, value in enumerate((math.log(4), 0.0)):

@@ -151,16 +151,9 @@ def slow_scores(frames, num_classes, ignore_index=255):
 
 
 @pytest.mark.parametrize('seed', range(200))
-def test_equals_the_definition(frame, score, seed):
+def test_equals_the_definition(frame, score, random_maps, seed):
     rng = np.random.default_rng(seed)
-    num_classes = int(rng.integers(2, 7))
-    frames = []
-    for _ in range(rng.integers(1, 6)):
-        size = rng.integers(1, 9, 2)
-        top = rng.integers(1, num_classes + 1)  # Later classes are absent.
-        label = rng.integers(0, rng.choice([1, top]), size)
-        label[rng.random(size) < rng.choice([0, 0.3, 1])] = 255
-        frames.append((rng.integers(0, top, size), label))
+    num_classes, frames = random_maps
     samples = [frame(*maps, f'clip/{i}') for i, maps in enumerate(frames)]
     rng.shuffle(samples)
     found = score(METRIC, samples, num_classes, int(rng.integers(1, 6)))

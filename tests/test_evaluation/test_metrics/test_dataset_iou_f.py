@@ -235,19 +235,10 @@ def test_groups_in_one_pass(frame, score):
 
 
 @pytest.mark.parametrize('seed', range(200))
-def test_metric_equals_slow_count(frame, score, seed):
-    """Frames of different sizes, absent classes, ignored pixels."""
-    rng = np.random.default_rng(seed)
-    num_classes = int(rng.integers(2, 7))
-    maps = []
-    for _ in range(rng.integers(1, 6)):
-        size = rng.integers(1, 9, 2)
-        top = rng.integers(1, num_classes + 1)  # Later classes are absent.
-        label = rng.integers(0, rng.choice([1, top]), size)
-        label[rng.random(size) < rng.choice([0, 0.3, 1])] = 255
-        maps.append((rng.integers(0, top, size), label))
+def test_metric_equals_slow_count(frame, score, random_maps, seed):
+    num_classes, maps = random_maps
     samples = [frame(*pair, f'clip/{i}') for i, pair in enumerate(maps)]
-    found = score(METRIC, samples, num_classes, int(rng.integers(1, 6)))
+    found = score(METRIC, samples, num_classes, 1 + seed % 5)
     expected = slow_scores(*zip(*maps, strict=True), num_classes)
     assert found == pytest.approx(
         {f'dataset/{key}': value for key, value in expected.items()},

@@ -219,12 +219,14 @@ def test_vpo_takes_a_step_with_its_sync_batch_norms(make_batch):
     init_default_scope('mmseg')
     cfg = Config.fromfile(CONFIGS / 'cpm/cpm_r50_vpo_ss.py').model
     cfg.backbone.update(depth=18, init_cfg=None)
-    cfg.audio_backbone.init_cfg = None
+    cfg.audio_backbone.update(init_cfg=None, base_channels=8, stem_channels=8)
+    cfg.audio_neck.in_channels = [16, 32, 64]
+    cfg.audio_frontend.num_frames = 32
     cfg.decode_head.in_channels = [64, 128, 256, 512]
     cfg.decode_head.train_cfg.num_points = 64
     cfg.data_preprocessor.size = (64, 64)
     model = MODELS.build(cfg).train()
-    data = make_batch(samples=48000)
+    data = make_batch(samples=model.audio_frontend.min_samples)
     for sample, label in zip(data['data_samples'], (1, 2), strict=True):
         sample.audio = sample.audio.expand(2, -1)
         sample.set_metainfo(dict(audio_labels=(label,)))

@@ -1,6 +1,6 @@
 import json
 
-from mmcpm.analysis_tools.benchmark.table import benchmark_table
+from mmcpm.analysis_tools.benchmark.runs import benchmark_table
 
 
 def test_table_by_hand(tmp_path):
