@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mmcpm.datasets.metadata.avsbench_semantic import SPLITS
+from mmcpm.datasets.metadata.index_table import SPLITS
 
 from ..common.files import write_csv, write_image, write_json, write_sound
 from ..common.folders import (

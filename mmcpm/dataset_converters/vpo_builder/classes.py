@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from mmcpm.datasets.errors import DatasetIndexError, DatasetNotFoundError
-from mmcpm.datasets.metadata.avsbench_semantic import read_text
 from mmcpm.datasets.metadata.index_table import (
     find_columns,
     read_table,
+    read_text,
 )
 from mmcpm.datasets.vpo import VPODataset
 from mmcpm.utils.errors import shorten

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..errors import DatasetIndexError, DatasetNotFoundError, why
-from .avsbench_semantic import read_text
+from .index_table import read_text
 
 BACKGROUND = 'background'
 # Values of a label file are bytes, and 255 is ignored.
