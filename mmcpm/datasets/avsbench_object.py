@@ -150,10 +150,6 @@ class AVSBenchObjectDataset(BaseAVSDataset):
     def frame_info(self, item: dict, frame_index: int) -> dict:
         """Describe one frame of a clip.
 
-        Args:
-            item (dict): Item of the data list.
-            frame_index (int): The second of the clip, from 0.
-
         Returns:
             dict: Paths of frame, mask and audio, ``sample_id``, ``uid``
             (``<category>/<name>`` in S4, where folders are told so, and

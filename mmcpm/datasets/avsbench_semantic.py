@@ -209,10 +209,6 @@ class AVSBenchSemanticDataset(BaseAVSDataset):
     def frame_info(self, item: dict, frame_index: int) -> dict:
         """Describe one frame of a clip.
 
-        Args:
-            item (dict): Item of the data list.
-            frame_index (int): The second of the clip, from 0.
-
         Returns:
             dict: Paths of frame, label map and audio, ``sample_id``,
             ``uid``, ``subset``, ``sources`` and ``sound_sources`` (the names

@@ -64,15 +64,8 @@ def make_items(item: dict, frames: Sequence[int], sampling: str) -> list[dict]:
 
 
 @functools.lru_cache(maxsize=1)
-def worker_generator(seed: int) -> torch.Generator:
-    """Make the generator of a data-loading process, once.
-
-    Args:
-        seed (int): Seed of the process, see ``torch.utils.data.WorkerInfo``.
-
-    Returns:
-        torch.Generator: The same one as long as the seed is the same.
-    """
+def _worker_generator(seed: int) -> torch.Generator:
+    """Make the generator of a data-loading process, once."""
     return torch.Generator().manual_seed(seed)
 
 
@@ -96,7 +89,7 @@ def draw_frame(frames: Sequence[int], rank: int = 0) -> int:
     if len(frames) == 1:
         return frames[0]
     worker = get_worker_info()
-    generator = None if worker is None else worker_generator(worker.seed)
+    generator = None if worker is None else _worker_generator(worker.seed)
     number = int(torch.randint(2**62, (), generator=generator))
     return frames[
         int(np.random.default_rng((rank, number)).integers(len(frames)))

@@ -167,14 +167,7 @@ class VPODataset(BaseAVSDataset):
 
     @classmethod
     def class_path(cls, settings: Mapping[str, Any]) -> str | None:
-        """Tell where the class list lies; see ``BaseAVSDataset``.
-
-        Args:
-            settings (Mapping[str, Any]): Of the dataset.
-
-        Returns:
-            str | None: Its path; None if the classes are VPO's.
-        """
+        """Tell where the class list lies; see ``BaseAVSDataset``."""
         root = settings.get('data_root')
         if root and not settings.get('class_file'):
             present = osp.join(root, CLASS_LIST)
@@ -304,10 +297,6 @@ class VPODataset(BaseAVSDataset):
 
     def frame_info(self, item: dict, frame_index: int) -> dict:
         """Describe an image.
-
-        Args:
-            item (dict): Item of the data list.
-            frame_index (int): Always 0.
 
         Returns:
             dict: ``img_path``, ``seg_map_path``, ``audio_path``,

@@ -37,19 +37,10 @@ COLUMNS = {'s4': ('category', 'split'), 'ms3': ('split',)}
 PARTS = ('visual_frames', 'gt_masks', 'audio_wav')
 
 
-def read_object_clips(
+def _read_object_clips(
     root: str, subset: str
 ) -> tuple[IndexFile, list[tuple[int, ObjectClip]]]:
-    """Read the index file to its end.
-
-    Args:
-        root (str): The data root.
-        subset (str): 's4' or 'ms3'.
-
-    Returns:
-        tuple[IndexFile, list[tuple[int, ObjectClip]]]: The file with what is
-        wrong with it, and line and record of every usable row.
-    """
+    """Read the index file to its end."""
     index = read_index_file(
         root,
         f'{subset}_meta_data.csv',
@@ -123,7 +114,7 @@ def check_avsbench_object(
         [f'{subset}_meta_data.csv'],
         f'{subset}_meta_data.csv and {data}/ with {", ".join(PARTS)}',
     )
-    index, rows = read_object_clips(root, subset)
+    index, rows = _read_object_clips(root, subset)
     report.add(index.findings)
     report.add(
         find_repetitions(
@@ -161,7 +152,7 @@ def prepare_avsbench_object(
         Report: The clips that could not be prepared.
     """
     check_root(root, [f'{subset}_meta_data.csv'], f'{subset}_data/')
-    index, rows = read_object_clips(root, subset)
+    index, rows = _read_object_clips(root, subset)
     clips = _list_clips(subset, rows)
     return prepare(
         *(root, folder, subset, [index], clips, BinaryChecker(), options),

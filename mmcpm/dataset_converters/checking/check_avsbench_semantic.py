@@ -55,18 +55,10 @@ KNOWN = (
 )
 
 
-def read_semantic_clips(
+def _read_semantic_clips(
     root: str,
 ) -> tuple[IndexFile, list[tuple[int, Clip]]]:
-    """Read ``metadata.csv`` to its end.
-
-    Args:
-        root (str): The data root.
-
-    Returns:
-        tuple[IndexFile, list[tuple[int, Clip]]]: The file with what is wrong
-        with it, and line and record of every usable row.
-    """
+    """Read ``metadata.csv`` to its end."""
     index = read_index_file(root, METADATA)
     return index, parse_rows(
         index,
@@ -122,7 +114,7 @@ def check_avsbench_semantic(
     report = Report(f'AVSBench-Semantic in {root}')
     check_root(root, [METADATA], LAYOUT)
     report.add(_check_label_index(root, classes))
-    index, rows = read_semantic_clips(root)
+    index, rows = _read_semantic_clips(root)
     report.add(index.findings)
     report.add(
         find_repetitions(
@@ -166,7 +158,7 @@ def prepare_avsbench_semantic(
         Report: The clips that could not be prepared.
     """
     check_root(root, [METADATA], LAYOUT)
-    index, rows = read_semantic_clips(root)
+    index, rows = _read_semantic_clips(root)
     labels = ClassIdChecker(num_classes, options.palette or ())
     clips = list_clips(rows, _describe)
     return prepare(

@@ -40,16 +40,7 @@ class FolderLabelChecker(LabelChecker):
     def check_content(
         self, path: str, header: Header, deep: bool
     ) -> list[tuple[str, str]]:
-        """Check what a readable file holds.
-
-        Args:
-            path (str): The file.
-            header (Header): Its header.
-            deep (bool): Whether to decode it.
-
-        Returns:
-            list[tuple[str, str]]: Kind and text of each finding.
-        """
+        """Check what a readable file holds."""
         found = super().check_content(path, header, deep)
         return [(self.own_kinds.get(kind, kind), text) for kind, text in found]
 

@@ -24,15 +24,9 @@ VPO_LAYOUTS = {
     'vpo_msmi': ('ms', 'msmi'),
 }
 HEADER = (
-    'img_Id',
-    'ann_Ids',
-    'cateName',
-    'cateId',
-    'vgg_file',
-    'vgg_label',
-    'audio_pos',
-    'split',
-)
+    'img_Id', 'ann_Ids', 'cateName', 'cateId', 'vgg_file', 'vgg_label',
+    'audio_pos', 'split',
+)  # fmt: skip
 # VPO knows two splits; the images for validation are a part of train.
 CSV_SPLITS = {'train': 'train', 'val': 'train', 'test': 'val'}
 FIRST_IMAGE = {'train': 1, 'val': 100_001, 'test': 200_001}

@@ -183,7 +183,7 @@ def _write(
         rows += of_clip
         labeled[task[3]] += labels
     if layout == 'avss':
-        write_index(folder, preset, rows)
+        _write_index(folder, preset, rows)
     elif layout in VPO_LAYOUTS:
         write_vpo_index(folder, layout, rows)
     else:
@@ -214,14 +214,8 @@ def _make_and_write(task: tuple) -> tuple[list[tuple], int]:
     return write_object_clip(folder, layout, clip)
 
 
-def write_index(folder: Path, preset: Preset, rows: list[tuple]) -> None:
-    """Write the index files of AVSBench-Semantic.
-
-    Args:
-        folder (Path): Root of the dataset.
-        preset (Preset): The world.
-        rows (list[tuple]): Rows of ``metadata.csv``.
-    """
+def _write_index(folder: Path, preset: Preset, rows: list[tuple]) -> None:
+    """Write the index files of AVSBench-Semantic."""
     write_csv(folder / 'metadata.csv', [METADATA_HEADER, *rows])
     write_json(
         folder / 'label2idx.json',

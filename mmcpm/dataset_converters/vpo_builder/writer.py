@@ -89,7 +89,7 @@ def write_vpo(
             remove_remains(root)
         if (found := _find_finished(root, marker, overwrite)) is not None:
             return found, False
-    check_pictures(plan.samples)
+    _check_pictures(plan.samples)
     with explain_os_error(root), replace_folder(root) as folder:
         _write_samples(folder, plan.samples, parts.mask_values, link)
         _write_clips(folder, plan.samples, parts.seconds)
@@ -129,17 +129,8 @@ def _find_finished(root: Path, wanted: dict, overwrite: bool) -> dict | None:
     return found
 
 
-def check_pictures(samples: Iterable[Sample]) -> None:
-    """See that all pictures can be used, as a training would read them.
-
-    Args:
-        samples (Iterable[Sample]): Samples to write.
-
-    Raises:
-        DatasetNotFoundError: Names missing files.
-        FrameReadError: Names files that are broken, or of another size than
-            the annotations say.
-    """
+def _check_pictures(samples: Iterable[Sample]) -> None:
+    """See that all pictures can be used, as a training would read them."""
     pictures = {s.picture.path: s.picture for s in samples}
     check_present(
         map(str, pictures),

@@ -94,17 +94,8 @@ def convert_channels(audio: np.ndarray, channels: str) -> np.ndarray:
 
 
 @functools.lru_cache(maxsize=4)
-def sinc_filter(up: int, down: int) -> np.ndarray:
-    """Make the low-pass filter of torchaudio's resampling, in one piece.
-
-    Args:
-        up (int): The wanted sample rate, divided by what both rates share.
-        down (int): The present sample rate, divided likewise.
-
-    Returns:
-        np.ndarray: A sinc in a Hann window, float64 ``[taps]``, at ``up``
-        times the present sample rate.
-    """
+def _sinc_filter(up: int, down: int) -> np.ndarray:
+    """Make the low-pass filter of torchaudio's resampling, in one piece."""
     cutoff = FILTER_ROLLOFF / max(up, down)
     half = math.ceil(FILTER_WIDTH / cutoff)
     position = np.arange(-half, half + 1) * cutoff
@@ -134,7 +125,7 @@ def resample_audio(audio: np.ndarray, rate: int, target: int) -> np.ndarray:
             torch.from_numpy(audio), rate, target
         ).numpy()
     return resample_poly(
-        audio, up, down, axis=-1, window=sinc_filter(up, down)
+        audio, up, down, axis=-1, window=_sinc_filter(up, down)
     ).astype(np.float32)
 
 
@@ -336,12 +327,6 @@ class LoadAudioFromFile(BaseTransform):
 
     def transform(self, results: dict) -> dict:
         """Load the waveform of ``results['audio_path']``.
-
-        Args:
-            results (dict): Result dict of the dataset.
-
-        Returns:
-            dict: The same, with ``audio`` and ``sample_rate``.
 
         Raises:
             AudioReadError: If the file is missing, empty or truncated; where

@@ -93,7 +93,7 @@ def search_mp3(file: BinaryIO) -> Container | None:
     start = skip_tags(file)
     file.seek(0)
     data = file.read()
-    found = find_run(data, start, start + SEARCHED)
+    found = _find_run(data, start, start + SEARCHED)
     return None if found is None else _count_frames(data, found)
 
 
@@ -132,7 +132,7 @@ def _next_run(
 
     Fewer bytes than the smallest frame has do not stand for a lost one.
     """
-    found = find_run(data, place, len(data))
+    found = _find_run(data, place, len(data))
     if found is None:
         return None
     if read_head(data, found).kind != first.kind:
@@ -178,17 +178,8 @@ def _announce(head: bytes, side: int, number: int) -> bytes:
     return (head + bytes(side) + tag).ljust(read_head(head).size, b'\0')
 
 
-def find_run(data: bytes, start: int, end: int) -> int | None:
-    """Find several MP3 frames in a row that begin between two bytes.
-
-    Args:
-        data (bytes): The file.
-        start (int): The first byte to look at.
-        end (int): The byte behind the last.
-
-    Returns:
-        int | None: Where they begin, or None if there are none.
-    """
+def _find_run(data: bytes, start: int, end: int) -> int | None:
+    """Find several MP3 frames in a row that begin between two bytes."""
     for found in SYNC.finditer(data, start, end):
         place, kind = found.start(), read_head(data, found.start()).kind
         for _ in range(FRAMES_IN_A_ROW):

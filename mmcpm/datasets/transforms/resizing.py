@@ -33,14 +33,7 @@ class RandomRescale(RandomResize):
         )
 
     def transform(self, results: dict) -> dict:
-        """Resize frame and label map.
-
-        Args:
-            results (dict): Result dict with ``img`` ``[H, W, 3]``.
-
-        Returns:
-            dict: The same, resized by one factor in both directions.
-        """
+        """Resize frame and label map."""
         height, width = results['img'].shape[:2]
         self.scale = (width, height)
         return super().transform(results)
@@ -70,15 +63,7 @@ class ResizeAsOriginal(Resize):
         super().__init__(scale=tuple(size), keep_ratio=False, **kwargs)
 
     def transform(self, results: dict) -> dict:
-        """Resize.
-
-        Args:
-            results (dict): Results with ``img``, and ``gt_seg_map`` if it is
-                loaded.
-
-        Returns:
-            dict: The same; ``ori_shape`` is the new (height, width).
-        """
+        """Resize."""
         results.setdefault('label_shape', results['img'].shape[:2])
         results = super().transform(results)
         results['ori_shape'] = results['img'].shape[:2]

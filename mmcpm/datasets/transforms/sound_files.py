@@ -185,7 +185,7 @@ class SoundFile:
             samples = self._decode(stop - first)[start - first :]
         except (soundfile.SoundFileError, RuntimeError) as error:
             raise self._damage(error) from error
-        check_samples(samples)
+        _check_samples(samples)
         return np.ascontiguousarray(samples.T)
 
     def _go_to(self, start: int) -> int:
@@ -232,15 +232,8 @@ class SoundFile:
         self.close()
 
 
-def check_samples(samples: np.ndarray) -> None:
-    """Refuse samples that would spoil a training.
-
-    Args:
-        samples (np.ndarray): float32 ``[samples, channels]``.
-
-    Raises:
-        ValueError: If they are not finite or out of all scale.
-    """
+def _check_samples(samples: np.ndarray) -> None:
+    """Refuse samples that would spoil a training."""
     largest = np.abs(samples).max(initial=0)
     if not np.isfinite(largest):
         bad = int((~np.isfinite(samples)).any(axis=1).sum())

@@ -111,13 +111,6 @@ class LoadSoundSources(LoadAudioFromFile):
     def transform(self, results: dict) -> dict:
         """Load and mix the sounds of a sample.
 
-        Args:
-            results (dict): Result dict of the dataset.
-
-        Returns:
-            dict: The same, with ``audio``, ``sample_rate`` and
-            ``audio_valid_samples``.
-
         Raises:
             SampleReadError: If a file is missing, empty, truncated or not
                 finite, or if positions are wanted and not known.
