@@ -148,14 +148,7 @@ def parse_rows(
 
 
 def as_text(rows: list[list[str]]) -> str:
-    """Write rows, separated by commas.
-
-    Args:
-        rows (list[list[str]]): Cells of the rows.
-
-    Returns:
-        str: One line per row.
-    """
+    """Write rows of cells, one per line, separated by commas."""
     text = io.StringIO()
     csv.writer(text, lineterminator='\n').writerows(rows)
     return text.getvalue()

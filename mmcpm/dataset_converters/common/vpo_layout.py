@@ -107,13 +107,7 @@ def _write(
 
 
 def write_vpo_index(root: Path, layout: str, rows: list[tuple]) -> None:
-    """Write ``vpo_<subset>_data_stereo.csv``; for MSMI, that of MS too.
-
-    Args:
-        root (Path): Root of the dataset.
-        layout (str): Key of :data:`VPO_LAYOUTS`.
-        rows (list[tuple]): Rows of all images.
-    """
+    """Write ``vpo_<subset>_data_stereo.csv``; for MSMI, that of MS too."""
     for subset in VPO_LAYOUTS[layout]:
         folder = root / f'VPO-{subset.upper()}'
         folder.mkdir(exist_ok=True)

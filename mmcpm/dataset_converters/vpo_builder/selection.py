@@ -18,14 +18,7 @@ from .segmentation import paint
 
 
 def seeded_generator(*key: object) -> random.Random:
-    """Make a generator of random numbers.
-
-    Args:
-        key (object): Seed, purpose and name.
-
-    Returns:
-        random.Random: The same for the same key, on every machine.
-    """
+    """Make a generator of random numbers."""
     digest = hashlib.blake2b('/'.join(map(str, key)).encode(), digest_size=8)
     return random.Random(int.from_bytes(digest.digest(), 'big'))
 

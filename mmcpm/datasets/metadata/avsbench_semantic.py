@@ -58,14 +58,7 @@ def count_sources(a_obj: str) -> str:
 
 
 def sounding_names(a_obj: str) -> tuple[str, ...]:
-    """List the names in ``a_obj``; the misspelled 'h orse' is a horse.
-
-    Args:
-        a_obj (str): Names of the sounding classes, joined by '_'.
-
-    Returns:
-        tuple[str, ...]: Different names, in the order of the file.
-    """
+    """List the different names in ``a_obj``; 'h orse' is a horse."""
     names = (''.join(name.lower().split()) for name in a_obj.split('_'))
     return tuple(dict.fromkeys(name for name in names if name))
 

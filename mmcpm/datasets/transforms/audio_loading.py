@@ -130,15 +130,7 @@ def resample_audio(audio: np.ndarray, rate: int, target: int) -> np.ndarray:
 
 
 def resampled_length(sound: SoundFile, target: int) -> int:
-    """Count the samples that a file has after it was resampled.
-
-    Args:
-        sound (SoundFile): The file.
-        target (int): The wanted sample rate in Hz.
-
-    Returns:
-        int: Samples per channel.
-    """
+    """Count the samples per channel that a file has after resampling."""
     return -(-sound.frames * target // sound.rate)
 
 

@@ -49,15 +49,9 @@ def _find_jpeg_end(data: bytes) -> int | None:
 
 
 def is_cut_jpeg(data: bytes) -> bool:
-    """Tell whether a JPEG file ends before its picture does.
+    """Tell whether JPEG data ends before its picture does.
 
     OpenCV fills the missing rows of such a picture with gray.
-
-    Args:
-        data (bytes): The file.
-
-    Returns:
-        bool: True if the data is JPEG and its picture has no scan or no end.
     """
     return data.startswith(JPEG_START) and _find_jpeg_end(data) is None
 
@@ -240,15 +234,6 @@ def open_picture(data: bytes) -> Image.Image:
 
 
 def read_picture(path: str | Path, flag: str = 'unchanged') -> np.ndarray:
-    """Read a picture from the local disk as it is stored.
-
-    Args:
-        path (str | Path): The file.
-        flag (str): Kind of picture, see :func:`decode_picture`. Defaults to
-            'unchanged'.
-
-    Returns:
-        np.ndarray: As of :func:`decode_picture`.
-    """
+    """Read a picture from the local disk, see :func:`decode_picture`."""
     with open(path, 'rb') as file:
         return decode_picture(file.read(), flag)

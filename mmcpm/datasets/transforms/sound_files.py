@@ -213,11 +213,7 @@ class SoundFile:
         return samples
 
     def blocks(self) -> Iterator[np.ndarray]:
-        """Decode the whole sound, one part after another.
-
-        Yields:
-            np.ndarray: Samples, float32 ``[channels, samples]``.
-        """
+        """Decode the whole sound in parts, float32 ``[channels, samples]``."""
         for start in range(0, self.frames, BLOCK):
             yield self.read(start, start + BLOCK)
 

@@ -247,9 +247,6 @@ def test_a_wav_file_without_samples_is_no_open_one():
             SoundFile(io.BytesIO(file))
 
 
-# Ogg
-
-
 def pages(data):
     """Where the pages of an Ogg file begin."""
     found, place = [], 0
@@ -299,9 +296,6 @@ def test_sound_beside_another_stream(name, more):
     np.testing.assert_allclose(read(longer + b'somedata'), whole, atol=1e-6)
     with pytest.raises(ValueError, match='truncated'):
         read(b''.join(both)[:-50])
-
-
-# MP3
 
 
 @pytest.mark.parametrize(
@@ -384,9 +378,6 @@ def test_mp3_goes_on_behind_what_is_no_frame():
     np.testing.assert_allclose(
         sound.read(last, last + 9000), other.read(last, last + 9000), atol=1e-6
     )
-
-
-# Samples that would spoil a training
 
 
 @pytest.mark.parametrize(
