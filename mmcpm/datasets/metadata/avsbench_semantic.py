@@ -42,17 +42,11 @@ class Clip(NamedTuple):
 
 
 def count_sources(a_obj: str) -> str:
-    """Sort a clip into the single-source or multi-source partition.
+    """Sort a clip into the partition of one ('ss') or several sources ('ms').
 
     The partition of the CPM paper's Table 2 (1278 and 276 test clips) is the
     number of names in ``a_obj``, whatever they are: the published file also
     holds 'background', 'off-the-screen' and the misspelled 'h orse'.
-
-    Args:
-        a_obj (str): Names of the sounding classes, joined by '_'.
-
-    Returns:
-        str: 'ss' for one name, 'ms' for two or more.
     """
     return 'ms' if '_' in a_obj else 'ss'
 
@@ -66,12 +60,8 @@ def sounding_names(a_obj: str) -> tuple[str, ...]:
 def recording_of(uid: str) -> str:
     """Name the video that a clip was cut from.
 
-    Args:
-        uid (str): ``<video>_<start ms>_<end ms>``, ``<video>_<number>`` or
-            ``<video>``.
-
-    Returns:
-        str: ``<video>``.
+    The clip is ``<video>_<start ms>_<end ms>``, ``<video>_<number>`` or
+    ``<video>``.
     """
     return re.sub(r'(?<=.)(_\d+){1,2}$', '', uid)
 

@@ -262,14 +262,7 @@ def _inspect_ogg(file: BinaryIO, start: int, end: int) -> Container:
 
 
 def skip_tags(file: BinaryIO) -> int:
-    """Find the end of the ID3 tags that a file may begin with.
-
-    Args:
-        file (BinaryIO): The file.
-
-    Returns:
-        int: The byte behind them.
-    """
+    """Find the byte behind the ID3 tags that a file may begin with."""
     start = 0
     while True:
         file.seek(start)

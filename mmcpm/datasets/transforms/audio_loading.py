@@ -4,7 +4,7 @@ The CPM paper (ECCV 2024, appendix A) works on 16 kHz audio. Files are opened
 through ``mmengine.fileio``: storage needs a backend with ``get``, as that of
 http has. They are decoded with soundfile; ``torchaudio.load`` needs an extra
 decoder package since 2.9. Of a file on the local disk, only what a sample
-needs is read and decoded.
+needs is read and decoded (of MP3, all that stands before it, too).
 """
 
 import functools
@@ -277,7 +277,8 @@ class LoadAudioFromFile(BaseTransform):
 
     Where the frame is known, the file is opened and checked, but decoded
     when the waveform is used: ``CutAudioToFrame`` decodes the window of the
-    frame only, so that a long recording costs no more than a short one.
+    frame only, so that a long recording (other than MP3) costs no more than a
+    short one.
 
     Required Keys:
 

@@ -12,24 +12,35 @@ from ..errors import FrameReadError, LabelReadError, why
 from .picture_files import decode_picture, read_orientation
 
 
-def _check_label_map(
-    label_map: np.ndarray, num_classes: int, ignore_index: int
-) -> None:
-    """Refuse an array that is no map of class ids."""
+def refuse_colors(label_map: np.ndarray) -> None:
+    """Raise ValueError if an array is not ``[H, W]``."""
     if label_map.ndim != 2:
         raise ValueError(
             f'it holds an array of shape {label_map.shape}, a color picture'
         )
-    if label_map.min() >= 0 and label_map.max() < num_classes:
-        return
-    values = np.unique(label_map)
-    strange = values[
-        (values < 0) | (values >= num_classes) & (values != ignore_index)
-    ]
+
+
+def refuse_values(strange: np.ndarray) -> None:
+    """Raise ValueError if there are values that a label file may not hold."""
     if len(strange):
         listed = ', '.join(map(str, strange[:5]))
         more = ', ...' if len(strange) > 5 else ''
         raise ValueError(f'it holds the values {listed}{more}')
+
+
+def _check_label_map(
+    label_map: np.ndarray, num_classes: int, ignore_index: int
+) -> None:
+    """Refuse an array that is no map of class ids."""
+    refuse_colors(label_map)
+    if label_map.min() >= 0 and label_map.max() < num_classes:
+        return
+    values = np.unique(label_map)
+    refuse_values(
+        values[
+            (values < 0) | (values >= num_classes) & (values != ignore_index)
+        ]
+    )
 
 
 def tell_orientation(orientation: int, what: str) -> str:

@@ -84,11 +84,7 @@ def inspect_mp3(file: BinaryIO) -> Container | None:
 def search_mp3(file: BinaryIO) -> Container | None:
     """Look for MP3 frames behind bytes that players step over.
 
-    Args:
-        file (BinaryIO): The file, which is of no known format.
-
-    Returns:
-        Container | None: As of :func:`inspect_mp3`.
+    As :func:`inspect_mp3`, for a file of no known format.
     """
     start = skip_tags(file)
     file.seek(0)

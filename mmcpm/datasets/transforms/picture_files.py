@@ -151,12 +151,8 @@ def _without_orientation(data: bytes) -> bytes:
 def read_orientation(data: bytes) -> int:
     """Read the EXIF orientation of a picture file, which is ignored.
 
-    Args:
-        data (bytes): The file.
-
-    Returns:
-        int: 1 if pixels are stored as they are to be seen, or if the file
-        says nothing; 2 to 8 if viewers are to turn or mirror it.
+    1 if pixels are stored as they are to be seen, or if the file says nothing;
+    2 to 8 if viewers are to turn or mirror it.
     """
     if data.startswith(TIFF_STARTS):
         found = _orientation_place(data)
@@ -213,13 +209,7 @@ def decode_picture(
 
 
 def open_picture(data: bytes) -> Image.Image:
-    """Open a whole picture file with Pillow, as it is stored.
-
-    Args:
-        data (bytes): The file.
-
-    Returns:
-        Image.Image: In its own mode.
+    """Open a whole picture file with Pillow, as it is stored, in its own mode.
 
     Raises:
         ValueError: If it is no picture, or not all of one.

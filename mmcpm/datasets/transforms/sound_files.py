@@ -1,4 +1,8 @@
-"""Sound files, read in parts: what is asked for is decoded, nothing else."""
+"""Sound files, read in parts.
+
+What is asked for is decoded; of MP3, which no decoder seeks in exactly, also
+what stands before it.
+"""
 
 import io
 from collections.abc import Iterator
