@@ -62,15 +62,7 @@ def draw_partners(
 
 
 def source_of(dataset, idx: int) -> tuple[BaseDataset, int]:
-    """Find the dataset that reads a sample, inside any wrappers.
-
-    Args:
-        dataset (Dataset): A dataset or a wrapper, fully initialized.
-        idx (int): Index of the sample in it.
-
-    Returns:
-        tuple[BaseDataset, int]: The innermost one, and the index in it.
-    """
+    """Find the dataset that reads a sample inside wrappers, and its index."""
     if isinstance(dataset, ConcatDataset):
         number = bisect.bisect_right(dataset.cumulative_sizes, idx)
         before = dataset.cumulative_sizes[number - 1] if number else 0

@@ -8,14 +8,7 @@ from .picture_files import open_picture
 
 
 def binary_mask(gray: np.ndarray, threshold: int) -> np.ndarray:
-    """Tell foreground from background in a gray picture.
-
-    Args:
-        gray (np.ndarray): uint8 ``[H, W]``.
-        threshold (int): The highest value of the background.
-
-    Returns:
-        np.ndarray: 1 where it is brighter, else 0, uint8 ``[H, W]``.
+    """Tell foreground, 1, from background in a gray picture, uint8 ``[H, W]``.
 
     Raises:
         ValueError: If something is drawn, but nothing above the threshold:
