@@ -1,11 +1,15 @@
 """Training and test on generated data in the layout of every dataset."""
 
 import json
-import subprocess
-import sys
+from argparse import Namespace
 from pathlib import Path
 
 import pytest
+
+from mmcpm.apis import train_and_test
+from mmcpm.dataset_converters.sounding_scenes.writer import (
+    write_sounding_scenes,
+)
 
 pytestmark = pytest.mark.slow
 
@@ -41,16 +45,6 @@ SCORES = {
 }
 
 
-def run(tool, *arguments):
-    done = subprocess.run(
-        [sys.executable, '-W', 'ignore', ROOT / 'tools' / tool, *arguments],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-3000:]
-
-
 @pytest.fixture(scope='module')
 def scenes(tmp_path_factory):
     """Make data in a layout, once."""
@@ -58,27 +52,39 @@ def scenes(tmp_path_factory):
 
     def make(layout):
         root = folder / layout
-        if not root.exists():
-            run(
-                'dataset_converters/make_sounding_scenes.py',
-                *(root, '--layout', layout, '--size', '64'),
-                *('--clips', '8', '4', '4'),
-            )
+        sizes = dict(size=64, clips=(8, 4, 4), workers=0)
+        write_sounding_scenes(root, layout=layout, **sizes)
         return root
 
     return make
 
 
 @pytest.mark.parametrize('name', SCORES)
-def test_a_short_epoch_and_a_test(scenes, tmp_path, name):
-    data = ('--data-root', scenes(name.removesuffix('_mono')))
+def test_a_short_epoch_and_a_test(scenes, tmp_path, monkeypatch, name):
+    monkeypatch.setattr('mmengine.runner.runner.collect_env', dict)
+    monkeypatch.setenv('LOCAL_RANK', '0')
     config = tmp_path / f'{name}.py'
     shipped = ROOT / f'configs/cpm/cpm_r18_scenes_{name}.py'
     config.write_text(CONFIG.format(config=str(shipped)))
-    work_dir = ('--work-dir', tmp_path / 'work')
-    run('train.py', config, *data, *work_dir)
+    shared = dict(
+        config=str(config),
+        work_dir=str(tmp_path / 'work'),
+        data_root=str(scenes(name.removesuffix('_mono'))),
+        **dict(seed=None, cfg_options=None, launcher='none', local_rank=0),
+    )
+    train_and_test.train(
+        Namespace(**shared, resume=None, amp=False, auto_scale_lr=False)
+    )
     (best,) = (tmp_path / 'work').glob('best_*.pth')
     scores = tmp_path / 'scores.json'
-    run('test.py', config, best, *data, *work_dir, '--scores', scores)
+    train_and_test.test(
+        Namespace(
+            **shared,
+            checkpoint=str(best),
+            scores=str(scores),
+            **dict.fromkeys(('out', 'show_dir')),
+            **dict(show=False, wait_time=0.0, tta=False, sound='true'),
+        )
+    )
     metrics = json.loads(scores.read_text())['metrics']
     assert 0 <= metrics[SCORES[name]] <= 1

@@ -8,12 +8,12 @@ import os.path as osp
 
 from mmseg.registry import DATASETS
 
-from .avsbench_semantic import FRAME_SAMPLINGS
 from .base_avs_dataset import BaseAVSDataset
 from .errors import DatasetIndexError
+from .frame_sampling import choose_sampling, make_items
 from .metadata.avsbench_object import ObjectClip, read_object_metadata
-from .metadata.avsbench_semantic import SPLITS, read_text, recording_of
-from .metadata.index_table import check_present, check_root
+from .metadata.avsbench_semantic import recording_of
+from .metadata.index_table import check_present, check_root, read_text
 
 SUBSETS = ('s4', 'ms3')
 FRAMES_PER_CLIP = 5
@@ -84,22 +84,8 @@ class AVSBenchObjectDataset(BaseAVSDataset):
             raise ValueError(
                 f'subset must be one of {SUBSETS}, got {subset!r}'
             )
-        if split not in SPLITS:
-            raise ValueError(f'split must be one of {SPLITS}, got {split!r}')
-        trains = split == 'train' and not test_mode
-        if frame_sampling is None:
-            frame_sampling = 'random' if trains else 'all'
-        if frame_sampling not in FRAME_SAMPLINGS or (
-            frame_sampling == 'random' and not trains
-        ):
-            raise ValueError(
-                f'frame_sampling={frame_sampling!r} with split={split!r} and '
-                f'test_mode={test_mode}: expected one of {FRAME_SAMPLINGS}, '
-                "and 'all' for every evaluation, which scores all frames"
-            )
-        self.subset = subset
-        self.split = split
-        self.frame_sampling = frame_sampling
+        self.frame_sampling = choose_sampling(frame_sampling, split, test_mode)
+        self.subset, self.split = subset, split
         kwargs.setdefault('img_suffix', '.png')
         super().__init__(
             ann_file=metadata_file or f'{subset}_meta_data.csv',
@@ -147,30 +133,22 @@ class AVSBenchObjectDataset(BaseAVSDataset):
                 f'folders of masks ({self.subset}, {self.split})',
                 'Unpack the dataset again, or remove the rows of these clips '
                 f'from {self.ann_file}.',
+                are_folders=True,
             )
-        return [item for clip in clips for item in self._items(clip)]
+        items = []
+        for clip in clips:
+            item = dict(uid=clip.uid, name=clip.name, category=clip.category)
+            frames = self.labeled_frames(clip)
+            items += make_items(item, frames, self.frame_sampling)
+        return items
 
-    def _items(self, clip: ObjectClip) -> list[dict]:
-        """Make the items of the data list that stand for a clip."""
-        only_first = self.subset == 's4' and clip.split == 'train'
-        frames = (0,) if only_first else tuple(range(FRAMES_PER_CLIP))
-        draws = self.frame_sampling == 'random'
-        return [
-            {
-                'uid': clip.uid,
-                'name': clip.name,
-                'category': clip.category,
-                'frames': choice,
-            }
-            for choice in ([frames] if draws else [(i,) for i in frames])
-        ]
+    def labeled_frames(self, clip: ObjectClip) -> range:
+        """List the frames of a clip that have a mask."""
+        only_first = (self.subset, clip.split) == ('s4', 'train')
+        return range(1 if only_first else FRAMES_PER_CLIP)
 
     def frame_info(self, item: dict, frame_index: int) -> dict:
         """Describe one frame of a clip.
-
-        Args:
-            item (dict): Item of the data list.
-            frame_index (int): The second of the clip, from 0.
 
         Returns:
             dict: Paths of frame, mask and audio, ``sample_id``, ``uid``

@@ -5,25 +5,25 @@ distributed by https://github.com/OpenNLPLab/AVSBench.
 """
 
 import os.path as osp
+from collections import Counter
 from collections.abc import Sequence
 
 from mmseg.registry import DATASETS
 
 from .base_avs_dataset import BaseAVSDataset
+from .errors import DatasetNotFoundError
+from .frame_sampling import choose_sampling, make_items
 from .metadata.avsbench_semantic import (
-    SPLITS,
+    LAYOUT,
     Clip,
-    check_clip_folders,
-    check_data_root,
     check_label_index,
     check_selection,
     read_metadata,
-    read_text,
     recording_of,
 )
 from .metadata.class_file import voc_palette
+from .metadata.index_table import check_present, check_root, read_text
 
-FRAME_SAMPLINGS = ('random', 'all')
 SOURCES = ('ss', 'ms')
 
 
@@ -101,22 +101,8 @@ class AVSBenchSemanticDataset(BaseAVSDataset):
         test_mode: bool = False,
         **kwargs,
     ) -> None:
-        if split not in SPLITS:
-            raise ValueError(f'split must be one of {SPLITS}, got {split!r}')
-        self.split = split
-        self.subset = self._parse_subset(subset)
-        trains = split == 'train' and not test_mode
-        if frame_sampling is None:
-            frame_sampling = 'random' if trains else 'all'
-        if frame_sampling not in FRAME_SAMPLINGS or (
-            frame_sampling == 'random' and not trains
-        ):
-            raise ValueError(
-                f'frame_sampling={frame_sampling!r} with split={split!r} and '
-                f'test_mode={test_mode}: expected one of {FRAME_SAMPLINGS}, '
-                "and 'all' for every evaluation, which scores all frames"
-            )
-        self.frame_sampling = frame_sampling
+        self.frame_sampling = choose_sampling(frame_sampling, split, test_mode)
+        self.split, self.subset = split, self._parse_subset(subset)
         self.label_index_file = label_index_file
         super().__init__(
             ann_file=metadata_file,
@@ -150,19 +136,17 @@ class AVSBenchSemanticDataset(BaseAVSDataset):
             and (not sources or clip.sources in sources)
         )
 
-    def _labeled_frames(self, clip: Clip) -> tuple[int, ...]:
+    def labeled_frames(self, clip: Clip) -> range:
         """List the frames of a clip that have a label map."""
-        if clip.subset == 'v1s' and clip.split == 'train':
-            return (0,)
-        return tuple(range(self.FRAMES_PER_CLIP[clip.subset]))
+        only_first = (clip.subset, clip.split) == ('v1s', 'train')
+        return range(1 if only_first else self.FRAMES_PER_CLIP[clip.subset])
 
     def load_data_list(self) -> list[dict]:
         """Read the metadata and check what lies beside it.
 
         Returns:
             list[dict]: One item per sample, in the order of the metadata and
-            by frame: ``uid``, ``subset``, ``sources``, ``names``,
-            ``frames``.
+            by frame: fields of the clip and ``frames``.
 
         Raises:
             DatasetNotFoundError: If the data root, an index file or the
@@ -174,7 +158,9 @@ class AVSBenchSemanticDataset(BaseAVSDataset):
         if self.label_index_file:
             index_files.append(self._join(self.label_index_file))
         if self.is_local:
-            check_data_root(self.data_root, index_files)
+            root = self.data_root or '.'
+            names = [osp.relpath(file, root) for file in index_files]
+            check_root(self.data_root, names, LAYOUT)
         texts = [read_text(file, self.backend_args) for file in index_files]
         if self.label_index_file:
             check_label_index(
@@ -194,30 +180,34 @@ class AVSBenchSemanticDataset(BaseAVSDataset):
             f'split={self.split!r} and subset={self.subset or None}',
         )
         if self.is_local:
-            check_clip_folders(self.data_root, clips)
-        return [item for clip in clips for item in self._items(clip)]
+            self._check_folders(clips)
+        items = []
+        for clip in clips:
+            frames = self.labeled_frames(clip)
+            items += make_items(clip._asdict(), frames, self.frame_sampling)
+        return items
 
-    def _items(self, clip: Clip) -> list[dict]:
-        """Make the items of the data list that stand for a clip."""
-        frames = self._labeled_frames(clip)
-        draws = self.frame_sampling == 'random'
-        return [
-            {
-                'uid': clip.uid,
-                'subset': clip.subset,
-                'sources': clip.sources,
-                'names': clip.names,
-                'frames': choice,
-            }
-            for choice in ([frames] if draws else [(i,) for i in frames])
-        ]
+    def _check_folders(self, clips: list[Clip]) -> None:
+        """Look for the folders of the subsets and of all clips."""
+        numbers = Counter(clip.subset for clip in clips)
+        for subset, number in sorted(numbers.items()):
+            folder = osp.abspath(self._join(subset))
+            if not osp.isdir(folder):
+                raise DatasetNotFoundError(
+                    f'No folder {folder}, which holds {number} clips of the '
+                    'metadata. Unpack that part of the dataset, or leave it '
+                    "out with the dataset's argument subset."
+                )
+        check_present(
+            [self._join(clip.subset, clip.uid) for clip in clips],
+            'clip folders',
+            'Unpack the dataset again, or remove their rows from the '
+            'metadata.',
+            are_folders=True,
+        )
 
     def frame_info(self, item: dict, frame_index: int) -> dict:
         """Describe one frame of a clip.
-
-        Args:
-            item (dict): Item of the data list.
-            frame_index (int): The second of the clip, from 0.
 
         Returns:
             dict: Paths of frame, label map and audio, ``sample_id``,
@@ -238,7 +228,3 @@ class AVSBenchSemanticDataset(BaseAVSDataset):
             'sources': item['sources'],
             'sound_sources': (*item['names'], recording_of(uid)),
         }
-
-    def _join(self, *names: str) -> str:
-        """Make a path under the data root."""
-        return osp.join(self.data_root, *names)

@@ -4,121 +4,21 @@ A sample is one labeled frame of a clip with the clip's sound. In training,
 one labeled frame per clip may be drawn anew at every visit.
 """
 
-import contextlib
-import copy
-import functools
-import logging
-import os
 import os.path as osp
-from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
-import torch
-from mmcv.transforms import LoadAnnotations, LoadImageFromFile
+from mmcv.transforms import LoadAnnotations
 from mmengine.dist import get_rank
-from mmengine.logging import print_log
+from mmengine.structures import BaseDataElement
 from mmseg.datasets import BaseSegDataset
-from torch.utils.data import get_worker_info
 
 from ..structures.audio_labels import label_map_classes
 from .errors import FileReadError, SampleReadError
+from .frame_sampling import draw_frame
 from .metadata.class_file import read_class_file
-from .transforms import CutAudioToFrame, LoadAudioFromFile
-
-# Transforms that read a file, the key of its path, and what it is.
-READERS = (
-    (LoadImageFromFile, 'img_path', 'frame'),
-    (LoadAnnotations, 'seg_map_path', 'label file'),
-    (LoadAudioFromFile, 'audio_path', 'audio file'),
-    (CutAudioToFrame, 'audio_path', 'audio file'),
-)
-
-
-@functools.lru_cache(maxsize=1)
-def worker_generator(seed: int) -> torch.Generator:
-    """Make the generator of a data-loading process, once.
-
-    Args:
-        seed (int): Seed of the process, see ``torch.utils.data.WorkerInfo``.
-
-    Returns:
-        torch.Generator: The same one as long as the seed is the same.
-    """
-    return torch.Generator().manual_seed(seed)
-
-
-def draw_frame(frames: Sequence[int], rank: int = 0) -> int:
-    """Draw the frame that a visit of a clip shows.
-
-    The main process draws from PyTorch's generator. A data-loading process
-    draws from one of its own: mmengine seeds PyTorch's there, alike in every
-    epoch. The seed of the process is new whenever a DataLoader starts, and
-    comes from the main process's generator: who seeds that one (as
-    EpochSeedHook does) repeats the draws.
-
-    Args:
-        frames (Sequence[int]): The labeled frames of the clip.
-        rank (int): Rank of the process among those that train together: they
-            may have the same seed, and shall not draw alike.
-
-    Returns:
-        int: One of ``frames``, each with equal probability.
-    """
-    if len(frames) == 1:
-        return frames[0]
-    worker = get_worker_info()
-    generator = None if worker is None else worker_generator(worker.seed)
-    number = int(torch.randint(2**62, (), generator=generator))
-    return frames[
-        int(np.random.default_rng((rank, number)).integers(len(frames)))
-    ]
-
-
-def find_missing_files(paths: Iterable[str]) -> list[str]:
-    """Look for files, reading every folder once.
-
-    Args:
-        paths (Iterable[str]): Paths on the local disk.
-
-    Returns:
-        list[str]: Those that are not there, sorted.
-    """
-    names = defaultdict(set)
-    for path in paths:
-        names[osp.dirname(path)].add(osp.basename(path))
-    missing = []
-    for folder, expected in names.items():
-        # Without the folder none of its files is there.
-        with contextlib.suppress(OSError):
-            expected -= set(os.listdir(folder))
-        missing += [osp.join(folder, name) for name in expected]
-    return sorted(missing)
-
-
-def labeled_classes(dataset: BaseSegDataset, info: dict) -> frozenset[int]:
-    """Read which classes the label of a frame holds.
-
-    Args:
-        dataset (BaseSegDataset): Dataset whose pipeline reads labels.
-        info (dict): Input of the pipeline for the frame.
-
-    Returns:
-        frozenset[int]: Class ids, without background.
-
-    Raises:
-        ValueError: If the pipeline reads no labels.
-    """
-    for step in dataset.pipeline.transforms:
-        if isinstance(step, LoadAnnotations):
-            label = step(copy.deepcopy(info))['gt_seg_map']
-            return frozenset(label_map_classes(label, dataset.ignore_index))
-    raise ValueError(
-        'the classes of a sample are those of its label, but the pipeline of '
-        f'{type(dataset).__name__} loads none: it needs LoadAVSAnnotations, '
-        'or the one of its kind'
-    )
+from .metadata.index_table import find_missing_files
+from .unreadable_files import UnreadableFiles, file_of
 
 
 class BaseAVSDataset(BaseSegDataset):
@@ -169,10 +69,10 @@ class BaseAVSDataset(BaseSegDataset):
                 '(everything silent), which is a class here'
             )
         self.skip_unreadable = skip_unreadable
+        self._unreadable = UnreadableFiles(skip_unreadable)
         # Where its settings stand; elsewhere within a wrapper.
         self.settings_path = 'train_dataloader.dataset'
         self._cat_ids: dict[int, list[int]] = {}
-        self._unreadable: dict[str, str] = {}
         # Data-loading processes that were spawned do not know it.
         self._rank = get_rank()
         settings = dict(kwargs, class_file=class_file)
@@ -235,6 +135,10 @@ class BaseAVSDataset(BaseSegDataset):
         """
         return BaseSegDataset.get_label_map.__func__(self, new_classes)
 
+    def _join(self, *names: str) -> str:
+        """Make a path under the data root."""
+        return osp.join(self.data_root, *names)
+
     def _join_prefix(self) -> None:
         """Put the data root before the name of the index file.
 
@@ -246,20 +150,12 @@ class BaseAVSDataset(BaseSegDataset):
             self.ann_file = osp.join(self.data_root, self.ann_file)
 
     def filter_data(self) -> list[dict]:
-        """Note how many samples there are before ``indices`` chooses.
-
-        Returns:
-            list[dict]: The data list.
-        """
+        """Note how many samples there are before ``indices`` chooses."""
         self.split_length = len(self.data_list)
         return super().filter_data()
 
     def sample_ids(self) -> list[str]:
-        """Name all frames that may be read, before any is.
-
-        Returns:
-            list[str]: Their ``sample_id``.
-        """
+        """List the ``sample_id`` of all frames, before any is read."""
         items = (
             BaseSegDataset.get_data_info(self, i) for i in range(len(self))
         )
@@ -303,12 +199,15 @@ class BaseAVSDataset(BaseSegDataset):
         if not self.is_local:
             return []
         return find_missing_files(
-            info[key]
+            path
             for index in range(len(self))
             for item in [BaseSegDataset.get_data_info(self, index)]
             for frame in item['frames']
             for info in [self.frame_info(item, frame)]
-            for key in ('img_path', 'seg_map_path', 'audio_path')
+            for path in (
+                *map(info.get, ('img_path', 'seg_map_path', 'audio_path')),
+                *(source for source, _ in info.get('audio_sources', ())),
+            )
         )
 
     def get_data_info(self, idx: int) -> dict:
@@ -349,14 +248,25 @@ class BaseAVSDataset(BaseSegDataset):
 
         Returns:
             list[int]: Class ids, ascending, without background.
+
+        Raises:
+            ValueError: If the pipeline reads no labels.
         """
-        if idx not in self._cat_ids:
-            item = super().get_data_info(idx)
-            found = set()
-            for frame in item['frames']:
-                info = self._describe_frame(item, frame)
-                found |= labeled_classes(self, info)
-            self._cat_ids[idx] = sorted(found)
+        if idx in self._cat_ids:
+            return self._cat_ids[idx]
+        steps = self.pipeline.transforms
+        loaders = [step for step in steps if isinstance(step, LoadAnnotations)]
+        if not loaders:
+            raise ValueError(
+                'the classes of a sample are those of its label, but the '
+                f'pipeline of {type(self).__name__} loads none: it needs '
+                'LoadAVSAnnotations, or the one of its kind'
+            )
+        item, found = super().get_data_info(idx), set()
+        for frame in item['frames']:
+            label = loaders[0](self._describe_frame(item, frame))['gt_seg_map']
+            found.update(label_map_classes(label, self.ignore_index))
+        self._cat_ids[idx] = sorted(found)
         return self._cat_ids[idx]
 
     def prepare_data(self, idx: int) -> Any:
@@ -380,21 +290,25 @@ class BaseAVSDataset(BaseSegDataset):
         for step in range(len(self)):
             data_info = self.get_data_info((idx + step) % len(self))
             try:
-                return self._note_skipped(
-                    self._run_pipeline(data_info), skipped
-                )
+                packed = self._run_pipeline(data_info)
             except SampleReadError as error:
                 if not self.skip_unreadable:
                     raise
-                self._tolerate(error)
+                self._unreadable.tolerate(error, self._skip_hint)
                 skipped.append((data_info['sample_id'], error.path))
-        raise SampleReadError('No sample can be read. ' + self._unread_list())
+                continue
+            if skipped and isinstance(packed, dict):
+                # Note which samples it stands for, and their files.
+                sample = packed.get('data_samples', BaseDataElement())
+                sample.set_metainfo({'skipped': tuple(skipped)})
+            return packed
+        raise SampleReadError(f'No sample can be read. {self._unreadable}')
 
     def _run_pipeline(self, results: dict) -> Any:
         """Apply the transforms; name sample and file if one cannot read."""
         sample_id = results['sample_id']
         for transform in self.pipeline.transforms:
-            path, kind = self._file_of(transform, results)
+            path, kind = file_of(transform, results)
             try:
                 results = transform(results)
             except Exception as error:
@@ -406,21 +320,6 @@ class BaseAVSDataset(BaseSegDataset):
             if results is None:
                 return None
         return results
-
-    @staticmethod
-    def _note_skipped(packed: Any, skipped: list[tuple[str, str]]) -> Any:
-        """Note in a sample which ones it stands for, and their files."""
-        if skipped and isinstance(packed, dict) and 'data_samples' in packed:
-            packed['data_samples'].set_metainfo({'skipped': tuple(skipped)})
-        return packed
-
-    @staticmethod
-    def _file_of(transform: Any, results: dict) -> tuple[str, str]:
-        """Name the file that a transform will read and what it is."""
-        for reader, key, kind in READERS:
-            if isinstance(transform, reader):
-                return results.get(key, ''), kind
-        return '', ''
 
     @property
     def _skip_hint(self) -> str:
@@ -434,6 +333,8 @@ class BaseAVSDataset(BaseSegDataset):
         self, error: Exception, sample_id: str, path: str, kind: str
     ) -> SampleReadError:
         """Describe why a sample cannot be read."""
+        # Of several sounds, the error tells which.
+        path = getattr(error, 'path', '') or path
         if isinstance(error, FileReadError):
             reason = str(error)
         else:
@@ -444,27 +345,3 @@ class BaseAVSDataset(BaseSegDataset):
         if not self.test_mode:
             reason += self._skip_hint
         return SampleReadError(f'Sample {sample_id}: {reason}', path)
-
-    def _tolerate(self, error: SampleReadError) -> None:
-        """Count an unreadable file once; raise if it is one too many."""
-        if error.path in self._unreadable:
-            return
-        fault = str(error).removesuffix(self._skip_hint)
-        self._unreadable[error.path] = fault
-        number = len(self._unreadable)
-        if number > self.skip_unreadable:
-            raise SampleReadError(
-                f'More than skip_unreadable={self.skip_unreadable} files '
-                'cannot be read. ' + self._unread_list(),
-                error.path,
-            )
-        print_log(
-            f'{fault} Replaced by the next sample: unreadable file {number} '
-            f'of at most {self.skip_unreadable}.',
-            logger='current',
-            level=logging.WARNING,
-        )
-
-    def _unread_list(self) -> str:
-        """List the unreadable files, one per line."""
-        return 'Unreadable files:\n' + '\n'.join(self._unreadable.values())

@@ -17,6 +17,8 @@ from mmengine.dataset import (
 from mmengine.structures import BaseDataElement
 from mmseg.registry import DATASETS
 
+from ..structures.audio_labels import labels_tell_sounds
+
 SOUNDS = ('silence', 'swapped')
 
 
@@ -60,15 +62,7 @@ def draw_partners(
 
 
 def source_of(dataset, idx: int) -> tuple[BaseDataset, int]:
-    """Find the dataset that reads a sample, inside any wrappers.
-
-    Args:
-        dataset (Dataset): A dataset or a wrapper, fully initialized.
-        idx (int): Index of the sample in it.
-
-    Returns:
-        tuple[BaseDataset, int]: The innermost one, and the index in it.
-    """
+    """Find the dataset that reads a sample inside wrappers, and its index."""
     if isinstance(dataset, ConcatDataset):
         number = bisect.bisect_right(dataset.cumulative_sizes, idx)
         before = dataset.cumulative_sizes[number - 1] if number else 0
@@ -131,14 +125,13 @@ class CounterfactualAudioDataset:
     def _sounds(self, index: int, info: dict) -> frozenset:
         """Tell what sounds in a sample; nothing if nothing is labeled.
 
-        Where a visit draws one of several frames, all of them count. Of two
-        classes in all ("sounding" or not) the label does not tell.
+        Where a visit draws one of several frames, all of them count.
         """
         source, inner = source_of(self.dataset, index)
         classes = frozenset(source.get_cat_ids(inner))
-        if classes and len(self.metainfo['classes']) == 2:
-            return frozenset(info.get('sound_sources', ())) or classes
-        return classes
+        if not classes or labels_tell_sounds(len(self.metainfo['classes'])):
+            return classes
+        return frozenset(info.get('sound_sources', ())) or classes
 
     def get_data_info(self, idx: int) -> dict:
         """Same value as that of the wrapped dataset."""

@@ -102,10 +102,6 @@ class AVSFolderDataset(BaseAVSDataset):
     def frame_info(self, item: dict, frame_index: int) -> dict:
         """Describe a frame.
 
-        Args:
-            item (dict): Item of the data list.
-            frame_index (int): Number of the frame in the split.
-
         Returns:
             dict: Paths of frame, label, sound and class list,
             ``audio_start``, ``sample_id``, ``uid`` and ``sound_sources``

@@ -15,28 +15,15 @@ class SoundingScenesDataset(AVSBenchSemanticDataset):
 
     METAINFO = {
         'classes': (
-            'background',
-            'bell',
-            'drum',
-            'siren',
-            'cricket',
-            'kettle',
-            'engine',
-            'fountain',
-            'lark',
+            'background', 'bell', 'drum', 'siren', 'cricket', 'kettle',
+            'engine', 'fountain', 'lark',
         ),
         'palette': [
-            [0, 0, 0],
-            [255, 214, 0],
-            [230, 25, 75],
-            [0, 90, 255],
-            [60, 180, 75],
-            [240, 50, 230],
-            [245, 130, 48],
-            [70, 240, 240],
+            [0, 0, 0], [255, 214, 0], [230, 25, 75], [0, 90, 255],
+            [60, 180, 75], [240, 50, 230], [245, 130, 48], [70, 240, 240],
             [145, 70, 255],
         ],
-    }
+    }  # fmt: skip
 
 
 @DATASETS.register_module()
@@ -46,16 +33,10 @@ class HardSoundingScenesDataset(SoundingScenesDataset):
     METAINFO = {
         'classes': (
             *SoundingScenesDataset.METAINFO['classes'],
-            'clock',
-            'fan',
-            'violin',
-            'frog',
+            'clock', 'fan', 'violin', 'frog',
         ),
         'palette': [
             *SoundingScenesDataset.METAINFO['palette'],
-            [170, 255, 195],
-            [128, 128, 0],
-            [170, 110, 40],
-            [0, 128, 128],
+            [170, 255, 195], [128, 128, 0], [170, 110, 40], [0, 128, 128],
         ],
-    }
+    }  # fmt: skip

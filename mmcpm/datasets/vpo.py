@@ -16,11 +16,15 @@ from mmseg.registry import DATASETS
 
 from mmcpm.utils.errors import shorten
 
-from .base_avs_dataset import BaseAVSDataset, find_missing_files
-from .errors import DatasetIndexError, SampleReadError
-from .metadata.avsbench_semantic import SPLITS, read_text
+from .base_avs_dataset import BaseAVSDataset
+from .errors import DatasetIndexError
 from .metadata.class_file import voc_palette
-from .metadata.index_table import check_present, check_root
+from .metadata.index_table import (
+    SPLITS,
+    check_present,
+    check_root,
+    read_text,
+)
 from .metadata.vpo import (
     TEST,
     TRAIN,
@@ -163,14 +167,7 @@ class VPODataset(BaseAVSDataset):
 
     @classmethod
     def class_path(cls, settings: Mapping[str, Any]) -> str | None:
-        """Tell where the class list lies; see ``BaseAVSDataset``.
-
-        Args:
-            settings (Mapping[str, Any]): Of the dataset.
-
-        Returns:
-            str | None: Its path; None if the classes are VPO's.
-        """
+        """Tell where the class list lies; see ``BaseAVSDataset``."""
         root = settings.get('data_root')
         if root and not settings.get('class_file'):
             present = osp.join(root, CLASS_LIST)
@@ -284,6 +281,7 @@ class VPODataset(BaseAVSDataset):
             ],
             'folders of images and masks',
             'VPO-MSMI needs VPO-MS beside it. Unpack the dataset again.',
+            are_folders=True,
         )
         if self.layout == 'original':
             check_present(
@@ -299,10 +297,6 @@ class VPODataset(BaseAVSDataset):
 
     def frame_info(self, item: dict, frame_index: int) -> dict:
         """Describe an image.
-
-        Args:
-            item (dict): Item of the data list.
-            frame_index (int): Always 0.
 
         Returns:
             dict: ``img_path``, ``seg_map_path``, ``audio_path``,
@@ -342,39 +336,7 @@ class VPODataset(BaseAVSDataset):
             'sound_sources': tuple(name for name, _ in item['sources']),
         }
 
-    def missing_files(self) -> list[str]:
-        """Look for every file that the samples need.
-
-        Returns:
-            list[str]: Paths of the missing ones; empty for other storage.
-        """
-        if not self.is_local:
-            return []
-        infos = [self.get_data_info(index) for index in range(len(self))]
-        return find_missing_files(
-            path
-            for info in infos
-            for path in (
-                info['img_path'],
-                info['seg_map_path'],
-                info['audio_path'],
-                *(name for name, _ in info.get('audio_sources', ())),
-            )
-        )
-
-    def _sample_error(
-        self, error: Exception, sample_id: str, path: str, kind: str
-    ) -> SampleReadError:
-        """Describe why a sample cannot be read: which of its recordings."""
-        return super()._sample_error(
-            error, sample_id, getattr(error, 'path', '') or path, kind
-        )
-
     def _recording(self, name: str) -> str:
         """Path of a recording; the index files name it without suffix."""
         suffix = '' if name.endswith(AUDIO_SUFFIXES) else '.wav'
         return osp.join(self.audio_root, name + suffix)
-
-    def _join(self, *names: str) -> str:
-        """Make a path under the data root."""
-        return osp.join(self.data_root, *names)

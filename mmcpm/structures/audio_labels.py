@@ -52,6 +52,21 @@ def label_map_classes(
     return foreground_classes(found.tolist(), ignore_index)
 
 
+def labels_tell_sounds(num_classes: int) -> bool:
+    """Tell whether frames with a class in common sound alike.
+
+    Of two classes in all, background and "sounding", labels do not tell what
+    sounds.
+
+    Args:
+        num_classes (int): Classes of the labels, background included.
+
+    Returns:
+        bool: False for two.
+    """
+    return num_classes > 2
+
+
 def get_audio_labels(
     data_samples: Sequence[SegDataSample],
     num_classes: int,

@@ -118,9 +118,7 @@ def test_clip_is_missing(tools, replacement):
     if replacement == 'file':
         (tools.data_root / CLIP).write_text('not a folder')
     message = tools.refuses('train')
-    assert (
-        f'1 of 6 clip folders are missing under {tools.data_root}' in message
-    )
+    assert f'1 of 6 clip folders are missing: {tools.data_root}' in message
     assert f'{CLIP}. Unpack the dataset again, or remove their' in message
 
 

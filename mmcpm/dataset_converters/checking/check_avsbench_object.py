@@ -12,13 +12,12 @@ from mmcpm.datasets.metadata.avsbench_object import (
     ObjectClip,
     read_object_metadata,
 )
-from mmcpm.datasets.metadata.avsbench_semantic import SPLITS
-from mmcpm.datasets.metadata.index_table import check_root
+from mmcpm.datasets.metadata.index_table import SPLITS, check_root
 
 from ..common.destination import Options
 from ..sounding_scenes.writer import MARKER
-from .clip_files import ClipFiles, count_groups
-from .clips import check_clips, find_extra
+from .clip_files import ClipFiles, list_clips
+from .clips import check_clips
 from .index_file import (
     IndexFile,
     find_repetitions,
@@ -38,19 +37,10 @@ COLUMNS = {'s4': ('category', 'split'), 'ms3': ('split',)}
 PARTS = ('visual_frames', 'gt_masks', 'audio_wav')
 
 
-def read_object_clips(
+def _read_object_clips(
     root: str, subset: str
 ) -> tuple[IndexFile, list[tuple[int, ObjectClip]]]:
-    """Read the index file to its end.
-
-    Args:
-        root (str): The data root.
-        subset (str): 's4' or 'ms3'.
-
-    Returns:
-        tuple[IndexFile, list[tuple[int, ObjectClip]]]: The file with what is
-        wrong with it, and line and record of every usable row.
-    """
+    """Read the index file to its end."""
     index = read_index_file(
         root,
         f'{subset}_meta_data.csv',
@@ -80,49 +70,18 @@ def _paths_of(subset: str, split: str) -> AVSBenchObjectDataset:
     )
 
 
-def object_files(subset: str, line: int, clip: ObjectClip) -> ClipFiles:
-    """List the files of a clip.
-
-    Args:
-        subset (str): 's4' or 'ms3'.
-        line (int): Line in the index file.
-        clip (ObjectClip): The clip.
-
-    Returns:
-        ClipFiles: Its files.
-    """
-    dataset = _paths_of(subset, clip.split)
-    item = {
-        'uid': clip.uid,
-        'name': clip.name,
-        'category': clip.category,
-    }
-    infos = [dataset.frame_info(item, i) for i in range(FRAMES_PER_CLIP)]
-    labeled = 1 if (subset, clip.split) == ('s4', 'train') else len(infos)
-    frames = tuple(
-        (info['img_path'], info['seg_map_path'] if i < labeled else None)
-        for i, info in enumerate(infos)
-    )
-    sounds = (infos[0]['audio_path'],)
-    return ClipFiles(clip.split, line, frames, sounds, FRAMES_PER_CLIP)
-
-
-def list_object_clips(
+def _list_clips(
     subset: str, rows: Sequence[tuple[int, ObjectClip]]
 ) -> list[ClipFiles]:
-    """List the files of every clip, once for each split it is in.
-
-    Args:
-        subset (str): 's4' or 'ms3'.
-        rows (Sequence[tuple[int, ObjectClip]]): Line and record.
-
-    Returns:
-        list[ClipFiles]: In the order of the rows.
-    """
-    first = {}
-    for line, clip in rows:
-        first.setdefault((clip.uid, clip.split), (line, clip))
-    return [object_files(subset, line, clip) for line, clip in first.values()]
+    """List the files of every clip, once for each split it is in."""
+    return list_clips(
+        rows,
+        lambda clip: (
+            _paths_of(subset, clip.split),
+            clip.split,
+            FRAMES_PER_CLIP,
+        ),
+    )
 
 
 def check_avsbench_object(
@@ -155,30 +114,24 @@ def check_avsbench_object(
         [f'{subset}_meta_data.csv'],
         f'{subset}_meta_data.csv and {data}/ with {", ".join(PARTS)}',
     )
-    index, rows = read_object_clips(root, subset)
+    index, rows = _read_object_clips(root, subset)
     report.add(index.findings)
     report.add(
         find_repetitions(
             index.name, [(line, clip.uid, clip.split) for line, clip in rows]
         )
     )
-    clips = list_object_clips(subset, rows)
-    results = check_clips(
-        root, clips, BinaryChecker(), deep=deep, workers=workers
-    )
-    for _, findings in results:
-        report.add(findings)
-    report.counts = count_groups(
-        clips, [present for present, _ in results], PUBLISHED[subset]
-    )
     names = {*index.bad_cells, *(f'{cell}.wav' for cell in index.bad_cells)}
-    report.add(
-        find_extra(
-            root,
-            [osp.join(data, part) for part in PARTS],
-            [path for clip in clips for path in clip.paths],
-            names.__contains__,
-        )
+    check_clips(
+        report,
+        root,
+        _list_clips(subset, rows),
+        BinaryChecker(),
+        deep=deep,
+        workers=workers,
+        published=PUBLISHED[subset],
+        folders=[osp.join(data, part) for part in PARTS],
+        is_known=names.__contains__,
     )
     return report
 
@@ -199,8 +152,8 @@ def prepare_avsbench_object(
         Report: The clips that could not be prepared.
     """
     check_root(root, [f'{subset}_meta_data.csv'], f'{subset}_data/')
-    index, rows = read_object_clips(root, subset)
-    clips = list_object_clips(subset, rows)
+    index, rows = _read_object_clips(root, subset)
+    clips = _list_clips(subset, rows)
     return prepare(
         *(root, folder, subset, [index], clips, BinaryChecker(), options),
         others=[MARKER],

@@ -8,17 +8,17 @@ from collections.abc import Sequence
 from mmcpm.datasets.avsbench_semantic import AVSBenchSemanticDataset
 from mmcpm.datasets.errors import DatasetIndexError
 from mmcpm.datasets.metadata.avsbench_semantic import (
+    LAYOUT,
     Clip,
-    check_data_root,
     check_label_index,
     read_metadata,
-    read_text,
 )
+from mmcpm.datasets.metadata.index_table import check_root, read_text
 
 from ..common.destination import Options
 from ..sounding_scenes.writer import MARKER
-from .clip_files import ClipFiles, count_groups
-from .clips import check_clips, find_extra
+from .clip_files import list_clips
+from .clips import check_clips
 from .index_file import (
     IndexFile,
     find_repetitions,
@@ -55,19 +55,11 @@ KNOWN = (
 )
 
 
-def read_semantic_clips(
+def _read_semantic_clips(
     root: str,
 ) -> tuple[IndexFile, list[tuple[int, Clip]]]:
-    """Read ``metadata.csv`` to its end.
-
-    Args:
-        root (str): The data root.
-
-    Returns:
-        tuple[IndexFile, list[tuple[int, Clip]]]: The file with what is wrong
-        with it, and line and record of every usable row.
-    """
-    index = read_index_file(root, METADATA, delimiters=',')
+    """Read ``metadata.csv`` to its end."""
+    index = read_index_file(root, METADATA)
     return index, parse_rows(
         index,
         lambda text, path: read_metadata(text, path, tuple(FRAMES_PER_CLIP)),
@@ -80,46 +72,10 @@ def _paths_without_root() -> AVSBenchSemanticDataset:
     return AVSBenchSemanticDataset(data_root='', lazy_init=True)
 
 
-def semantic_files(line: int, clip: Clip) -> ClipFiles:
-    """List the files of a clip.
-
-    Args:
-        line (int): Line of the clip in the metadata.
-        clip (Clip): The clip.
-
-    Returns:
-        ClipFiles: Its files.
-    """
-    number = FRAMES_PER_CLIP[clip.subset]
-    infos = [
-        _paths_without_root().frame_info(clip._asdict(), i)
-        for i in range(number)
-    ]
-    labeled = 1 if (clip.subset, clip.split) == ('v1s', 'train') else number
-    frames = tuple(
-        (info['img_path'], info['seg_map_path'] if i < labeled else None)
-        for i, info in enumerate(infos)
-    )
+def _describe(clip: Clip) -> tuple[AVSBenchSemanticDataset, str, int]:
+    """Tell how the files of a clip are listed."""
     group = f'{clip.subset}/{clip.split}'
-    sounds = (infos[0]['audio_path'],)
-    return ClipFiles(group, line, frames, sounds, number, sources=clip.names)
-
-
-def list_semantic_clips(
-    rows: Sequence[tuple[int, Clip]],
-) -> list[ClipFiles]:
-    """List the files of every clip, once for each subset and split.
-
-    Args:
-        rows (Sequence[tuple[int, Clip]]): Line and record.
-
-    Returns:
-        list[ClipFiles]: In the order of the rows.
-    """
-    first = {}
-    for line, clip in rows:
-        first.setdefault((clip.uid, clip.subset, clip.split), (line, clip))
-    return [semantic_files(line, clip) for line, clip in first.values()]
+    return _paths_without_root(), group, FRAMES_PER_CLIP[clip.subset]
 
 
 def check_avsbench_semantic(
@@ -156,9 +112,9 @@ def check_avsbench_semantic(
         palette or metainfo['palette'],
     )
     report = Report(f'AVSBench-Semantic in {root}')
-    check_data_root(root, [osp.join(root, METADATA)])
+    check_root(root, [METADATA], LAYOUT)
     report.add(_check_label_index(root, classes))
-    index, rows = read_semantic_clips(root)
+    index, rows = _read_semantic_clips(root)
     report.add(index.findings)
     report.add(
         find_repetitions(
@@ -167,28 +123,16 @@ def check_avsbench_semantic(
     )
     report.add(_check_videos(index))
     report.add(_check_names(index, classes))
-    clips = list_semantic_clips(rows)
-    results = check_clips(
+    check_clips(
+        report,
         root,
-        clips,
+        list_clips(rows, _describe),
         ClassIdChecker(len(classes), palette, classes),
         deep=deep,
         workers=workers,
-    )
-    for _, findings in results:
-        report.add(findings)
-    report.counts = count_groups(
-        clips,
-        [present for present, _ in results],
-        PUBLISHED if is_published else {},
-    )
-    report.add(
-        find_extra(
-            root,
-            FRAMES_PER_CLIP,
-            [path for clip in clips for path in clip.paths],
-            {*KNOWN, *index.bad_cells}.__contains__,
-        )
+        published=PUBLISHED if is_published else {},
+        folders=FRAMES_PER_CLIP,
+        is_known={*KNOWN, *index.bad_cells}.__contains__,
     )
     return report
 
@@ -213,10 +157,10 @@ def prepare_avsbench_semantic(
     Returns:
         Report: The clips that could not be prepared.
     """
-    check_data_root(root, [osp.join(root, METADATA)])
-    index, rows = read_semantic_clips(root)
+    check_root(root, [METADATA], LAYOUT)
+    index, rows = _read_semantic_clips(root)
     labels = ClassIdChecker(num_classes, options.palette or ())
-    clips = list_semantic_clips(rows)
+    clips = list_clips(rows, _describe)
     return prepare(
         *(root, folder, 'avss', [index], clips, labels, options),
         others=[LABEL_INDEX, MARKER],

@@ -15,7 +15,7 @@ from mmcpm.datasets.metadata.folder import (
 from mmcpm.datasets.metadata.index_table import check_root
 from mmcpm.datasets.transforms import LoadAVSAnnotations
 
-from .clip_files import ClipFiles, count_groups
+from .clip_files import ClipFiles
 from .clips import check_clips
 from .images import Header
 from .labels import LabelChecker
@@ -40,16 +40,7 @@ class FolderLabelChecker(LabelChecker):
     def check_content(
         self, path: str, header: Header, deep: bool
     ) -> list[tuple[str, str]]:
-        """Check what a readable file holds.
-
-        Args:
-            path (str): The file.
-            header (Header): Its header.
-            deep (bool): Whether to decode it.
-
-        Returns:
-            list[tuple[str, str]]: Kind and text of each finding.
-        """
+        """Check what a readable file holds."""
         found = super().check_content(path, header, deep)
         return [(self.own_kinds.get(kind, kind), text) for kind, text in found]
 
@@ -116,12 +107,7 @@ def check_folder(
         )
         clips += _clips(split, samples)
     labels = FolderLabelChecker(len(metainfo['classes']))
-    results = check_clips(root, clips, labels, deep=deep, workers=workers)
-    for _, findings in results:
-        report.add(findings)
-    report.counts = count_groups(
-        clips, [present for present, _ in results], {}
-    )
+    check_clips(report, root, clips, labels, deep=deep, workers=workers)
     return report
 
 

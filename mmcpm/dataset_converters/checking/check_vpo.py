@@ -8,8 +8,8 @@ from mmcpm.datasets.vpo import CLASS_LIST
 
 from ..common.destination import Options
 from ..sounding_scenes.writer import MARKER
-from .clip_files import ClipFiles, count_groups
-from .clips import check_clips, find_extra
+from .clip_files import ClipFiles
+from .clips import check_clips
 from .labels import TranslatedChecker
 from .preparing import prepare
 from .report import Report
@@ -41,27 +41,16 @@ def check_vpo(
     _require_index(copy)
     index, clips = read_vpo_clips(copy)
     report.add(index.findings)
-    results = check_clips(
+    check_clips(
+        report,
         copy.root,
         _without_shared_sounds(clips),
         _labels(copy),
         deep=deep,
         workers=workers,
-    )
-    for _, findings in results:
-        report.add(findings)
-    report.counts = count_groups(
-        clips,
-        [present for present, _ in results],
-        dict.fromkeys(GROUPS.values(), (None, None)),
-    )
-    report.add(
-        find_extra(
-            copy.root,
-            _folders(copy),
-            [path for clip in clips for path in clip.paths],
-            names_of_refused_rows(index),
-        )
+        published=dict.fromkeys(GROUPS.values(), (None, None)),
+        folders=_folders(copy),
+        is_known=names_of_refused_rows(index),
     )
     return report
 

@@ -1,7 +1,7 @@
 """The files that a row of an index file asks for, and their number."""
 
-from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 from .report import Count
 
@@ -34,6 +34,45 @@ class ClipFiles(NamedTuple):
         """list[str]: All its files."""
         pairs = [path for pair in self.frames for path in pair if path]
         return [*pairs, *self.sounds]
+
+
+def list_clips(
+    rows: Iterable[tuple[int, Any]], describe: Callable[[Any], tuple]
+) -> list[ClipFiles]:
+    """List the files of the clips of AVSBench, once for each split.
+
+    Args:
+        rows (Iterable[tuple[int, Any]]): Line and record of each clip.
+        describe (Callable): Gives the dataset that knows where the files of a
+            clip lie, its group and its number of frames, one per second.
+
+    Returns:
+        list[ClipFiles]: In the order of the rows.
+    """
+    clips = {}
+    for line, clip in rows:
+        dataset, group, number = describe(clip)
+        key = (clip.uid, group)
+        if key in clips:
+            continue
+        item = {**clip._asdict(), 'uid': clip.uid}
+        infos = [dataset.frame_info(item, i) for i in range(number)]
+        labeled = dataset.labeled_frames(clip)
+        clips[key] = ClipFiles(
+            group,
+            line,
+            tuple(
+                (
+                    info['img_path'],
+                    info['seg_map_path'] if i in labeled else None,
+                )
+                for i, info in enumerate(infos)
+            ),
+            (infos[0]['audio_path'],),
+            number,
+            sources=getattr(clip, 'names', ()),
+        )
+    return list(clips.values())
 
 
 def count_groups(

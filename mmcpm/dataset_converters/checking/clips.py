@@ -3,16 +3,16 @@
 import functools
 import os
 import os.path as osp
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from mmcpm.datasets.errors import FrameReadError, why
 from mmcpm.datasets.transforms import LoadFrameFromFile
 
 from ..common.parallel import map_clips
-from .clip_files import ClipFiles
+from .clip_files import ClipFiles, count_groups
 from .images import Header, read_header
 from .labels import LabelChecker
-from .report import Finding
+from .report import Finding, Report
 from .sounds import check_sound
 
 # What programs that show folders leave behind.
@@ -20,28 +20,38 @@ LEFTOVERS = ('.DS_Store', 'Thumbs.db', 'desktop.ini')
 
 
 def check_clips(
+    report: Report,
     root: str,
     clips: Sequence[ClipFiles],
     labels: LabelChecker,
     *,
     deep: bool,
     workers: int | None,
-) -> list[tuple[int, list[Finding]]]:
-    """Check the files of clips.
+    published: Mapping[str, tuple[int, int]] | None = None,
+    folders: Iterable[str] = (),
+    is_known: Callable[[str], bool] = bool,
+) -> None:
+    """Check the files of all clips, count them and look for others.
 
     Args:
+        report (Report): Takes what is found.
         root (str): The data root.
         clips (Sequence[ClipFiles]): The clips.
         labels (LabelChecker): Checks their label maps.
         deep (bool): Whether to decode every file.
         workers (int, optional): See :func:`map_clips`.
-
-    Returns:
-        list[tuple[int, list[Finding]]]: For each clip, how many of its label
-        maps are on disk, and the findings.
+        published (Mapping, optional): See :func:`count_groups`.
+        folders (Iterable[str]): See :func:`find_extra`.
+        is_known (Callable): See :func:`find_extra`.
     """
     check = functools.partial(check_clip, root, labels, deep)
-    return list(map_clips(check, clips, 'Checking', workers))
+    numbers = []
+    for present, findings in map_clips(check, clips, 'Checking', workers):
+        numbers.append(present)
+        report.add(findings)
+    report.counts = count_groups(clips, numbers, published or {})
+    paths = [path for clip in clips for path in clip.paths]
+    report.add(find_extra(root, folders, paths, is_known))
 
 
 def check_clip(

@@ -14,11 +14,7 @@ EXIT_CODES = (
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments that do not depend on the dataset.
-
-    Args:
-        parser (argparse.ArgumentParser): The parser of the tool.
-    """
+    """Add the arguments that do not depend on the dataset."""
     task = parser.add_mutually_exclusive_group(required=True)
     task.add_argument(
         '--check',
@@ -55,11 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def add_check_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments of every tool that checks.
-
-    Args:
-        parser (argparse.ArgumentParser): The parser of the tool.
-    """
+    """Add the arguments of every tool that checks."""
     parser.add_argument(
         '--deep',
         action='store_true',
@@ -113,16 +105,7 @@ def options_of(
 
 
 def print_report(report: Report, args: argparse.Namespace) -> int:
-    """Print a report, and write it to a file if asked for.
-
-    Args:
-        report (Report): The report.
-        args (argparse.Namespace): Parsed arguments, with those of
-            :func:`add_arguments`.
-
-    Returns:
-        int: The exit code.
-    """
+    """Print a report, write it to a file if asked for; give the exit code."""
     print(report.text(args.limit or None))
     if args.check and not args.deep:
         print('Headers were read; --deep decodes every file.')

@@ -41,7 +41,6 @@ def read_index_file(
     root: str,
     name: str,
     *,
-    delimiters: str = ',;\t',
     is_header: Callable[[list[str]], bool] = lambda cells: True,
 ) -> IndexFile:
     """Read a table, tolerating every fault.
@@ -49,7 +48,6 @@ def read_index_file(
     Args:
         root (str): The data root.
         name (str): Path of the file in it.
-        delimiters (str): Those that the dataset class accepts.
         is_header (Callable): Whether the cells of the first row are names of
             columns.
 
@@ -62,9 +60,8 @@ def read_index_file(
     first = text.lstrip().partition('\n')[0]
     delimiter = max(DELIMITERS, key=first.count)
     if delimiter != ',':
-        kind = 'delimiter' if delimiter in delimiters else 'index'
         what = f'separated by {DELIMITERS[delimiter]}, expected commas'
-        findings.append(Finding(kind, name, what))
+        findings.append(Finding('delimiter', name, what))
     reader = csv.reader(
         io.StringIO(text, newline=''), delimiter=delimiter, strict=True
     )
@@ -151,14 +148,7 @@ def parse_rows(
 
 
 def as_text(rows: list[list[str]]) -> str:
-    """Write rows, separated by commas.
-
-    Args:
-        rows (list[list[str]]): Cells of the rows.
-
-    Returns:
-        str: One line per row.
-    """
+    """Write rows of cells, one per line, separated by commas."""
     text = io.StringIO()
     csv.writer(text, lineterminator='\n').writerows(rows)
     return text.getvalue()

@@ -71,14 +71,7 @@ def _color_codes(colors: np.ndarray) -> np.ndarray:
 
 
 def tell_colors(unknown: dict[tuple[int, int, int], int]) -> str:
-    """List colors for a message.
-
-    Args:
-        unknown (dict): Numbers of pixels by color.
-
-    Returns:
-        str: The first five and how many there are.
-    """
+    """List the first five colors by their pixels, and how many there are."""
     listed = ', '.join(
         f'{color} on {number} pixels'
         for color, number in list(unknown.items())[:5]
@@ -134,15 +127,7 @@ class LabelChecker:
         return self.load(path) if deep else []
 
     def check_sources(self, root: str, clip: ClipFiles) -> list[Finding]:
-        """Compare the label maps of a clip with what its row says.
-
-        Args:
-            root (str): The data root.
-            clip (ClipFiles): The clip, with readable label maps.
-
-        Returns:
-            list[Finding]: What is labeled and not named.
-        """
+        """Compare the label maps of a clip with what its row says."""
         return []
 
     def load(self, path: str) -> list[tuple[str, str]]:

@@ -93,7 +93,7 @@ def prepare(
     destination = Destination(root, folder, dataset, options)
     destination.begin()
     work = functools.partial(
-        prepare_clip, root, str(destination.folder), labels, options
+        _prepare_clip, root, str(destination.folder), labels, options
     )
     results = list(map_clips(work, clips, 'Preparing', workers))
     report = Report(f'{folder}: prepared copy of {root} ({dataset})')
@@ -130,26 +130,14 @@ def prepare(
     return report
 
 
-def prepare_clip(
+def _prepare_clip(
     root: str,
     folder: str,
     labels: LabelChecker,
     options: Options,
     clip: ClipFiles,
 ) -> tuple[int, list[Finding]]:
-    """Prepare the files of one clip, unless something is wrong with them.
-
-    Args:
-        root (str): The data root.
-        folder (str): The folder to write.
-        labels (LabelChecker): Checks its label maps.
-        options (Options): Options of the copy.
-        clip (ClipFiles): The clip.
-
-    Returns:
-        tuple[int, list[Finding]]: How many files were written, and why it
-        could not be prepared.
-    """
+    """Prepare the files of one clip, unless something is wrong with them."""
     sources = {
         label: _label_source(root, label, options)
         for _, label in clip.frames

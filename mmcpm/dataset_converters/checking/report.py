@@ -255,11 +255,7 @@ class Report:
         return sum(finding.is_fault for finding in self.findings)
 
     def add(self, findings: Iterable[Finding]) -> None:
-        """Add findings; what several rows share is told once, of no row.
-
-        Args:
-            findings (Iterable[Finding]): Findings to add.
-        """
+        """Add findings; what several rows share is told once, of no row."""
         for finding in findings:
             key = finding[:3]
             earlier = self._findings.setdefault(key, finding)
@@ -313,11 +309,7 @@ class Report:
         return table.get_string()
 
     def write_csv(self, path: str | Path) -> None:
-        """Write all findings as a table.
-
-        Args:
-            path (str | Path): The file.
-        """
+        """Write all findings as a table."""
         with open(path, 'w', newline='', encoding='utf-8') as file:
             writer = csv.writer(file)
             writer.writerow(('level', 'kind', 'file', 'row', 'what', 'remedy'))

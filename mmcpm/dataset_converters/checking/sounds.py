@@ -16,20 +16,8 @@ CANCELED = 0.01
 SILENCE = 0.5 / 32768
 
 
-def check_channels(sound: SoundFile, deep: bool) -> list[tuple[str, str]]:
-    """Look for channels that cancel each other or are silent.
-
-    Args:
-        sound (SoundFile): The file.
-        deep (bool): Whether to decode all of it; else one second of a file
-            with several channels.
-
-    Returns:
-        list[tuple[str, str]]: Kind and text of each finding.
-
-    Raises:
-        ValueError: If it cannot be decoded.
-    """
+def _check_channels(sound: SoundFile, deep: bool) -> list[tuple[str, str]]:
+    """Look for channels that cancel each other or are silent."""
     if deep:
         blocks = sound.blocks()
     elif sound.channels > 1:
@@ -79,7 +67,7 @@ def check_sound(
         with open_sound(path) as sound:
             rate, channels = sound.rate, sound.channels
             length = sound.frames / rate
-            found = check_channels(sound, deep)
+            found = _check_channels(sound, deep)
             if sound.is_open:
                 found.append(('open', f'{length:.2f} s are there'))
     except FileNotFoundError:

@@ -219,13 +219,9 @@ def _files(
 
 
 def names_of_refused_rows(index: IndexFile) -> Callable[[str], bool]:
-    """Give a function that knows the files of rows that were refused.
+    """Give a function that knows the names of files of refused rows.
 
-    Args:
-        index (IndexFile): Index file whose ids lack the zeros that files have.
-
-    Returns:
-        Callable[[str], bool]: Tells whether a name is one of theirs.
+    Ids in the index file lack the zeros that files have.
     """
     ids = {cell.removesuffix('.0').zfill(12) for cell in index.bad_cells}
 

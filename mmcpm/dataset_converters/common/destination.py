@@ -87,11 +87,7 @@ class Destination:
         self._mark(finished=False)
 
     def finish(self, texts: dict[str, str]) -> None:
-        """Write the index files; with them the copy is complete.
-
-        Args:
-            texts (dict[str, str]): Contents of each by path in the folder.
-        """
+        """Write the index files, by path: with them the copy is complete."""
         for name, text in texts.items():
             write_whole(self.folder / name, text.encode())
         self._mark(finished=True)

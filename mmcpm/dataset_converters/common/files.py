@@ -16,11 +16,9 @@ JPEG_QUALITY = 95
 
 
 def write_image(path: Path, image: np.ndarray) -> None:
-    """Write a picture; unlike ``cv2.imwrite``, never silently.
+    """Write a .jpg or .png file of an RGB picture or index map, uint8.
 
-    Args:
-        path (Path): A .jpg or .png file.
-        image (np.ndarray): RGB picture or index map, uint8.
+    Unlike ``cv2.imwrite``, it never fails silently.
     """
     if image.ndim == 3:
         image = image[..., ::-1]
@@ -30,34 +28,18 @@ def write_image(path: Path, image: np.ndarray) -> None:
 
 
 def write_sound(path: Path, waveform: np.ndarray) -> None:
-    """Write a WAV file of 16 bits.
-
-    Args:
-        path (Path): The file.
-        waveform (np.ndarray): Mono waveform in [-1, 1] at 16 kHz, float32,
-            shape (S,).
-    """
+    """Write a mono waveform in [-1, 1] at 16 kHz to a WAV file of 16 bits."""
     wav = BytesIO()
     soundfile.write(wav, waveform, SAMPLE_RATE, subtype='PCM_16', format='WAV')
     path.write_bytes(wav.getvalue())
 
 
 def write_json(path: Path, content: dict) -> None:
-    """Write a JSON file.
-
-    Args:
-        path (Path): The file.
-        content (dict): Plain types.
-    """
+    """Write plain types to a JSON file."""
     path.write_text(json.dumps(content, indent=1) + '\n')
 
 
 def write_csv(path: Path, rows: Iterable[Sequence]) -> None:
-    """Write a table, with the line ends of this program on every system.
-
-    Args:
-        path (Path): The file.
-        rows (Iterable[Sequence]): Cells of each row, the header first.
-    """
+    """Write a table, with the line ends of this program on every system."""
     with open(path, 'w', newline='') as file:
         csv.writer(file, lineterminator='\n').writerows(rows)

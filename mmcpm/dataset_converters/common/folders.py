@@ -10,11 +10,13 @@ import os
 import shutil
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from mmcpm.utils.errors import UsageError
+
+from .files import write_json
 
 UNFINISHED = 'UNFINISHED'
 RETIRED = '-old'
@@ -93,22 +95,60 @@ def replace_folder(root: Path) -> Iterator[Path]:
         shutil.rmtree(retired, ignore_errors=True)
 
 
-def read_finished(root: Path, marker: str, overwrite: bool) -> dict | None:
-    """Read what a program has noted in a folder that it finished.
+def write_once(
+    out_dir: str | Path,
+    marker: str,
+    overwrite: bool,
+    refuse_other: Callable[[Path, dict], None],
+    write: Callable[[Path], dict],
+    check_sources: Callable[[], None] = lambda: None,
+) -> tuple[dict, bool]:
+    """Write a dataset, or find that it is already there.
 
     Args:
-        root (Path): The folder.
+        out_dir (str | Path): Root of the dataset.
         marker (str): Name of the program's JSON file in it.
         overwrite (bool): Whether what the program wrote is to be replaced.
+        refuse_other (Callable): Takes the root and the content of the marker,
+            and raises an error if that is another dataset.
+        write (Callable): Writes into a folder and gives the content of the
+            marker, to which the number of ``files`` is added.
+        check_sources (Callable): Runs before anything is written.
 
     Returns:
-        dict, optional: Content of that file; None if the dataset is to be
-        written: there is no folder, an empty one, or one to replace.
+        tuple[dict, bool]: Content of the marker, and whether the dataset was
+        written now (or else was there).
 
     Raises:
-        DatasetFolderError: If the folder holds something else, or the file
-            is damaged.
+        DatasetFolderError: If the folder holds something else, has lost
+            files, or cannot be written.
     """
+    # A linked data folder: write where the link points, keep the link.
+    root = Path(os.path.realpath(out_dir))
+    with explain_os_error(root):
+        if root.parent.is_dir():
+            remove_remains(root)
+        found = _read_finished(root, marker, overwrite)
+    if found is not None:
+        refuse_other(root, found)
+        if (present := _count_files(root)) < found['files']:
+            raise DatasetFolderError(
+                f'{root} has lost files: {present} of {found["files"]} are '
+                'left. Write them again with --overwrite.'
+            )
+        return found, False
+    check_sources()
+    with explain_os_error(root), replace_folder(root) as folder:
+        content = write(folder)
+        # In place of the marker, the folder still holds the file that calls
+        # it unfinished.
+        content['files'] = _count_files(folder)
+        write_json(folder / marker, content)
+    return content, True
+
+
+def _read_finished(root: Path, marker: str, overwrite: bool) -> dict | None:
+    """Read what a program has noted in a folder; None if it is to write."""
     if not root.exists() or root.is_dir() and not any(root.iterdir()):
         return None
     path = root / marker
@@ -128,26 +168,9 @@ def read_finished(root: Path, marker: str, overwrite: bool) -> dict | None:
         ) from error
 
 
-def count_files(root: Path) -> int:
+def _count_files(root: Path) -> int:
     """Count the files and links under a folder."""
     return sum(len(names) for _, _, names in os.walk(root))
-
-
-def check_complete(root: Path, files: int) -> None:
-    """Refuse a folder that has lost files since it was finished.
-
-    Args:
-        root (Path): The folder.
-        files (int): Number of files that were written, without the marker.
-
-    Raises:
-        DatasetFolderError: If there are fewer.
-    """
-    if (present := count_files(root)) < files:
-        raise DatasetFolderError(
-            f'{root} has lost files: {present} of {files} are left. Write '
-            'them again with --overwrite.'
-        )
 
 
 def remove_remains(root: Path) -> list[Path]:

@@ -64,12 +64,7 @@ def write_object_clip(
 
 
 def make_folder(root: Path, folder: Path) -> None:
-    """Make a folder, but never the root, which a killed run has removed.
-
-    Args:
-        root (Path): Root of the dataset.
-        folder (Path): A folder under it.
-    """
+    """Make a folder, but never the root, which a killed run has removed."""
     missing = []
     while folder != root:
         missing.append(folder)
@@ -79,11 +74,5 @@ def make_folder(root: Path, folder: Path) -> None:
 
 
 def write_object_index(root: Path, layout: str, rows: list[tuple]) -> None:
-    """Write ``s4_meta_data.csv`` or ``ms3_meta_data.csv``.
-
-    Args:
-        root (Path): Root of the dataset.
-        layout (str): 's4' or 'ms3'.
-        rows (list[tuple]): Rows of all clips.
-    """
+    """Write ``s4_meta_data.csv`` or ``ms3_meta_data.csv``, a row a clip."""
     write_csv(root / f'{layout}_meta_data.csv', [HEADERS[layout], *rows])

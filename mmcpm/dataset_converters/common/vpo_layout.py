@@ -24,15 +24,9 @@ VPO_LAYOUTS = {
     'vpo_msmi': ('ms', 'msmi'),
 }
 HEADER = (
-    'img_Id',
-    'ann_Ids',
-    'cateName',
-    'cateId',
-    'vgg_file',
-    'vgg_label',
-    'audio_pos',
-    'split',
-)
+    'img_Id', 'ann_Ids', 'cateName', 'cateId', 'vgg_file', 'vgg_label',
+    'audio_pos', 'split',
+)  # fmt: skip
 # VPO knows two splits; the images for validation are a part of train.
 CSV_SPLITS = {'train': 'train', 'val': 'train', 'test': 'val'}
 FIRST_IMAGE = {'train': 1, 'val': 100_001, 'test': 200_001}
@@ -113,13 +107,7 @@ def _write(
 
 
 def write_vpo_index(root: Path, layout: str, rows: list[tuple]) -> None:
-    """Write ``vpo_<subset>_data_stereo.csv``; for MSMI, that of MS too.
-
-    Args:
-        root (Path): Root of the dataset.
-        layout (str): Key of :data:`VPO_LAYOUTS`.
-        rows (list[tuple]): Rows of all images.
-    """
+    """Write ``vpo_<subset>_data_stereo.csv``; for MSMI, that of MS too."""
     for subset in VPO_LAYOUTS[layout]:
         folder = root / f'VPO-{subset.upper()}'
         folder.mkdir(exist_ok=True)

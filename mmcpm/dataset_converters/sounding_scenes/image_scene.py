@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mmcpm.datasets.metadata.avsbench_semantic import SPLITS
+from mmcpm.datasets.metadata.index_table import SPLITS
 
 from .presets import Preset
 from .soundtrack import Schedule, render_soundtrack

@@ -125,13 +125,8 @@ SHAPES = {
     'bell': (
         (
             _mirrored(
-                (0.0, -1.0),
-                (0.3, -0.9),
-                (0.5, -0.6),
-                (0.55, -0.1),
-                (0.68, 0.3),
-                (0.95, 0.6),
-                (0.95, 0.72),
+                (0.0, -1.0), (0.3, -0.9), (0.5, -0.6), (0.55, -0.1),
+                (0.68, 0.3), (0.95, 0.6), (0.95, 0.72),
             ),
             True,
         ),
@@ -146,13 +141,9 @@ SHAPES = {
         (
             np.array(
                 [
-                    (-1.0, -0.3),
-                    (-0.45, -0.3),
-                    (0.8, -0.95),
-                    (0.8, 0.95),
-                    (-0.45, 0.3),
-                    (-1.0, 0.3),
-                ]
+                    (-1.0, -0.3), (-0.45, -0.3), (0.8, -0.95), (0.8, 0.95),
+                    (-0.45, 0.3), (-1.0, 0.3),
+                ],
             ),
             True,
         ),
@@ -193,22 +184,15 @@ SHAPES = {
     'bird': (
         (
             _mirrored(
-                (0.0, -0.45),
-                (0.16, -0.3),
-                (0.18, -0.1),
-                (0.6, -0.55),
-                (1.15, -0.5),
-                (0.75, 0.0),
-                (0.2, 0.4),
-                (0.38, 0.9),
+                (0.0, -0.45), (0.16, -0.3), (0.18, -0.1), (0.6, -0.55),
+                (1.15, -0.5), (0.75, 0.0), (0.2, 0.4), (0.38, 0.9),
                 (0.0, 0.75),
             ),
             True,
         ),
     ),
     'clock': (
-        (_ellipse(0, 0, 0.9, 0.9), True),
-        (_ellipse(0, 0, 0.62, 0.62), False),
+        (_ellipse(0, 0, 0.9, 0.9), True), (_ellipse(0, 0, 0.62, 0.62), False),
         (_mirrored((0.1, -0.7), (0.1, 0.1)), True),
         (np.array([(0, -0.1), (0.7, -0.1), (0.7, 0.1), (0, 0.1)]), True),
     ),
@@ -225,7 +209,7 @@ SHAPES = {
         (_ellipse(-0.72, 0.68, 0.36, 0.16), True),
         (_ellipse(0.72, 0.68, 0.36, 0.16), True),
     ),
-}
+}  # fmt: skip
 
 # Brightness in [0, 1] from object coordinates (u, v), frequency f and phase.
 TEXTURES: dict[str, Callable] = {
@@ -248,7 +232,7 @@ TEXTURES: dict[str, Callable] = {
 }
 
 
-def unit_area_scale(shape: str) -> float:
+def _unit_area_scale(shape: str) -> float:
     """Scale that gives a shape the area of the unit disc.
 
     Without it, a class of thin objects would be smaller than the others and
@@ -261,7 +245,7 @@ def unit_area_scale(shape: str) -> float:
     return float(np.sqrt(np.pi * 200**2 / canvas.sum()))
 
 
-_SCALES = {shape: unit_area_scale(shape) for shape in SHAPES}
+_SCALES = {shape: _unit_area_scale(shape) for shape in SHAPES}
 
 
 @dataclass(frozen=True)

@@ -93,82 +93,64 @@ class Preset:
 
 DEMO_CLASSES = (
     SoundingClass(
-        'bell',
-        Look('bell', 'bands', 50),
+        'bell', Look('bell', 'bands', 50),
         Strikes((520, 760), (1.8, 2.6), (0.16, 0.3), (1, 2.76, 5.4, 8.93)),
     ),
     SoundingClass(
-        'drum',
-        Look('barrel', 'staves', 0),
+        'drum', Look('barrel', 'staves', 0),
         Thumps((60, 95), (4.0, 6.5), (0.06, 0.1)),
     ),
     SoundingClass(
-        'siren',
-        Look('horn', 'rings', 222),
+        'siren', Look('horn', 'rings', 222),
         Sweep((950, 1300), (1.1, 1.9), (0.3, 0.42)),
     ),
     SoundingClass(
-        'cricket',
-        Look('insect', 'dots', 110),
+        'cricket', Look('insect', 'dots', 110),
         Chirps((4300, 5600), (2.6, 4.0), (22, 32)),
     ),
     SoundingClass(
-        'kettle',
-        Look('kettle', 'plain', 318),
+        'kettle', Look('kettle', 'plain', 318),
         Sweep(
-            (2500, 3100),
-            (4.5, 6.5),
-            (0.015, 0.03),
-            overtones=(1.0, 0.35),
+            (2500, 3100), (4.5, 6.5), (0.015, 0.03), overtones=(1.0, 0.35),
             breath=0.35,
         ),
     ),
     SoundingClass(
-        'engine',
-        Look('gear', 'checks', 26),
+        'engine', Look('gear', 'checks', 26),
         Buzz((75, 115), (9, 13), (500, 900)),
     ),
     SoundingClass(
-        'fountain',
-        Look('drop', 'waves', 182),
+        'fountain', Look('drop', 'waves', 182),
         Hiss((1200, 1800), (6000, 7500), (0.8, 1.5)),
     ),
     SoundingClass(
-        'lark',
-        Look('bird', 'slants', 268),
-        Melody((1500, 1900), (6.0, 8.5)),
+        'lark', Look('bird', 'slants', 268), Melody((1500, 1900), (6.0, 8.5)),
     ),
-)
+)  # fmt: skip
 
 # Four more, each close in sound to some of the eight.
 HARD_CLASSES = (
     *DEMO_CLASSES,
     SoundingClass(
-        'clock',
-        Look('clock', 'plain', 146),
+        'clock', Look('clock', 'plain', 146),
         Strikes((1800, 2600), (4.5, 7.0), (0.01, 0.02), (1, 1.6, 2.9)),
     ),
     SoundingClass(
-        'fan',
-        Look('fan', 'rings', 340),
+        'fan', Look('fan', 'rings', 340),
         Hiss((150, 300), (1000, 1600), (3.0, 6.0)),
     ),
     SoundingClass(
-        'violin',
-        Look('violin', 'bands', 80),
+        'violin', Look('violin', 'bands', 80),
         Sweep(
-            (320, 520),
-            (4.5, 6.5),
-            (0.01, 0.03),
+            (320, 520), (4.5, 6.5), (0.01, 0.03),
             overtones=(1.0, 0.8, 0.6, 0.5, 0.4, 0.3),
         ),
     ),
     SoundingClass(
-        'frog',
-        Look('frog', 'dots', 204),
+        'frog', Look('frog', 'dots', 204),
         Chirps((600, 1000), (1.2, 2.2), (26, 40), duty=0.4),
     ),
-)
+)  # fmt: skip
 
 PRESETS = {
     'demo': Preset(

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mmcpm.datasets.metadata.avsbench_semantic import SPLITS
+from mmcpm.datasets.metadata.index_table import SPLITS
 
 from .presets import CLIP_SECONDS, Preset
 from .soundtrack import Schedule, draw_schedule, render_soundtrack

@@ -7,21 +7,35 @@ rng supplies the noise in it, if any. Levels are set by the caller.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import dataclass, fields
+from functools import partial
 
 import numpy as np
 
 SAMPLE_RATE = 16000
 Source = Callable[[np.ndarray, np.random.Generator], np.ndarray]
 Range = tuple[float, float]
+# Pentatonic, as factors of the lowest note.
+SCALE = 2 ** (np.array([0, 3, 5, 7, 10, 12]) / 12)
 
 
-class Voice(Protocol):
-    """Voice of a class: a distribution over sources."""
+@dataclass(frozen=True)
+class Voice:
+    """Voice of a class: a distribution over sources.
+
+    Subclasses hold ranges, and render a source of the numbers drawn from them.
+    """
 
     def instance(self, rng: np.random.Generator) -> Source:
-        """Draw a source."""
+        """Draw a source: a number of every range, a phase, and the details."""
+        ranges = [f.name for f in fields(self) if f.type is Range]
+        numbers = [rng.uniform(*getattr(self, name)) for name in ranges]
+        phase = rng.uniform()
+        return partial(self.render, *numbers, phase, *self.draw_details(rng))
+
+    def draw_details(self, rng: np.random.Generator) -> tuple:
+        """Draw what a source has beside."""
+        return ()
 
 
 def band_noise(
@@ -51,7 +65,7 @@ def _since_event(t: np.ndarray, rate: float, phase: float) -> np.ndarray:
 
 
 @dataclass(frozen=True)
-class Strikes:
+class Strikes(Voice):
     """Strokes on a resonator: partials that ring and die away.
 
     Args:
@@ -66,29 +80,26 @@ class Strikes:
     decay: Range
     partials: tuple[float, ...]
 
-    def instance(self, rng: np.random.Generator) -> Source:
-        """Draw a source."""
-        pitch, rate = rng.uniform(*self.pitch), rng.uniform(*self.rate)
-        decay, phase = rng.uniform(*self.decay), rng.uniform()
-        levels = rng.uniform(0.6, 1.0, len(self.partials))
+    def draw_details(self, rng: np.random.Generator) -> tuple:
+        """Draw the level of every partial."""
+        return (rng.uniform(0.6, 1.0, len(self.partials)),)
 
-        def render(t: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-            age = _since_event(t, rate, phase)
-            wave = np.zeros_like(t)
-            for ratio, level in zip(self.partials, levels, strict=True):
-                # High partials die first, as on a struck bell.
-                wave += (
-                    level
-                    * np.exp(-age * ratio**0.4 / decay)
-                    * np.sin(2 * np.pi * pitch * ratio * age)
-                )
-            return wave * np.minimum(age / 0.002, 1)
-
-        return render
+    def render(self, pitch, rate, decay, phase, levels, t, rng) -> np.ndarray:
+        """Render seconds of a source."""
+        age = _since_event(t, rate, phase)
+        wave = np.zeros_like(t)
+        for ratio, level in zip(self.partials, levels, strict=True):
+            # High partials die first, as on a struck bell.
+            wave += (
+                level
+                * np.exp(-age * ratio**0.4 / decay)
+                * np.sin(2 * np.pi * pitch * ratio * age)
+            )
+        return wave * np.minimum(age / 0.002, 1)
 
 
 @dataclass(frozen=True)
-class Thumps:
+class Thumps(Voice):
     """Beats of a skin: a falling low tone under a burst of noise.
 
     Args:
@@ -101,24 +112,18 @@ class Thumps:
     rate: Range
     decay: Range
 
-    def instance(self, rng: np.random.Generator) -> Source:
-        """Draw a source."""
-        pitch, rate = rng.uniform(*self.pitch), rng.uniform(*self.rate)
-        decay, phase = rng.uniform(*self.decay), rng.uniform()
-
-        def render(t: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-            age = _since_event(t, rate, phase)
-            # Instantaneous frequency pitch * (1 + 3 exp(-age / 0.03)).
-            cycles = pitch * (age + 0.09 * (1 - np.exp(-age / 0.03)))
-            tone = np.sin(2 * np.pi * cycles) * np.exp(-age / decay)
-            burst = band_noise(len(t), 80, 1500, rng) * np.exp(-age / 0.03)
-            return tone + 0.5 * burst
-
-        return render
+    def render(self, pitch, rate, decay, phase, t, rng) -> np.ndarray:
+        """Render seconds of a source."""
+        age = _since_event(t, rate, phase)
+        # Instantaneous frequency pitch * (1 + 3 exp(-age / 0.03)).
+        cycles = pitch * (age + 0.09 * (1 - np.exp(-age / 0.03)))
+        tone = np.sin(2 * np.pi * cycles) * np.exp(-age / decay)
+        burst = band_noise(len(t), 80, 1500, rng) * np.exp(-age / 0.03)
+        return tone + 0.5 * burst
 
 
 @dataclass(frozen=True)
-class Sweep:
+class Sweep(Voice):
     """A tone with overtones whose pitch swings around its mean.
 
     Args:
@@ -135,30 +140,25 @@ class Sweep:
     overtones: tuple[float, ...] = (1.0, 0.5, 0.25)
     breath: float = 0.0
 
-    def instance(self, rng: np.random.Generator) -> Source:
-        """Draw a source."""
-        pitch, rate = rng.uniform(*self.pitch), rng.uniform(*self.rate)
-        depth, start = rng.uniform(*self.depth), rng.uniform(0, 2 * np.pi)
-
-        def render(t: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-            angle = 2 * np.pi * rate * t + start
-            # The integral of 1 + depth * sin(angle).
-            cycles = pitch * (t - depth * np.cos(angle) / (2 * np.pi * rate))
-            wave = sum(
-                level * np.sin(2 * np.pi * k * cycles)
-                for k, level in enumerate(self.overtones, start=1)
+    def render(self, pitch, rate, depth, phase, t, rng) -> np.ndarray:
+        """Render seconds of a source."""
+        start = 2 * np.pi * phase
+        angle = 2 * np.pi * rate * t + start
+        # The integral of 1 + depth * sin(angle).
+        cycles = pitch * (t - depth * np.cos(angle) / (2 * np.pi * rate))
+        wave = sum(
+            level * np.sin(2 * np.pi * k * cycles)
+            for k, level in enumerate(self.overtones, start=1)
+        )
+        if self.breath:
+            wave = wave + self.breath * band_noise(
+                len(t), pitch * 0.7, pitch * 1.4, rng
             )
-            if self.breath:
-                wave = wave + self.breath * band_noise(
-                    len(t), pitch * 0.7, pitch * 1.4, rng
-                )
-            return wave
-
-        return render
+        return wave
 
 
 @dataclass(frozen=True)
-class Chirps:
+class Chirps(Voice):
     """Groups of short pulses of one high tone.
 
     Args:
@@ -173,23 +173,17 @@ class Chirps:
     pulses: Range
     duty: float = 0.55
 
-    def instance(self, rng: np.random.Generator) -> Source:
-        """Draw a source."""
-        pitch, rate = rng.uniform(*self.pitch), rng.uniform(*self.rate)
-        pulses, phase = rng.uniform(*self.pulses), rng.uniform()
-
-        def render(t: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-            age = _since_event(t, rate, phase)
-            pulse = np.clip(np.sin(2 * np.pi * pulses * age), 0, None)
-            # A group ends with a whole pulse: cutting one would click.
-            gate = np.floor(pulses * age) / pulses * rate < self.duty
-            return np.sin(2 * np.pi * pitch * age) * pulse * gate
-
-        return render
+    def render(self, pitch, rate, pulses, phase, t, rng) -> np.ndarray:
+        """Render seconds of a source."""
+        age = _since_event(t, rate, phase)
+        pulse = np.clip(np.sin(2 * np.pi * pulses * age), 0, None)
+        # A group ends with a whole pulse: cutting one would click.
+        gate = np.floor(pulses * age) / pulses * rate < self.duty
+        return np.sin(2 * np.pi * pitch * age) * pulse * gate
 
 
 @dataclass(frozen=True)
-class Buzz:
+class Buzz(Voice):
     """A low pulse train: many harmonics that throb together.
 
     Args:
@@ -204,30 +198,24 @@ class Buzz:
     brightness: Range
     harmonics: int = 24
 
-    def instance(self, rng: np.random.Generator) -> Source:
-        """Draw a source."""
-        pitch, throb = rng.uniform(*self.pitch), rng.uniform(*self.throb)
-        bright, phase = rng.uniform(*self.brightness), rng.uniform()
+    def render(self, pitch, throb, bright, phase, t, rng) -> np.ndarray:
+        """Render seconds of a source."""
         order = np.arange(1, self.harmonics + 1)
         levels = 1 / (1 + (order * pitch / bright) ** 2)
-
-        def render(t: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-            # One period in a table: far cheaper than a sum of sines.
-            angle = 2 * np.pi * np.arange(512) / 512
-            period = (levels[:, None] * np.cos(order[:, None] * angle)).sum(0)
-            wave = np.interp(
-                t * pitch % 1 * 512,
-                np.arange(513),
-                np.append(period, period[0]),
-            )
-            swell = np.sin(2 * np.pi * (throb * t + phase))
-            return wave * (1 + 0.6 * swell)
-
-        return render
+        # One period in a table: far cheaper than a sum of sines.
+        angle = 2 * np.pi * np.arange(512) / 512
+        period = (levels[:, None] * np.cos(order[:, None] * angle)).sum(0)
+        wave = np.interp(
+            t * pitch % 1 * 512,
+            np.arange(513),
+            np.append(period, period[0]),
+        )
+        swell = np.sin(2 * np.pi * (throb * t + phase))
+        return wave * (1 + 0.6 * swell)
 
 
 @dataclass(frozen=True)
-class Hiss:
+class Hiss(Voice):
     """A band of noise that swells and fades.
 
     Args:
@@ -240,20 +228,14 @@ class Hiss:
     high: Range
     swell: Range
 
-    def instance(self, rng: np.random.Generator) -> Source:
-        """Draw a source."""
-        low, high = rng.uniform(*self.low), rng.uniform(*self.high)
-        swell, phase = rng.uniform(*self.swell), rng.uniform()
-
-        def render(t: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-            level = 1 + 0.5 * np.sin(2 * np.pi * (swell * t + phase))
-            return level * band_noise(len(t), low, high, rng)
-
-        return render
+    def render(self, low, high, swell, phase, t, rng) -> np.ndarray:
+        """Render seconds of a source."""
+        level = 1 + 0.5 * np.sin(2 * np.pi * (swell * t + phase))
+        return level * band_noise(len(t), low, high, rng)
 
 
 @dataclass(frozen=True)
-class Melody:
+class Melody(Voice):
     """A song of short notes on a pentatonic scale.
 
     Args:
@@ -264,18 +246,15 @@ class Melody:
     pitch: Range
     rate: Range
 
-    def instance(self, rng: np.random.Generator) -> Source:
-        """Draw a source."""
-        pitch, rate = rng.uniform(*self.pitch), rng.uniform(*self.rate)
-        phase = rng.uniform()
-        scale = 2 ** (np.array([0, 3, 5, 7, 10, 12]) / 12)
-        tune = pitch * rng.permutation(scale)
+    def draw_details(self, rng: np.random.Generator) -> tuple:
+        """Draw the order of the notes."""
+        return (rng.permutation(SCALE),)
 
-        def render(t: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-            age = _since_event(t, rate, phase)
-            note = tune[np.floor(t * rate + phase).astype(int) % len(tune)]
-            angle = 2 * np.pi * note * age
-            shape = np.sin(np.pi * np.minimum(age * rate / 0.85, 1))
-            return shape * (np.sin(angle) + 0.3 * np.sin(2 * angle))
-
-        return render
+    def render(self, pitch, rate, phase, order, t, rng) -> np.ndarray:
+        """Render seconds of a source."""
+        tune = pitch * order
+        age = _since_event(t, rate, phase)
+        note = tune[np.floor(t * rate + phase).astype(int) % len(tune)]
+        angle = 2 * np.pi * note * age
+        shape = np.sin(np.pi * np.minimum(age * rate / 0.85, 1))
+        return shape * (np.sin(angle) + 0.3 * np.sin(2 * angle))

@@ -9,23 +9,14 @@ Nothing appears under the final name before everything is written.
 
 import dataclasses
 import json
-import os
 from pathlib import Path
 
 import numpy as np
 
-from mmcpm.datasets.metadata.avsbench_semantic import SPLITS
+from mmcpm.datasets.metadata.index_table import SPLITS
 
 from ..common.files import write_csv, write_image, write_json, write_sound
-from ..common.folders import (
-    DatasetFolderError,
-    check_complete,
-    count_files,
-    explain_os_error,
-    read_finished,
-    remove_remains,
-    replace_folder,
-)
+from ..common.folders import DatasetFolderError, write_once
 from ..common.object_layout import write_object_clip, write_object_index
 from ..common.parallel import map_clips
 from ..common.vpo_layout import VPO_LAYOUTS, make_vpo_image, write_vpo_index
@@ -105,17 +96,13 @@ def write_sounding_scenes(
     }
     if layout != 'avss':
         wanted['layout'] = layout
-    # A linked data folder: write where the link points, keep the link.
-    root = Path(os.path.realpath(out_dir))
-    with explain_os_error(root):
-        if root.parent.is_dir():
-            remove_remains(root)
-        found = _find_finished(root, wanted, overwrite)
-        if found is not None:
-            return found, False
-        with replace_folder(root) as folder:
-            written = _write(folder, world, wanted, workers)
-    return written, True
+    return write_once(
+        out_dir,
+        MARKER,
+        overwrite,
+        lambda root, found: _refuse_other(root, found, wanted),
+        lambda folder: _write(folder, world, wanted, workers),
+    )
 
 
 def read_marker(data_root: str | Path) -> dict:
@@ -142,17 +129,10 @@ def read_marker(data_root: str | Path) -> dict:
     return json.loads(path.read_text())
 
 
-def _find_finished(root: Path, wanted: dict, overwrite: bool) -> dict | None:
-    """Find the wanted dataset under ``root``.
-
-    Returns:
-        dict | None: Its marker, or None if it is to be written.
-    """
-    marker = read_finished(root, MARKER, overwrite)
-    if marker is None:
-        return None
+def _refuse_other(root: Path, found: dict, wanted: dict) -> None:
+    """Refuse to leave another dataset than the wanted one as it is."""
     # Markers of the first layout do not name it.
-    found = {'layout': 'avss', **marker}
+    found = {'layout': 'avss', **found}
     differing = [
         f'{key} {found.get(key)} (wanted: {value})'
         for key, value in {'layout': 'avss', **wanted}.items()
@@ -163,14 +143,12 @@ def _find_finished(root: Path, wanted: dict, overwrite: bool) -> dict | None:
             f'{root} holds other sounding scenes: {", ".join(differing)}. '
             'Choose another folder, or replace them with --overwrite.'
         )
-    check_complete(root, marker['files'])
-    return marker
 
 
 def _write(
     folder: Path, preset: Preset, wanted: dict, workers: int | None
 ) -> dict:
-    """Write all clips and, last, the marker."""
+    """Write all clips; give the content of the marker."""
     layout = wanted.get('layout', 'avss')
     tasks = [
         (folder, layout, preset, split, index, wanted['seed'], wanted['size'])
@@ -183,17 +161,12 @@ def _write(
         rows += of_clip
         labeled[task[3]] += labels
     if layout == 'avss':
-        write_index(folder, preset, rows)
+        _write_index(folder, preset, rows)
     elif layout in VPO_LAYOUTS:
         write_vpo_index(folder, layout, rows)
     else:
         write_object_index(folder, layout, rows)
-    # In place of the marker, the folder still holds the file that calls it
-    # unfinished.
-    files = count_files(folder)
-    marker = {**wanted, 'labelled_frames': labeled, 'files': files}
-    write_json(folder / MARKER, marker)
-    return marker
+    return {**wanted, 'labelled_frames': labeled}
 
 
 def _make_and_write(task: tuple) -> tuple[list[tuple], int]:
@@ -214,14 +187,8 @@ def _make_and_write(task: tuple) -> tuple[list[tuple], int]:
     return write_object_clip(folder, layout, clip)
 
 
-def write_index(folder: Path, preset: Preset, rows: list[tuple]) -> None:
-    """Write the index files of AVSBench-Semantic.
-
-    Args:
-        folder (Path): Root of the dataset.
-        preset (Preset): The world.
-        rows (list[tuple]): Rows of ``metadata.csv``.
-    """
+def _write_index(folder: Path, preset: Preset, rows: list[tuple]) -> None:
+    """Write the index files of AVSBench-Semantic."""
     write_csv(folder / 'metadata.csv', [METADATA_HEADER, *rows])
     write_json(
         folder / 'label2idx.json',

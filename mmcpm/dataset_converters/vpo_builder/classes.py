@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from mmcpm.datasets.errors import DatasetIndexError, DatasetNotFoundError
-from mmcpm.datasets.metadata.avsbench_semantic import read_text
 from mmcpm.datasets.metadata.index_table import (
     find_columns,
     read_table,
+    read_text,
 )
 from mmcpm.datasets.vpo import VPODataset
 from mmcpm.utils.errors import shorten
@@ -30,35 +30,23 @@ VGGSOUND_LABELS = {
     'airplane': ('airplane', 'airplane flyby'),
     'baby': ('baby babbling', 'baby crying', 'baby laughter'),
     'bird': (
-        'bird chirping, tweeting',
-        'bird squawking',
-        'bird wings flapping',
+        'bird chirping, tweeting', 'bird squawking', 'bird wings flapping',
     ),
     'bus': ('driving buses',),
     'car': (
-        'car engine idling',
-        'car engine knocking',
-        'car engine starting',
-        'car passing by',
-        'race car, auto racing',
+        'car engine idling', 'car engine knocking', 'car engine starting',
+        'car passing by', 'race car, auto racing',
         'vehicle horn, car horn, honking',
     ),
     'cat': (
-        'cat caterwauling',
-        'cat growling',
-        'cat hissing',
-        'cat meowing',
+        'cat caterwauling', 'cat growling', 'cat hissing', 'cat meowing',
         'cat purring',
     ),
     'cell phone': ('cell phone buzzing',),
     'cow': ('cattle mooing', 'cattle, bovinae cowbell', 'cow lowing'),
     'dog': (
-        'dog barking',
-        'dog baying',
-        'dog bow-wow',
-        'dog growling',
-        'dog howling',
-        'dog whimpering',
+        'dog barking', 'dog baying', 'dog bow-wow', 'dog growling',
+        'dog howling', 'dog whimpering',
     ),
     'elephant': ('elephant trumpeting',),
     'female': ('female singing', 'female speech, woman speaking'),
@@ -72,7 +60,7 @@ VGGSOUND_LABELS = {
     'sports ball': ('basketball bounce',),
     'tennis racket': ('playing tennis',),
     'zebra': ('zebra braying',),
-}
+}  # fmt: skip
 MAP_REMEDY = (
     'Expected a csv file with the columns category, recording and, where it '
     'is called otherwise than the category, class; or a JSON file such as '

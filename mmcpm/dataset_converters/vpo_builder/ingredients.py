@@ -110,9 +110,5 @@ class Ingredients:
         return tuple(subset for subset in SUBSETS if subset in wanted)
 
     def told(self) -> dict:
-        """Give the options that the contents depend on, for a JSON file.
-
-        Returns:
-            dict: Plain types.
-        """
+        """Give the options that the contents depend on, for a JSON file."""
         return json.loads(json.dumps(asdict(self), default=str))

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from mmcpm.datasets.errors import DatasetIndexError, DatasetNotFoundError
-from mmcpm.datasets.metadata.vpo import TEST, TRAIN
+from mmcpm.datasets.metadata.vpo import TEST, TRAIN, seeded_order
 from mmcpm.datasets.vpo import SUBSETS
 
 from .annotations import (
@@ -21,7 +21,6 @@ from .annotations import (
 from .classes import ClassMap, match_by_name, read_class_map
 from .ingredients import Ingredients
 from .recordings import Clip, check_recordings, read_clips
-from .seeded import seeded_order
 from .selection import choose, count_unusable
 from .splits import split_clips, split_pictures
 
@@ -125,7 +124,7 @@ def make_plan(parts: Ingredients) -> Plan:
             s[1].sounding[0].number,
         )
     )
-    samples = give_clips(
+    samples = _give_clips(
         [s for s in samples if s[1].subset in parts.folders],
         by_class,
         parts.seed,
@@ -176,21 +175,13 @@ def _read_all(
     return {TRAIN: pictures, TEST: tested}
 
 
-def give_clips(
+def _give_clips(
     choices: Iterable[tuple], by_class: Mapping, seed: int
 ) -> list[Sample]:
     """Give every sounding object a clip of its class and split.
 
     The clips of a class take turns, so that all are heard equally often, and
     instances of a class that sound together have different ones.
-
-    Args:
-        choices (Iterable[tuple]): Split and :class:`.selection.Choice`.
-        by_class (Mapping): Lists of clips by split and class.
-        seed (int): Seed of the order of the turns.
-
-    Returns:
-        list[Sample]: In the order of the choices.
     """
     turns, samples = {}, []
     for split, choice in choices:

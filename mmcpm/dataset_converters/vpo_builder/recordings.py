@@ -15,8 +15,11 @@ from mmcpm.datasets.errors import (
     DatasetIndexError,
     DatasetNotFoundError,
 )
-from mmcpm.datasets.metadata.avsbench_semantic import read_text
-from mmcpm.datasets.metadata.index_table import find_columns, read_table
+from mmcpm.datasets.metadata.index_table import (
+    find_columns,
+    read_table,
+    read_text,
+)
 from mmcpm.datasets.transforms.audio_loading import (
     open_sound,
     read_sound,

@@ -49,14 +49,7 @@ def count_balance(plan: Plan) -> dict:
 
 
 def describe_balance(plan: Plan) -> str:
-    """Write the balance as tables, with what a user should know of it.
-
-    Args:
-        plan (Plan): The dataset.
-
-    Returns:
-        str: Several lines.
-    """
+    """Write the balance as tables, with what a user should know of it."""
     lines = []
     for subset, classes in count_balance(plan).items():
         lines += _describe_set(plan, subset, classes)

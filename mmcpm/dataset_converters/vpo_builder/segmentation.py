@@ -110,26 +110,12 @@ def _decompress(text: str) -> list[int]:
 
 
 def mask_area(rle: dict) -> int:
-    """Count the pixels of a mask.
-
-    Args:
-        rle (dict): Compressed run lengths.
-
-    Returns:
-        int: Pixels.
-    """
+    """Count the pixels of compressed run lengths."""
     return int(coco_mask.area(rle))
 
 
 def mask_center(rle: dict) -> float:
-    """Find the horizontal center of the box around a mask.
-
-    Args:
-        rle (dict): Compressed run lengths.
-
-    Returns:
-        float: Distance from the left border, pixels.
-    """
+    """Find the horizontal center of the box around run lengths, pixels."""
     left, _, width, _ = coco_mask.toBbox(rle)
     return float(left + width / 2)
 

@@ -4,6 +4,8 @@ CAVP, section 3: one object (VPO-SS), objects of several classes (VPO-MS), and
 several instances of a class, which only their place tells apart (VPO-MSMI).
 """
 
+import hashlib
+import random
 from collections import Counter, defaultdict
 from collections.abc import Mapping
 from itertools import pairwise
@@ -12,8 +14,13 @@ from typing import NamedTuple
 import numpy as np
 
 from .annotations import Instance, Picture
-from .seeded import seeded_generator
 from .segmentation import paint
+
+
+def seeded_generator(*key: object) -> random.Random:
+    """Make a generator of random numbers."""
+    digest = hashlib.blake2b('/'.join(map(str, key)).encode(), digest_size=8)
+    return random.Random(int.from_bytes(digest.digest(), 'big'))
 
 
 class Rules(NamedTuple):
@@ -68,7 +75,7 @@ def choose(
     Returns:
         list[Choice]: Possibly none.
     """
-    single, several = sort_instances(picture, rules)
+    single, several = _sort_instances(picture, rules)
     single = [one for one in single if clips.get(one.class_name)]
     several = [one for one in several if clips.get(one.class_name)]
     choices = [Choice(picture, 'ss', (one,)) for one in single]
@@ -82,20 +89,10 @@ def choose(
     return choices
 
 
-def sort_instances(
+def _sort_instances(
     picture: Picture, rules: Rules
 ) -> tuple[list[Instance], list[Instance]]:
-    """Sort the objects that may sound.
-
-    Args:
-        picture (Picture): The picture.
-        rules (Rules): The rules.
-
-    Returns:
-        tuple[list[Instance], list[Instance]]: Those that are the only one of
-        their class, and those of classes with several instances that have
-        places of their own.
-    """
+    """Sort the objects that may sound."""
     classes = defaultdict(list)
     for instance in picture.instances:
         classes[instance.class_name].append(instance)
@@ -140,7 +137,7 @@ def count_unusable(picture: Picture, rules: Rules) -> Counter:
         (of the class, so that it is in VPO-MSMI at most).
     """
     reasons = Counter(unusable(i, picture, rules) for i in picture.instances)
-    single, _ = sort_instances(picture, rules)
+    single, _ = _sort_instances(picture, rules)
     reasons['several'] = reasons.pop('', 0) - len(single)
     return reasons
 

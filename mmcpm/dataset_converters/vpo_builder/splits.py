@@ -7,10 +7,14 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 
 from mmcpm.datasets.errors import DatasetIndexError
-from mmcpm.datasets.metadata.vpo import TEST, TRAIN, held_out_images
+from mmcpm.datasets.metadata.vpo import (
+    TEST,
+    TRAIN,
+    held_out_images,
+    seeded_order,
+)
 
 from .recordings import Clip
-from .seeded import seeded_order
 
 
 def split_pictures(

@@ -4,7 +4,6 @@ Nothing appears under the final name before everything is written.
 """
 
 import logging
-import os
 import shutil
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -21,16 +20,8 @@ from mmcpm.datasets.transforms.picture_files import read_orientation
 from mmcpm.datasets.vpo import CLASS_LIST
 from mmcpm.utils.errors import shorten
 
-from ..common.files import write_image, write_json, write_sound
-from ..common.folders import (
-    DatasetFolderError,
-    check_complete,
-    count_files,
-    explain_os_error,
-    read_finished,
-    remove_remains,
-    replace_folder,
-)
+from ..common.files import write_image, write_sound
+from ..common.folders import DatasetFolderError, write_once
 from ..common.object_layout import make_folder
 from ..common.vpo_layout import AUDIO_FOLDER, write_vpo_index
 from .annotations import Picture
@@ -82,15 +73,8 @@ def write_vpo(
         'made_of': parts.told(),
         'balance': count_balance(plan),
     }
-    # A linked data folder: write where the link points, keep the link.
-    root = Path(os.path.realpath(out_dir))
-    with explain_os_error(root):
-        if root.parent.is_dir():
-            remove_remains(root)
-        if (found := _find_finished(root, marker, overwrite)) is not None:
-            return found, False
-    check_pictures(plan.samples)
-    with explain_os_error(root), replace_folder(root) as folder:
+
+    def write(folder: Path) -> dict:
         _write_samples(folder, plan.samples, parts.mask_values, link)
         _write_clips(folder, plan.samples, parts.seconds)
         _write_indices(folder, plan.samples, parts)
@@ -98,48 +82,40 @@ def write_vpo(
             (folder / CLASS_LIST).write_text(
                 format_class_file(parts.metainfo), encoding='utf-8'
             )
-        # In place of the marker, the folder still holds the file that calls
-        # it unfinished.
-        marker['files'] = count_files(folder)
-        write_json(folder / MARKER, marker)
-    return marker, True
+        return marker
+
+    return write_once(
+        out_dir,
+        MARKER,
+        overwrite,
+        lambda root, found: _refuse_other(root, found, marker),
+        write,
+        lambda: _check_pictures(plan.samples),
+    )
 
 
-def _find_finished(root: Path, wanted: dict, overwrite: bool) -> dict | None:
-    """Find the wanted dataset under ``root``; None if it is to be written."""
-    found = read_finished(root, MARKER, overwrite)
-    if found is None:
-        return None
+def _refuse_other(root: Path, found: dict, wanted: dict) -> None:
+    """Refuse to leave another dataset than the wanted one as it is."""
     same = ('version', 'contents', 'pictures_are')
-    if any(found.get(key) != wanted[key] for key in same):
-        made_of = found.get('made_of', {})
-        differing = [
-            f'{key} {made_of.get(key)} (wanted: {value})'
-            for key, value in wanted['made_of'].items()
-            if made_of.get(key) != value
-        ]
-        if found.get('pictures_are') != wanted['pictures_are']:
-            differing.append(f'pictures that are {found.get("pictures_are")}')
-        what = ', '.join(differing) or 'other files of the same names'
-        raise DatasetFolderError(
-            f'{root} holds a dataset made of {what}. Choose another folder, '
-            'or replace it with --overwrite.'
-        )
-    check_complete(root, found['files'])
-    return found
+    if all(found.get(key) == wanted[key] for key in same):
+        return
+    made_of = found.get('made_of', {})
+    differing = [
+        f'{key} {made_of.get(key)} (wanted: {value})'
+        for key, value in wanted['made_of'].items()
+        if made_of.get(key) != value
+    ]
+    if found.get('pictures_are') != wanted['pictures_are']:
+        differing.append(f'pictures that are {found.get("pictures_are")}')
+    what = ', '.join(differing) or 'other files of the same names'
+    raise DatasetFolderError(
+        f'{root} holds a dataset made of {what}. Choose another folder, or '
+        'replace it with --overwrite.'
+    )
 
 
-def check_pictures(samples: Iterable[Sample]) -> None:
-    """See that all pictures can be used, as a training would read them.
-
-    Args:
-        samples (Iterable[Sample]): Samples to write.
-
-    Raises:
-        DatasetNotFoundError: Names missing files.
-        FrameReadError: Names files that are broken, or of another size than
-            the annotations say.
-    """
+def _check_pictures(samples: Iterable[Sample]) -> None:
+    """See that all pictures can be used, as a training would read them."""
     pictures = {s.picture.path: s.picture for s in samples}
     check_present(
         map(str, pictures),

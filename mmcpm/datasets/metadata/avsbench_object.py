@@ -12,8 +12,7 @@ from mmengine.logging import print_log
 from mmcpm.utils.errors import shorten
 
 from ..errors import DatasetIndexError
-from .avsbench_semantic import SPLITS
-from .index_table import check_name, read_table
+from .index_table import SPLITS, check_name, read_table
 
 # Where a column stands if the first row does not name it. The published
 # files differ in the names of the others.

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..errors import DatasetIndexError, DatasetNotFoundError, why
-from .avsbench_semantic import read_text
+from .index_table import read_text
 
 BACKGROUND = 'background'
 # Values of a label file are bytes, and 255 is ignored.
@@ -106,14 +106,7 @@ def parse_class_file(text: str, path: str) -> dict[str, Any]:
 
 
 def format_class_file(metainfo: Mapping[str, Any]) -> str:
-    """Write a class list.
-
-    Args:
-        metainfo (Mapping[str, Any]): As of :func:`parse_class_file`.
-
-    Returns:
-        str: Contents of the file.
-    """
+    """Write a class list: the opposite of :func:`parse_class_file`."""
     pairs = zip(metainfo['classes'], metainfo['palette'], strict=True)
     return ''.join(
         f'{" ".join(map(str, (name, *color)))}\n' for name, color in pairs

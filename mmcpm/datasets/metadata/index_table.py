@@ -1,26 +1,32 @@
 """Index files that are tables, and the folders they speak of.
 
-What AVSBench-Object and VPO share. Pure functions: file contents in, rows or
-one clear error out.
+Pure functions: file contents in, rows or one clear error out.
 """
 
+import contextlib
 import csv
 import io
 import os
 import os.path as osp
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
+import mmengine.fileio as fileio
+
 from mmcpm.utils.errors import shorten
 
-from ..base_avs_dataset import find_missing_files
-from ..errors import DatasetIndexError, DatasetNotFoundError
+from ..errors import DatasetIndexError, DatasetNotFoundError, why
 
+SPLITS = ('train', 'val', 'test')
 DELIMITERS = {',': 'commas', ';': 'semicolons', '\t': 'tabs'}
 ROOT_HINT = (
     'Set it with --data-root DIR (tools/train.py, tools/test.py) or '
     'data_root in the config.'
 )
+# Index files and folders of AVSBench-Object's S4 and MS3.
+OBJECT_LAYOUT = {'s4_meta_data.csv', 'ms3_meta_data.csv'}
+OBJECT_LAYOUT |= {'s4_data', 'ms3_data'}
 
 
 class Row(NamedTuple):
@@ -33,6 +39,40 @@ class Row(NamedTuple):
 
     line: int
     cells: list[str]
+
+
+def read_text(path: str, backend_args: dict | None) -> str:
+    """Fetch an index file.
+
+    Args:
+        path (str): Path or address of the file.
+        backend_args (dict, optional): Arguments of the ``mmengine.fileio``
+            backend.
+
+    Returns:
+        str: Contents of the file.
+
+    Raises:
+        DatasetNotFoundError: If the storage does not give it.
+        DatasetIndexError: If the file is no UTF-8 text.
+    """
+    try:
+        return fileio.get_text(
+            path, encoding='utf-8-sig', backend_args=backend_args
+        )
+    except (OSError, ImportError, KeyError) as error:
+        reason = why(error)
+        if isinstance(error, KeyError):
+            reason = f'mmengine has no storage backend named {error}'
+        raise DatasetNotFoundError(
+            f'Cannot read the index file {path}: {reason}. Check '
+            'data_root, and backend_args of the dataset.'
+        ) from error
+    except UnicodeDecodeError as error:
+        raise DatasetIndexError(
+            f'{path}: expected a UTF-8 text file, got other bytes ({error}). '
+            "Restore it from the dataset's archive."
+        ) from error
 
 
 def read_table(text: str, path: str) -> list[Row]:
@@ -156,26 +196,66 @@ def check_root(data_root: str, files: Iterable[str], layout: str) -> None:
         near = [osp.dirname(absolute)]
         near += [osp.join(absolute, name) for name in inside]
         meant = next((n for n in near if osp.isfile(osp.join(n, file))), None)
+        hint = f' Did you mean {meant}?' if meant else ''
+        if (
+            not meant
+            and file not in OBJECT_LAYOUT
+            and OBJECT_LAYOUT & {*inside}
+        ):
+            hint = (
+                ' This looks like AVSBench-Object (S4 or MS3), which is laid '
+                'out in another way.'
+            )
         raise DatasetNotFoundError(
             f'No file {osp.join(absolute, file)}. Expected a data root that '
-            f'holds {layout}; it holds {shorten(inside)}.'
-            f'{f" Did you mean {meant}?" if meant else ""} {ROOT_HINT}'
+            f'holds {layout}; it holds {shorten(inside)}.{hint} {ROOT_HINT}'
         )
 
 
-def check_present(paths: Iterable[str], kind: str, remedy: str) -> None:
+def find_missing_files(
+    paths: Iterable[str], are_folders: bool = False
+) -> list[str]:
+    """Look for files, reading every folder once.
+
+    Args:
+        paths (Iterable[str]): Paths on the local disk.
+        are_folders (bool): Whether they are to be folders.
+
+    Returns:
+        list[str]: Those that are not there, sorted.
+    """
+    names = defaultdict(set)
+    for path in paths:
+        names[osp.dirname(path)].add(osp.basename(path))
+    missing = []
+    for folder, expected in names.items():
+        # Without the folder none of its files is there.
+        with contextlib.suppress(OSError):
+            expected -= {
+                entry.name
+                for entry in os.scandir(folder)
+                if not are_folders or entry.is_dir()
+            }
+        missing += [osp.join(folder, name) for name in expected]
+    return sorted(missing)
+
+
+def check_present(
+    paths: Iterable[str], kind: str, remedy: str, are_folders: bool = False
+) -> None:
     """Look for files or folders, listing each folder above them once.
 
     Args:
         paths (Iterable[str]): Paths on the local disk.
         kind (str): Name of their kind, in the plural.
         remedy (str): Advice to the user if one is missing.
+        are_folders (bool): Whether they are to be folders.
 
     Raises:
         DatasetNotFoundError: Counts the missing ones and names the first.
     """
     paths = set(paths)
-    if missing := find_missing_files(paths):
+    if missing := find_missing_files(paths, are_folders):
         raise DatasetNotFoundError(
             f'{len(missing)} of {len(paths)} {kind} are missing: '
             f'{shorten(missing)}. {remedy}'

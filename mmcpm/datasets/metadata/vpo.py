@@ -266,6 +266,25 @@ def _folder_of(kind: str) -> str | None:
     return f'VPO-{name}' if name in ('SS', 'MS', 'MSMI') else None
 
 
+def seeded_order(names: Iterable[str], *key: object) -> list[str]:
+    """Put names in an order that only they and the key decide.
+
+    Args:
+        names (Iterable[str]): Names, in any order; repeated ones count once.
+        key (object): Seed and purpose.
+
+    Returns:
+        list[str]: The names.
+    """
+    start = '/'.join(map(str, key))
+    return sorted(
+        set(names),
+        key=lambda name: hashlib.blake2b(
+            f'{start}/{name}'.encode(), digest_size=8
+        ).digest(),
+    )
+
+
 def held_out_images(
     images: Iterable[str], share: float, seed: int
 ) -> frozenset[str]:
@@ -283,12 +302,7 @@ def held_out_images(
         frozenset[str]: Names of those held out: the share, rounded, but at
         least one where the share is not 0 and there are two images.
     """
-    names = sorted(
-        set(images),
-        key=lambda name: hashlib.blake2b(
-            f'{seed}/{name}'.encode(), digest_size=8
-        ).digest(),
-    )
+    names = seeded_order(images, seed)
     number = round(share * len(names))
     if share > 0 and len(names) > 1:
         number = min(max(number, 1), len(names) - 1)

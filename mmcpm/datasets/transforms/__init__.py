@@ -4,8 +4,7 @@ from .formatting import PackAVSInputs
 from .label_values import LoadBinaryAnnotations, LoadTranslatedAnnotations
 from .loading import LoadAVSAnnotations, LoadFrameFromFile
 from .offscreen import LoadOffscreenAudio
-from .rescaling import RandomRescale
-from .resizing import ResizeAsOriginal
+from .resizing import RandomRescale, ResizeAsOriginal
 from .sound_sources import LoadSoundSources
 
 __all__ = [

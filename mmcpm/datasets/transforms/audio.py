@@ -79,12 +79,6 @@ class CutAudioToFrame(BaseTransform):
     def transform(self, results: dict) -> dict:
         """Cut ``results['audio']`` to the frame's window.
 
-        Args:
-            results (dict): Result dict that holds the whole clip's waveform.
-
-        Returns:
-            dict: The same, with ``audio`` cut and ``audio_valid_samples``.
-
         Raises:
             AudioReadError: If the file cannot be read.
         """
@@ -119,15 +113,7 @@ class RecordSoundingClasses(BaseTransform):
     """
 
     def transform(self, results: dict) -> dict:
-        """Note the classes of ``results['gt_seg_map']``.
-
-        Args:
-            results (dict): Result dict with the un-cropped label map,
-                uint8 ``[H, W]``.
-
-        Returns:
-            dict: The same, with ``audio_labels``.
-        """
+        """Note the classes of ``results['gt_seg_map']``."""
         if 'gt_seg_map' not in results:
             raise KeyError(
                 'RecordSoundingClasses needs gt_seg_map: place it after the '
@@ -165,14 +151,7 @@ class SwapStereoOnFlip(BaseTransform):
     """
 
     def transform(self, results: dict) -> dict:
-        """Let the channels of ``results['audio']`` follow the flip.
-
-        Args:
-            results (dict): Result dict after ``RandomFlip``.
-
-        Returns:
-            dict: The same, with ``audio`` swapped where the frame is mirrored.
-        """
+        """Let the channels of ``results['audio']`` follow the flip."""
         # A diagonal flip mirrors both axes.
         mirrored = results.get('flip', False) and results.get(
             'flip_direction'

@@ -2,8 +2,7 @@
 
 libsndfile takes what is there for the whole: it reads a WAV file that was cut
 short without a word, and one whose writer could not go back to fill in the
-length not at all. Here the sizes are read and compared with the file, of
-which only headers and the last page are looked at.
+length not at all. Here the sizes are read and compared with the file.
 """
 
 import itertools
@@ -15,15 +14,10 @@ from typing import BinaryIO, NamedTuple
 # subtract what stands before the samples.
 OPEN_SIZES = (2**31, 2**32)
 OPEN_MARGIN = 1 << 16
-# An Ogg page is never larger.
-PAGE_BYTES = 27 + 255 + 255 * 255
-# How streams of sound in Ogg begin, and how much is looked at on the way.
+# The head of an Ogg page is never larger.
+OGG_HEAD_BYTES = 27 + 255
+# How streams of sound in Ogg begin.
 OGG_SOUNDS = (b'\x01vorbis', b'OpusHead', b'\x7fFLAC', b'Speex')
-OGG_LOOK = 1 << 14
-# Where FLAC keeps the number of samples, and the most that is searched for
-# its last frame.
-FLAC_TOTAL = 2**36 - 1
-FLAC_FRAME_BYTES = 1 << 20
 
 
 class Container(NamedTuple):
@@ -37,9 +31,10 @@ class Container(NamedTuple):
         is_open (bool): Whether the writer did not tell the length.
         patches (tuple[tuple[int, bytes], ...]): Bytes, from ``start`` on,
             that are to be read in place of those that are there.
+        prefix (bytes): Bytes to be read before ``start``.
+        hidden (int): Bytes at the end of the file that are not to be read.
         seekable (float): Position from which on decoders cannot seek.
-        hidden (int): Bytes at the end of the file that are not to be
-            read.
+        counts_claimed (bool): Whether decoders count what is missing.
     """
 
     start: int = 0
@@ -47,8 +42,15 @@ class Container(NamedTuple):
     present: float = 0
     is_open: bool = False
     patches: tuple[tuple[int, bytes], ...] = ()
-    seekable: float = float('inf')
+    prefix: bytes = b''
     hidden: int = 0
+    seekable: float = float('inf')
+    counts_claimed: bool = False
+
+    @property
+    def rewrites(self) -> bool:
+        """bool: Whether other bytes are to be read than are there."""
+        return bool(self.start or self.patches or self.prefix or self.hidden)
 
     @property
     def missing_share(self) -> float:
@@ -69,22 +71,17 @@ class Chunk(NamedTuple):
 
 
 class Chunks(NamedTuple):
-    """How a family of containers writes its parts.
+    """How a family of containers writes its parts."""
 
-    Attributes:
-        head (str): Name and size, as ``struct`` describes them.
-        first (int): Byte of the first part.
-        samples (bytes): Name of the part that holds the samples.
-        before (int): Bytes in it before the samples.
-        align (int): Parts begin at multiples of it.
-        inclusive (bool): Whether the size counts name and size, too.
-    """
-
+    # Name and size, as struct describes them, and the byte of the first part.
     head: str
     first: int
+    # The part that holds the samples, and bytes in it before them.
     samples: bytes
     before: int = 0
+    # Parts begin at multiples of it.
     align: int = 1
+    # Whether the size counts name and size, too.
     inclusive: bool = False
 
     def list(self, file: BinaryIO, start: int, end: int) -> Iterator[Chunk]:
@@ -195,157 +192,77 @@ def _inspect_au(file: BinaryIO, start: int, end: int) -> Container:
 
 
 class Page(NamedTuple):
-    """A page of Ogg: a part of one of the streams in a file.
+    """A page of Ogg: a part of one of the streams in a file."""
 
-    Attributes:
-        place (int): Where it begins in the file.
-        stop (int): Where it ends; infinite if the file ends in its head.
-        flags (int): 2 for the first page of a stream, 4 for the last.
-        samples (int): Of its stream up to its end; -1 if not told.
-        serial (bytes): Number of its stream.
-        name (bytes): Its first bytes, in a first page the format.
-    """
-
-    place: int
+    # Where it ends; infinite if the file ends in its head.
     stop: float
+    # 2 for the first page of a stream, 4 for the last.
     flags: int
+    # Of its stream up to its end; -1 if not told.
     samples: int
     serial: bytes
+    # Its first bytes, in a first page the format.
     name: bytes
 
 
-def _list_pages(file: BinaryIO, start: int, stop: int) -> Iterator[Page]:
-    """List the pages that begin in a part of a file."""
-    file.seek(start)
-    data = file.read(stop - start)
-    place = data.find(b'OggS')
-    while place >= 0:
-        head = data[place : place + 27].ljust(27, b'\0')
-        content = place + 27 + head[26]
-        end = content + sum(data[place + 27 : content])
-        if place + 27 > len(data) or content > len(data):
-            end = float('inf')
-        samples = int.from_bytes(head[6:14], 'little', signed=True)
+def _list_pages(file: BinaryIO, place: int) -> Iterator[Page]:
+    """List the pages of a file, up to what is none."""
+    while True:
+        file.seek(place)
+        data = file.read(OGG_HEAD_BYTES + 8)
+        if data[:4] != b'OggS':
+            return
+        head = data.ljust(27, b'\0')
+        content = 27 + head[26]
+        stop = place + content + sum(data[27:content])
+        is_whole = len(data) >= content
         yield Page(
-            start + place,
-            start + end,
+            stop if is_whole else float('inf'),
             head[5],
-            samples if place + 14 <= len(data) else -1,
+            int.from_bytes(
+                data[6:14].ljust(8, b'\xff'), 'little', signed=True
+            ),
             head[14:18],
             data[content : content + 8],
         )
-        place = data.find(b'OggS', int(min(end, len(data))))
+        place = stop
 
 
 def _inspect_ogg(file: BinaryIO, start: int, end: int) -> Container:
-    """Inspect the last pages, which count samples and mark the end."""
-    streams = list(
-        itertools.takewhile(
-            lambda page: page.flags & 2,
-            _list_pages(file, start, min(start + PAGE_BYTES, end)),
-        )
-    )
+    """Inspect the pages, which count samples and mark the end."""
+    pages = list(_list_pages(file, start))
+    streams = list(itertools.takewhile(lambda page: page.flags & 2, pages))
     if not streams:
         return Container(start)
-    first, *others = streams
-    # Beside the sound, there may be pictures or text.
-    while others and not first.name.startswith(OGG_SOUNDS):
-        first, *others = others
-    tail, pages, span = [], [], 3 * PAGE_BYTES
-    while not pages:
-        tail = list(_list_pages(file, max(start, end - span), end))
-        pages = [page for page in tail if page.serial == first.serial]
-        span *= 4
-    seen = {page for page in tail if page.stop <= end}
-    for place in range(start, end, max((end - start) // 4, 1)):
-        seen |= {*_list_pages(file, place, min(place + OGG_LOOK, end))}
-    counts = [
-        page.samples
-        for page in sorted(seen)
-        if page.serial == first.serial and page.samples >= 0
-    ]
-    if counts != sorted(counts) or not {page.serial for page in streams} >= {
-        page.serial for page in seen if page.stop <= end
-    }:
+    if any(page.flags & 2 for page in pages[len(streams) :]):
         raise ValueError(
             'it holds several sounds one after another (chained Ogg), of '
             'which decoders read the first only; join them with a sound editor'
         )
-    whole = [page for page in pages if page.stop <= end]
+    # Beside the sound, there may be pictures or text.
+    sounds = [page for page in streams if page.name.startswith(OGG_SOUNDS)]
+    serial = (sounds or streams)[0].serial
+    whole = [p for p in pages if p.serial == serial and p.stop <= end]
     counts = [page.samples for page in whole if page.samples >= 0] or [0]
-    present = counts[-1]
+    present, last = counts[-1], pages[-1]
     # What lies in the last page cannot be sought.
     seekable = max((n for n in counts if n < present), default=0)
     claimed, is_open = present, False
     if not whole or not whole[-1].flags & 4:
-        last = tail[-1]
-        if last.stop > end:
-            known = last.serial == first.serial and last.samples > present
-            claimed = last.samples if known else float('inf')
-        elif last.stop < end:
+        is_open = last.stop == end
+        if (
+            last.stop > end
+            and last.serial == serial
+            and last.samples > present
+        ):
+            claimed = last.samples
+        elif not is_open:
             claimed = float('inf')
-        else:
-            is_open = True
-    return Container(start, claimed, present, is_open, (), seekable)
-
-
-def _inspect_flac(file: BinaryIO, start: int, end: int) -> Container:
-    """Inspect FLAC, whose last frame tells its place where no header does."""
-    file.seek(start)
-    head = file.read(42)
-    packed = int.from_bytes(head[18:26], 'big')
-    if len(head) < 42 or packed & FLAC_TOTAL:
-        return Container(start)
-    largest = int.from_bytes(head[10:12], 'big')
-    file.seek(max(start, end - FLAC_FRAME_BYTES))
-    tail = file.read()
-    total, place = 0, len(tail)
-    while not total and place > 0:
-        place = tail.rfind(b'\xff', 0, place)
-        total = place >= 0 and _flac_frame_end(tail[place:][:16], largest)
-    patch = (packed | total & FLAC_TOTAL).to_bytes(8, 'big')
-    return Container(start, total, total, True, ((18, patch),))
-
-
-def _flac_frame_end(head: bytes, largest: int) -> int:
-    """Read the sample behind a frame of FLAC; 0 if this is none."""
-    if len(head) < 16 or head[1] & 0xFE != 0xF8 or head[3] & 1:
-        return 0
-    code = head[2] >> 4
-    # The number is written as a character of UTF-8 is.
-    length = max(8 - (head[4] ^ 255).bit_length(), 1)
-    number = head[4] & (127 if length == 1 else 127 >> length)
-    for byte in head[5 : 4 + length]:
-        number = number << 6 | byte & 63
-    place = 4 + length
-    samples = {1: 192, 6: 0, 7: 0}.get(code) if code < 8 else 256 << code - 8
-    if 2 <= code <= 5:
-        samples = 576 << code - 2
-    if not samples:
-        if code not in (6, 7):
-            return 0
-        samples = int.from_bytes(head[place : place + code - 5], 'big') + 1
-        place += code - 5
-    place += {12: 1, 13: 2, 14: 2}.get(head[2] & 15, 0)
-    checksum = 0
-    for byte in head[:place]:
-        checksum ^= byte
-        for _ in range(8):
-            checksum = checksum << 1 ^ (0x107 if checksum & 128 else 0)
-    if place >= len(head) or checksum != head[place]:
-        return 0
-    return (number if head[1] & 1 else number * largest) + samples
+    return Container(start, claimed, present, is_open, seekable=seekable)
 
 
 def skip_tags(file: BinaryIO) -> int:
-    """Find the end of the ID3 tags that a file may begin with.
-
-    Args:
-        file (BinaryIO): The file.
-
-    Returns:
-        int: The byte behind them.
-    """
+    """Find the byte behind the ID3 tags that a file may begin with."""
     start = 0
     while True:
         file.seek(start)
@@ -375,10 +292,8 @@ def inspect_container(file: BinaryIO, end: int) -> Container:
     magic = file.read(4)
     if magic in (b'.snd', b'dns.'):
         return _inspect_au(file, start, end)
-    if magic == b'fLaC':
-        return _inspect_flac(file, start, end)
     if magic == b'OggS':
         return _inspect_ogg(file, start, end)
     if magic in FAMILIES:
         return _inspect_chunks(file, start, end, FAMILIES[magic])
-    return Container()
+    return Container(start)

@@ -4,7 +4,7 @@ The CPM paper (ECCV 2024, appendix A) works on 16 kHz audio. Files are opened
 through ``mmengine.fileio``: storage needs a backend with ``get``, as that of
 http has. They are decoded with soundfile; ``torchaudio.load`` needs an extra
 decoder package since 2.9. Of a file on the local disk, only what a sample
-needs is read and decoded.
+needs is read and decoded (of MP3, all that stands before it, too).
 """
 
 import functools
@@ -94,17 +94,8 @@ def convert_channels(audio: np.ndarray, channels: str) -> np.ndarray:
 
 
 @functools.lru_cache(maxsize=4)
-def sinc_filter(up: int, down: int) -> np.ndarray:
-    """Make the low-pass filter of torchaudio's resampling, in one piece.
-
-    Args:
-        up (int): The wanted sample rate, divided by what both rates share.
-        down (int): The present sample rate, divided likewise.
-
-    Returns:
-        np.ndarray: A sinc in a Hann window, float64 ``[taps]``, at ``up``
-        times the present sample rate.
-    """
+def _sinc_filter(up: int, down: int) -> np.ndarray:
+    """Make the low-pass filter of torchaudio's resampling, in one piece."""
     cutoff = FILTER_ROLLOFF / max(up, down)
     half = math.ceil(FILTER_WIDTH / cutoff)
     position = np.arange(-half, half + 1) * cutoff
@@ -134,20 +125,12 @@ def resample_audio(audio: np.ndarray, rate: int, target: int) -> np.ndarray:
             torch.from_numpy(audio), rate, target
         ).numpy()
     return resample_poly(
-        audio, up, down, axis=-1, window=sinc_filter(up, down)
+        audio, up, down, axis=-1, window=_sinc_filter(up, down)
     ).astype(np.float32)
 
 
 def resampled_length(sound: SoundFile, target: int) -> int:
-    """Count the samples that a file has after it was resampled.
-
-    Args:
-        sound (SoundFile): The file.
-        target (int): The wanted sample rate in Hz.
-
-    Returns:
-        int: Samples per channel.
-    """
+    """Count the samples per channel that a file has after resampling."""
     return -(-sound.frames * target // sound.rate)
 
 
@@ -294,7 +277,8 @@ class LoadAudioFromFile(BaseTransform):
 
     Where the frame is known, the file is opened and checked, but decoded
     when the waveform is used: ``CutAudioToFrame`` decodes the window of the
-    frame only, so that a long recording costs no more than a short one.
+    frame only, so that a long recording (other than MP3) costs no more than a
+    short one.
 
     Required Keys:
 
@@ -336,12 +320,6 @@ class LoadAudioFromFile(BaseTransform):
 
     def transform(self, results: dict) -> dict:
         """Load the waveform of ``results['audio_path']``.
-
-        Args:
-            results (dict): Result dict of the dataset.
-
-        Returns:
-            dict: The same, with ``audio`` and ``sample_rate``.
 
         Raises:
             AudioReadError: If the file is missing, empty or truncated; where

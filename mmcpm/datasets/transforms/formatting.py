@@ -64,12 +64,6 @@ class PackAVSInputs(PackSegInputs):
     def transform(self, results: dict) -> dict:
         """Pack one sample.
 
-        Args:
-            results (dict): Result dict of the pipeline.
-
-        Returns:
-            dict: ``inputs`` and ``data_samples``.
-
         Raises:
             KeyError: If no audio was loaded.
             ValueError: If the audio is not ``[channels, samples]``.

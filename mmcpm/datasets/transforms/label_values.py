@@ -3,19 +3,12 @@
 import numpy as np
 from mmseg.registry import TRANSFORMS
 
-from .loading import LoadAVSAnnotations
+from .loading import LoadAVSAnnotations, refuse_colors, refuse_values
 from .picture_files import open_picture
 
 
 def binary_mask(gray: np.ndarray, threshold: int) -> np.ndarray:
-    """Tell foreground from background in a gray picture.
-
-    Args:
-        gray (np.ndarray): uint8 ``[H, W]``.
-        threshold (int): The highest value of the background.
-
-    Returns:
-        np.ndarray: 1 where it is brighter, else 0, uint8 ``[H, W]``.
+    """Tell foreground, 1, from background in a gray picture, uint8 ``[H, W]``.
 
     Raises:
         ValueError: If something is drawn, but nothing above the threshold:
@@ -50,10 +43,7 @@ def translate_labels(
         ValueError: If it is not ``[H, W]``, or if it holds other values. The
             message tells what arrived.
     """
-    if values.ndim != 2:
-        raise ValueError(
-            f'it holds an array of shape {values.shape}, a color picture'
-        )
+    refuse_colors(values)
     table = np.full(256, -1, np.int16)
     table[list(classes_by_value)] = list(classes_by_value.values())
     table[ignore_index] = ignore_index
@@ -61,10 +51,7 @@ def translate_labels(
     labels = table[np.where(inside, values, 0)]
     unknown = ~inside | (labels < 0)
     if unknown.any():
-        strange = np.unique(values[unknown])
-        listed = ', '.join(map(str, strange[:5]))
-        more = ', ...' if len(strange) > 5 else ''
-        raise ValueError(f'it holds the values {listed}{more}')
+        refuse_values(np.unique(values[unknown]))
     return labels.astype(np.uint8)
 
 
@@ -75,16 +62,7 @@ class LoadBinaryAnnotations(LoadAVSAnnotations):
     The masks of AVSBench-Object. A value to ignore does not exist in them.
     Gray, black and white, and palette files are read as the gray they show.
 
-    Required Keys:
-
-    - seg_map_path
-    - label_map (dict, optional): From class ids to those of the model.
-    - ori_shape (optional): The mask must have this size.
-
-    Added Keys:
-
-    - seg_fields (list)
-    - gt_seg_map (np.ndarray): uint8 ``[H, W]``, 0 or 1.
+    Keys are those of ``LoadAVSAnnotations``; ``gt_seg_map`` holds 0 and 1.
 
     Args:
         threshold (int): The highest gray of the background. Defaults to 127.
@@ -136,17 +114,9 @@ class LoadTranslatedAnnotations(LoadAVSAnnotations):
 
     The masks of VPO hold ids of COCO's categories.
 
-    Required Keys:
-
-    - seg_map_path
-    - label_values (dict[int, int]): Class id by value in the file.
-    - label_map (dict, optional): From class ids to those of the model.
-    - ori_shape (optional): The label map must have this size.
-
-    Added Keys:
-
-    - seg_fields (list)
-    - gt_seg_map (np.ndarray): uint8 ``[H, W]``.
+    Keys are those of ``LoadAVSAnnotations``, but in place of
+    ``num_label_values`` there is ``label_values`` (dict[int, int]), the class
+    id by value in the file.
 
     Args:
         kwargs: Arguments of ``LoadAVSAnnotations``.

@@ -12,34 +12,35 @@ from ..errors import FrameReadError, LabelReadError, why
 from .picture_files import decode_picture, read_orientation
 
 
-def check_label_map(
-    label_map: np.ndarray, num_classes: int, ignore_index: int
-) -> None:
-    """Refuse an array that is no map of class ids.
-
-    Args:
-        label_map (np.ndarray): The decoded label file.
-        num_classes (int): Class ids are 0 to ``num_classes - 1``.
-        ignore_index (int): The one value above them that is accepted.
-
-    Raises:
-        ValueError: If it is not ``[H, W]``, or if it holds other values. The
-            message tells what arrived.
-    """
+def refuse_colors(label_map: np.ndarray) -> None:
+    """Raise ValueError if an array is not ``[H, W]``."""
     if label_map.ndim != 2:
         raise ValueError(
             f'it holds an array of shape {label_map.shape}, a color picture'
         )
-    if label_map.min() >= 0 and label_map.max() < num_classes:
-        return
-    values = np.unique(label_map)
-    strange = values[
-        (values < 0) | (values >= num_classes) & (values != ignore_index)
-    ]
+
+
+def refuse_values(strange: np.ndarray) -> None:
+    """Raise ValueError if there are values that a label file may not hold."""
     if len(strange):
         listed = ', '.join(map(str, strange[:5]))
         more = ', ...' if len(strange) > 5 else ''
         raise ValueError(f'it holds the values {listed}{more}')
+
+
+def _check_label_map(
+    label_map: np.ndarray, num_classes: int, ignore_index: int
+) -> None:
+    """Refuse an array that is no map of class ids."""
+    refuse_colors(label_map)
+    if label_map.min() >= 0 and label_map.max() < num_classes:
+        return
+    values = np.unique(label_map)
+    refuse_values(
+        values[
+            (values < 0) | (values >= num_classes) & (values != ignore_index)
+        ]
+    )
 
 
 def tell_orientation(orientation: int, what: str) -> str:
@@ -72,13 +73,6 @@ class LoadFrameFromFile(LoadImageFromFile):
 
     def transform(self, results: dict) -> dict | None:
         """Load the image of ``results['img_path']``.
-
-        Args:
-            results (dict): Result dict of the dataset.
-
-        Returns:
-            dict, optional: The same, with ``img``, ``img_shape`` and
-            ``ori_shape``; None for a bad file if ``ignore_empty`` is set.
 
         Raises:
             FrameReadError: If the file is missing, empty or truncated.
@@ -183,7 +177,7 @@ class LoadAVSAnnotations(LoadAnnotations):
     def _read_labels(self, data: bytes, results: dict) -> np.ndarray:
         """Decode a file to class ids, uint8 ``[H, W]``; ValueError if bad."""
         label_map = self._decode(data)
-        check_label_map(
+        _check_label_map(
             label_map, results['num_label_values'], self.ignore_index
         )
         return label_map.astype(np.uint8)

@@ -51,12 +51,6 @@ class LoadOffscreenAudio(BaseTransform):
     def transform(self, results: dict) -> dict:
         """Draw a file and a window of it.
 
-        Args:
-            results (dict): Result dict of the pipeline.
-
-        Returns:
-            dict: The same, with ``offscreen_audio``.
-
         Raises:
             AudioReadError: Names the file that cannot be read.
         """

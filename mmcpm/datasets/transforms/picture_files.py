@@ -27,17 +27,10 @@ PNG_START = b'\x89PNG\r\n\x1a\n'
 TIFF_STARTS = (b'II*\x00', b'MM\x00*', b'II+\x00', b'MM\x00+')
 
 
-def find_jpeg_end(data: bytes) -> int | None:
+def _find_jpeg_end(data: bytes) -> int | None:
     """Find where the picture of a JPEG file ends.
 
     What follows is not looked at: telephones append a video there.
-
-    Args:
-        data (bytes): The file.
-
-    Returns:
-        int | None: Place of the mark of the end; None if the picture has no
-        scan or no end.
     """
     position, seen_scan = len(JPEG_START), False
     while marker := JPEG_MARKER.search(data, position):
@@ -56,17 +49,11 @@ def find_jpeg_end(data: bytes) -> int | None:
 
 
 def is_cut_jpeg(data: bytes) -> bool:
-    """Tell whether a JPEG file ends before its picture does.
+    """Tell whether JPEG data ends before its picture does.
 
     OpenCV fills the missing rows of such a picture with gray.
-
-    Args:
-        data (bytes): The file.
-
-    Returns:
-        bool: True if the data is JPEG and its picture has no scan or no end.
     """
-    return data.startswith(JPEG_START) and find_jpeg_end(data) is None
+    return data.startswith(JPEG_START) and _find_jpeg_end(data) is None
 
 
 def _is_closed_early(data: bytes, picture: np.ndarray) -> bool:
@@ -78,7 +65,7 @@ def _is_closed_early(data: bytes, picture: np.ndarray) -> bool:
     """
     if not data.startswith(JPEG_START) or (picture[-1, -1] != 128).any():
         return False
-    end = find_jpeg_end(data)
+    end = _find_jpeg_end(data)
     longer = data[:end] + bytes(range(128)) * 8 + data[end:]
     try:
         with (
@@ -90,19 +77,8 @@ def _is_closed_early(data: bytes, picture: np.ndarray) -> bool:
         return True
 
 
-def png_chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """List the chunks of a PNG file, and see that they are whole.
-
-    Args:
-        data (bytes): The file.
-
-    Yields:
-        tuple[bytes, bytes]: Name and content of each, up to the last.
-
-    Raises:
-        ValueError: If the file ends before, or a checksum of what makes the
-            picture is wrong.
-    """
+def _png_chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """List the chunks of a PNG file, and see that they are whole."""
     position, name = len(PNG_START), b''
     while name != b'IEND':
         head = data[position : position + 8]
@@ -122,24 +98,18 @@ def png_chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
         yield name, content
 
 
-def check_whole(data: bytes) -> None:
+def _check_whole(data: bytes) -> None:
     """Refuse a picture file of which a part is missing.
 
     Other formats than JPEG and PNG are left to their decoders, which refuse
     them.
-
-    Args:
-        data (bytes): The file.
-
-    Raises:
-        ValueError: If it is empty, truncated or damaged.
     """
     if not data:
         raise ValueError('the file is empty (0 bytes)')
     if is_cut_jpeg(data):
         raise ValueError(f'the file is truncated ({len(data)} bytes)')
     if data.startswith(PNG_START):
-        for _ in png_chunks(data):
+        for _ in _png_chunks(data):
             pass
 
 
@@ -166,15 +136,8 @@ def _orientation_place(data: bytes) -> tuple[int, str] | None:
     return None
 
 
-def without_orientation(data: bytes) -> bytes:
-    """Take the orientation off a TIFF file, which no decoder can ignore.
-
-    Args:
-        data (bytes): A picture file.
-
-    Returns:
-        bytes: The same; of a TIFF file, with an orientation of 1.
-    """
+def _without_orientation(data: bytes) -> bytes:
+    """Take the orientation off a TIFF file, which no decoder can ignore."""
     if not data.startswith(TIFF_STARTS):
         return data
     if (found := _orientation_place(data)) is None:
@@ -188,12 +151,8 @@ def without_orientation(data: bytes) -> bytes:
 def read_orientation(data: bytes) -> int:
     """Read the EXIF orientation of a picture file, which is ignored.
 
-    Args:
-        data (bytes): The file.
-
-    Returns:
-        int: 1 if pixels are stored as they are to be seen, or if the file
-        says nothing; 2 to 8 if viewers are to turn or mirror it.
+    1 if pixels are stored as they are to be seen, or if the file says nothing;
+    2 to 8 if viewers are to turn or mirror it.
     """
     if data.startswith(TIFF_STARTS):
         found = _orientation_place(data)
@@ -227,7 +186,7 @@ def decode_picture(
     Raises:
         ValueError: If it is no picture, or not all of one.
     """
-    check_whole(data)
+    _check_whole(data)
     backend = backend or mmcv.image.io.imread_backend
     # The other two backends never turn a picture.
     if backend in ('cv2', 'pillow'):
@@ -235,7 +194,7 @@ def decode_picture(
             flag = f'{flag}_ignore_orientation'
         elif isinstance(flag, int) and flag >= 0:
             flag |= cv2.IMREAD_IGNORE_ORIENTATION
-        data = without_orientation(data)
+        data = _without_orientation(data)
     try:
         picture = mmcv.imfrombytes(data, flag=flag, backend=backend)
     except (UnidentifiedImageError, SyntaxError, cv2.error):
@@ -250,20 +209,14 @@ def decode_picture(
 
 
 def open_picture(data: bytes) -> Image.Image:
-    """Open a whole picture file with Pillow, as it is stored.
-
-    Args:
-        data (bytes): The file.
-
-    Returns:
-        Image.Image: In its own mode.
+    """Open a whole picture file with Pillow, as it is stored, in its own mode.
 
     Raises:
         ValueError: If it is no picture, or not all of one.
     """
-    check_whole(data)
+    _check_whole(data)
     try:
-        return Image.open(io.BytesIO(without_orientation(data)))
+        return Image.open(io.BytesIO(_without_orientation(data)))
     except (UnidentifiedImageError, SyntaxError):
         raise ValueError(
             f'{len(data)} bytes arrived and could not be decoded'
@@ -271,15 +224,6 @@ def open_picture(data: bytes) -> Image.Image:
 
 
 def read_picture(path: str | Path, flag: str = 'unchanged') -> np.ndarray:
-    """Read a picture from the local disk as it is stored.
-
-    Args:
-        path (str | Path): The file.
-        flag (str): Kind of picture, see :func:`decode_picture`. Defaults to
-            'unchanged'.
-
-    Returns:
-        np.ndarray: As of :func:`decode_picture`.
-    """
+    """Read a picture from the local disk, see :func:`decode_picture`."""
     with open(path, 'rb') as file:
         return decode_picture(file.read(), flag)

@@ -1,7 +1,42 @@
-"""Transforms for protocols that work at another size than the files have."""
+"""Resizing by a factor of a frame's own size, or to the size of a protocol."""
 
-from mmcv.transforms.processing import Resize
+from mmcv.transforms import RandomResize, Resize
 from mmseg.registry import TRANSFORMS
+
+
+@TRANSFORMS.register_module()
+class RandomRescale(RandomResize):
+    """Resize by a random factor of the frame's own size.
+
+    ``RandomResize`` draws a factor of one fixed ``scale``, and so brings
+    every frame to about the same size. AVSBench-Semantic holds frames of many
+    sizes and is tested at each frame's own, so the CPM paper's random scale
+    in 0.5-2.0 (appendix A) is taken relative to that size.
+
+    Required Keys, Modified Keys and Added Keys are those of ``RandomResize``.
+
+    Args:
+        ratio_range (tuple[float, float]): Smallest and largest factor.
+            Defaults to (0.5, 2.0).
+        resize_kwargs: Further arguments of ``Resize``. The aspect ratio is
+            kept.
+    """
+
+    def __init__(
+        self, ratio_range: tuple[float, float] = (0.5, 2.0), **resize_kwargs
+    ) -> None:
+        super().__init__(
+            scale=(1, 1),
+            ratio_range=ratio_range,
+            keep_ratio=True,
+            **resize_kwargs,
+        )
+
+    def transform(self, results: dict) -> dict:
+        """Resize frame and label map."""
+        height, width = results['img'].shape[:2]
+        self.scale = (width, height)
+        return super().transform(results)
 
 
 @TRANSFORMS.register_module()
@@ -28,15 +63,7 @@ class ResizeAsOriginal(Resize):
         super().__init__(scale=tuple(size), keep_ratio=False, **kwargs)
 
     def transform(self, results: dict) -> dict:
-        """Resize.
-
-        Args:
-            results (dict): Results with ``img``, and ``gt_seg_map`` if it is
-                loaded.
-
-        Returns:
-            dict: The same; ``ori_shape`` is the new (height, width).
-        """
+        """Resize."""
         results.setdefault('label_shape', results['img'].shape[:2])
         results = super().transform(results)
         results['ori_shape'] = results['img'].shape[:2]

@@ -1,4 +1,8 @@
-"""Sound files, read in parts: what is asked for is decoded, nothing else."""
+"""Sound files, read in parts.
+
+What is asked for is decoded; of MP3, which no decoder seeks in exactly, also
+what stands before it.
+"""
 
 import io
 from collections.abc import Iterator
@@ -7,8 +11,8 @@ from typing import BinaryIO
 import numpy as np
 import soundfile
 
-from .audio_containers import Container, inspect_container
-from .mp3_frames import MP3Frames, find_mp3_frames, search_mp3_frames
+from .audio_containers import inspect_container
+from .mp3_frames import inspect_mp3, search_mp3
 
 # Outside of this range a header is damaged, not unusual.
 SAMPLE_RATES = (1_000, 768_000)
@@ -19,57 +23,21 @@ LARGEST_SAMPLE = 1_000.0
 TOLERANCE_SECONDS = 0.01
 # Samples that are decoded at once where a whole file is read.
 BLOCK = 1 << 18
-# Whether these are whole is only known by decoding their end.
-CHECKED_BY_END = ('FLAC', 'ALAC')
+# The number of samples where a FLAC file does not tell it.
+UNKNOWN = 2**63 - 1
 # Vorbis overlaps blocks of at most this many samples.
 BLOCK_OF_VORBIS = 8192
 
 
-class PatchedFile:
-    """A file in which some bytes are others, and which begins later.
+class Stream(soundfile.SoundFile):
+    """A decoder that only seeks where it is told to.
 
-    Args:
-        file (BinaryIO): The file.
-        container (Container): Tells which.
+    soundfile's seeks after every reading, too.
     """
 
-    def __init__(self, file: BinaryIO, container: Container) -> None:
-        self.file, self.start = file, container.start
-        self.patches = container.patches
-        self.end = file.seek(0, io.SEEK_END) - container.hidden
-        file.seek(self.start)
-
-    def tell(self) -> int:
-        """Tell the position."""
-        return self.file.tell() - self.start
-
-    def seek(self, offset: int, whence: int = 0) -> int:
-        """Go to a position."""
-        if whence == io.SEEK_CUR:
-            offset += self.tell()
-        elif whence == io.SEEK_END:
-            offset += self.end - self.start
-        return self.file.seek(self.start + offset) - self.start
-
-    def read(self, number: int = -1) -> bytes:
-        """Read bytes."""
-        first = self.tell()
-        left = max(self.end - self.start - first, 0)
-        data = self.file.read(left if number < 0 else min(number, left))
-        for place, content in self.patches:
-            if place < first + len(data) and first < place + len(content):
-                low = max(place, first)
-                high = min(place + len(content), first + len(data))
-                data = (
-                    data[: low - first]
-                    + content[low - place : high - place]
-                    + data[high - first :]
-                )
-        return data
-
-    def write(self, data: bytes) -> int:
-        """Refuse: soundfile asks whether there is such a method."""
-        raise io.UnsupportedOperation('the file is only read')
+    def seekable(self) -> bool:
+        """Tell soundfile not to seek."""
+        return False
 
 
 class SoundFile:
@@ -97,17 +65,21 @@ class SoundFile:
         self.size = file.seek(0, io.SEEK_END)
         if not self.size:
             raise ValueError('the file is empty (0 bytes)')
-        self._container = inspect_container(file, self.size)
-        self.is_open = self._container.is_open
-        self.is_plain_wav = False
-        self._mp3: MP3Frames | None = find_mp3_frames(file, self.size)
+        self._container = inspect_mp3(file) or inspect_container(
+            file, self.size
+        )
         try:
             self._open()
         except soundfile.SoundFileError as error:
-            self._mp3 = search_mp3_frames(file, self.size)
-            if self._mp3 is None:
+            if (found := search_mp3(file)) is None:
                 raise self._damage(error) from error
+            self._container = found
             self._open()
+        self.is_open = self._container.is_open
+        self.frames = self._decoder.frames
+        if self.frames == UNKNOWN:
+            self.is_open = True
+            self.frames = self._count()
         if not SAMPLE_RATES[0] <= self.rate <= SAMPLE_RATES[1]:
             raise ValueError(
                 f'its header tells a sample rate of {self.rate} Hz'
@@ -118,38 +90,48 @@ class SoundFile:
 
     def _open(self) -> None:
         """Open the decoder at the first sample."""
-        if self._mp3 is not None:
-            self.rate, self.channels = self._mp3.rate, self._mp3.channels
-            self.frames = self._mp3.samples
-            return
-        self._decoder = soundfile.SoundFile(
-            PatchedFile(self._file, self._container)
-        )
+        container, file = self._container, self._file
+        file.seek(container.start)
+        if container.rewrites:
+            length = self.size - container.start - container.hidden
+            data = bytearray(file.read(length))
+            for place, content in container.patches:
+                data[place : place + len(content)] = content
+            file = io.BytesIO(container.prefix + data)
+        self._decoder = Stream(file)
         self.rate = self._decoder.samplerate
         self.channels = self._decoder.channels
-        self.frames = self._decoder.frames
         self.is_plain_wav = (
-            self._decoder.format in ('WAV', 'WAVEX')
-            and not self._container.patches
-            and self._container.start == 0
+            self._decoder.format in ('WAV', 'WAVEX') and file is self._file
         )
-        # Seeking in MPEG streams within other containers is approximate.
-        self._can_seek = self._decoder.seekable() and (
-            not self._decoder.subtype.startswith('MPEG')
+        # Seeking in MPEG streams is approximate.
+        self._can_seek = (
+            soundfile.SoundFile.seekable(self._decoder)
+            and not self._decoder.subtype.startswith('MPEG')
+            and self._decoder.frames < UNKNOWN
         )
         self._position = 0
+
+    def _count(self) -> int:
+        """Count the samples by decoding them."""
+        try:
+            while len(self._decode(BLOCK)):
+                pass
+        except soundfile.SoundFileError as error:
+            raise self._damage(error) from error
+        return self._position
 
     def _check_whole(self) -> None:
         """Refuse a file of which more than a moment is missing."""
         present = self.frames / self.rate
-        if self._mp3 is not None:
-            missing = self._mp3.missing_samples / self.rate
-        else:
-            share = self._container.missing_share
-            # Where next to nothing is there, no time can be told.
-            missing = share * present if present else share
-            if self._decoder.subtype.startswith(CHECKED_BY_END):
-                self._check_end()
+        container = self._container
+        if container.counts_claimed:
+            present *= container.present / container.claimed
+        share = container.missing_share
+        # Where next to nothing is there, no time can be told.
+        missing = share * present if present else share
+        if 'FLAC' in self._decoder.format or 'ALAC' in self._decoder.subtype:
+            self._check_end()
         if missing > TOLERANCE_SECONDS:
             told = (
                 f'{missing:.2f} s of {present + missing:.2f} s of sound are'
@@ -203,14 +185,11 @@ class SoundFile:
         if stop <= start:
             return np.zeros((self.channels, 0), np.float32)
         try:
-            if self._mp3 is not None:
-                samples = self._mp3.read(self._file, start, stop)
-            else:
-                first = self._go_to(start)
-                samples = self._decode(stop - first)[start - first :]
+            first = self._go_to(start)
+            samples = self._decode(stop - first)[start - first :]
         except (soundfile.SoundFileError, RuntimeError) as error:
             raise self._damage(error) from error
-        check_samples(samples)
+        _check_samples(samples)
         return np.ascontiguousarray(samples.T)
 
     def _go_to(self, start: int) -> int:
@@ -238,11 +217,7 @@ class SoundFile:
         return samples
 
     def blocks(self) -> Iterator[np.ndarray]:
-        """Decode the whole sound, one part after another.
-
-        Yields:
-            np.ndarray: Samples, float32 ``[channels, samples]``.
-        """
+        """Decode the whole sound in parts, float32 ``[channels, samples]``."""
         for start in range(0, self.frames, BLOCK):
             yield self.read(start, start + BLOCK)
 
@@ -257,15 +232,8 @@ class SoundFile:
         self.close()
 
 
-def check_samples(samples: np.ndarray) -> None:
-    """Refuse samples that would spoil a training.
-
-    Args:
-        samples (np.ndarray): float32 ``[samples, channels]``.
-
-    Raises:
-        ValueError: If they are not finite or out of all scale.
-    """
+def _check_samples(samples: np.ndarray) -> None:
+    """Refuse samples that would spoil a training."""
     largest = np.abs(samples).max(initial=0)
     if not np.isfinite(largest):
         bad = int((~np.isfinite(samples)).any(axis=1).sum())

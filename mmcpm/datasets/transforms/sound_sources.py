@@ -24,16 +24,10 @@ from .sound_files import SoundFile
 def read_center(
     sound: SoundFile, rate: int, channels: str, length: int
 ) -> np.ndarray:
-    """Read the middle of a recording; a shorter one is read as a whole.
+    """Read the middle of a recording, float32 ``[1 or 2, length]``.
 
-    Args:
-        sound (SoundFile): The recording.
-        rate (int): The wanted sample rate in Hz.
-        channels (str): 'mono' or 'stereo'.
-        length (int): Samples of the window at that rate.
-
-    Returns:
-        np.ndarray: Waveform, float32 ``[1 or 2, length]``, or shorter.
+    The length is in samples at the wanted rate; a shorter recording is read as
+    a whole.
     """
     start = max((resampled_length(sound, rate) - length) // 2, 0)
     return read_sound(sound, rate, channels, start, length)
@@ -110,13 +104,6 @@ class LoadSoundSources(LoadAudioFromFile):
 
     def transform(self, results: dict) -> dict:
         """Load and mix the sounds of a sample.
-
-        Args:
-            results (dict): Result dict of the dataset.
-
-        Returns:
-            dict: The same, with ``audio``, ``sample_rate`` and
-            ``audio_valid_samples``.
 
         Raises:
             SampleReadError: If a file is missing, empty, truncated or not

@@ -17,6 +17,7 @@ from mmengine.dist import all_gather, get_rank, get_world_size
 from torch import Tensor
 
 from ...structures.audio_features import AudioFeatures
+from ...structures.audio_labels import labels_tell_sounds
 from .transfers import many_numbers
 
 # Names by which the sound of a frame is told from others; see sound_marks.
@@ -121,9 +122,7 @@ def choose_partners(
     """Choose whose sound is mixed into each sample's.
 
     A partner with a clip, a name or a class in common would make the target
-    contradictory: its sound is part of what the prompts are to recover. Of
-    two classes in all (background and "sounding") the labels do not tell
-    what sounds, and are not compared.
+    contradictory: its sound is part of what the prompts are to recover.
 
     Args:
         labels (Tensor): Sounding classes of the samples, ``[B, classes]``
@@ -147,7 +146,7 @@ def choose_partners(
         all_labels = torch.cat([labels, others[0]])
         all_marks = torch.cat([marks, others[1]])
     shared = share_a_mark(marks, all_marks)
-    if labels.shape[1] > 2:
+    if labels_tell_sounds(labels.shape[1]):
         shared |= labels.float() @ all_labels.float().T > 0
     shared[:, :batch].fill_diagonal_(True)
     if audible is not None:

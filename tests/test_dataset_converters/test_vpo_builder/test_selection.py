@@ -13,6 +13,7 @@ from mmcpm.dataset_converters.vpo_builder.selection import (
     Rules,
     choose,
     count_unusable,
+    seeded_generator,
 )
 
 SIZE = (40, 100)
@@ -187,3 +188,9 @@ def test_unusable_objects_are_counted():
         'small': 1,
         'several': 1,
     }
+
+
+def test_generators_repeat_for_their_key():
+    draws = [seeded_generator(0, 'ms', n).random() for n in (1, 1, 2)]
+    assert draws[0] == draws[1] != draws[2]
+    assert seeded_generator(1, 'ms', 1).random() != draws[0]

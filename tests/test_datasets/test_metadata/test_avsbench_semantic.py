@@ -2,16 +2,13 @@ import json
 
 import pytest
 
-from mmcpm.datasets.errors import DatasetIndexError, DatasetNotFoundError
+from mmcpm.datasets.errors import DatasetIndexError
 from mmcpm.datasets.metadata.avsbench_semantic import (
     Clip,
-    check_clip_folders,
-    check_data_root,
     check_label_index,
     check_selection,
     count_sources,
     read_metadata,
-    read_text,
     recording_of,
     sounding_names,
 )
@@ -93,20 +90,6 @@ def test_blank_lines_and_quotes_are_read():
     assert clips == [Clip('x_0', 'test', 'v1m', 'ms', ('man', 'dog'))]
 
 
-def test_byte_order_mark_is_ignored(tmp_path):
-    file = tmp_path / 'metadata.csv'
-    file.write_text('uid,a_obj,split,label\nx,a,val,v2\n', 'utf-8-sig')
-    text = read_text(str(file), None)
-    assert parse(text) == [Clip('x', 'val', 'v2', 'ss', ('a',))]
-
-
-def test_binary_file_is_refused(tmp_path):
-    file = tmp_path / 'metadata.csv'
-    file.write_bytes(b'\xff\xfe\x00\x01\x80')
-    with pytest.raises(DatasetIndexError, match='metadata.csv: expected a U'):
-        read_text(str(file), None)
-
-
 def test_missing_column_is_named():
     with pytest.raises(DatasetIndexError) as error:
         parse('vid,uid,s_min,s_sec,a_obj,split\nx,x,0,0,a,val\n')
@@ -115,11 +98,10 @@ def test_missing_column_is_named():
     assert 'vid, uid, s_min, s_sec, a_obj, split.' in message
 
 
-def test_semicolons_and_empty_files_are_missing_columns():
-    with pytest.raises(DatasetIndexError, match='uid, a_obj, split, label'):
-        parse(HEADER.replace(',', ';'))
-    with pytest.raises(DatasetIndexError, match='names no columns'):
-        parse('')
+def test_semicolons_are_read():
+    assert parse((HEADER + 'x,x_0,0,0,a,val,v2').replace(',', ';')) == [
+        Clip('x_0', 'val', 'v2', 'ss', ('a',))
+    ]
 
 
 @pytest.mark.parametrize(
@@ -128,7 +110,7 @@ def test_semicolons_and_empty_files_are_missing_columns():
         ('x,x,0,0,a,valid,v2', r"line 3 \(uid 'x'\): unknown split 'valid'"),
         ('x,x,0,0,a,val,v3', r"line 3 \(uid 'x'\): unknown label 'v3'; "),
         # The end of a file whose download stopped.
-        ('x,x,0,0', r"line 3 \(uid 'x'\): unknown split ''"),
+        ('x,x,0,0', 'line 3: 4 cells, separated by commas'),
         ('x,,0,0,a,val,v2', "line 3: uid '' cannot be the name"),
         ('x,../x,0,0,a,val,v2', r"line 3: uid '\.\./x' cannot be the name"),
     ],
@@ -137,13 +119,6 @@ def test_bad_row_is_named_with_its_line(row, match):
     good = 'y,y,0,0,a,val,v2\n'
     with pytest.raises(DatasetIndexError, match=f'^meta.csv, {match}'):
         parse(HEADER + good + row + '\n')
-
-
-def test_csv_fault_is_named_with_its_line():
-    with pytest.raises(DatasetIndexError, match='after line 1: field larger'):
-        parse(HEADER + 'x' * 200_000)
-    with pytest.raises(DatasetIndexError, match='after line 0: field larger'):
-        parse('x' * 200_000)
 
 
 CLASSES = ('background', 'dog', 'cat')
@@ -206,68 +181,3 @@ def test_repeated_uid_is_refused():
     twice = [CLIPS[1], CLIPS[1], CLIPS[0]]
     with pytest.raises(DatasetIndexError, match='named by the uid: b. Remove'):
         check_selection(twice, CLIPS, 'meta.csv', "split='train'")
-
-
-def test_missing_relative_root_names_the_absolute_path(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    with pytest.raises(DatasetNotFoundError) as error:
-        check_data_root('data/AVSS', [])
-    message = str(error.value)
-    assert f'No data root at {tmp_path}/data/AVSS' in message
-    assert "data_root='data/AVSS' under the current directory" in message
-    assert '--data-root DIR (tools/train.py, tools/test.py)' in message
-
-
-def test_missing_index_file_tells_what_is_there(tmp_path):
-    (tmp_path / 's4_meta_data.csv').touch()
-    with pytest.raises(DatasetNotFoundError) as error:
-        check_data_root(str(tmp_path), [str(tmp_path / 'metadata.csv')])
-    message = str(error.value)
-    assert f'No file {tmp_path}/metadata.csv' in message
-    assert 'it holds s4_meta_data.csv.' in message
-    assert 'Did you mean' not in message
-
-
-def test_root_one_level_too_high_is_recognized(tmp_path):
-    (tmp_path / 'avsbench_semantic').mkdir()
-    (tmp_path / 'avsbench_semantic' / 'metadata.csv').touch()
-    with pytest.raises(
-        DatasetNotFoundError,
-        match=f'Did you mean {tmp_path}/avsbench_semantic\\?',
-    ):
-        check_data_root(str(tmp_path), [str(tmp_path / 'metadata.csv')])
-
-
-def test_missing_subset_folder_is_named(tmp_path):
-    (tmp_path / 'v1s' / 'a').mkdir(parents=True)
-    with pytest.raises(DatasetNotFoundError) as error:
-        check_clip_folders(str(tmp_path), CLIPS)
-    message = str(error.value)
-    assert f'No folder {tmp_path}/v2, which holds 2 clips' in message
-    assert "dataset's argument subset" in message
-
-
-def test_missing_clips_are_counted_and_five_are_listed(tmp_path):
-    (tmp_path / 'v2').mkdir()
-    clips = [Clip(str(i), 'train', 'v2', 'ss') for i in range(8)]
-    (tmp_path / 'v2' / '3').mkdir()
-    with pytest.raises(DatasetNotFoundError) as error:
-        check_clip_folders(str(tmp_path), clips)
-    message = str(error.value)
-    assert '7 of 8 clip folders are missing' in message
-    assert ': v2/0, v2/1, v2/2, v2/4, v2/5 and 2 more. Unpack' in message
-
-
-def test_whole_layout_passes(tmp_path):
-    for clip in CLIPS:
-        (tmp_path / clip.subset / clip.uid).mkdir(parents=True)
-    file = tmp_path / 'metadata.csv'
-    file.touch()
-    check_data_root(str(tmp_path), [str(file)])
-    check_clip_folders(str(tmp_path), CLIPS)
-
-
-@pytest.mark.parametrize('address', ['file:///data/x.csv', 'ftp://a/x.csv'])
-def test_an_address_that_no_backend_reads_is_told(address):
-    with pytest.raises(DatasetNotFoundError, match='no storage backend named'):
-        read_text(address, None)

@@ -6,7 +6,9 @@ from mmcpm.datasets.metadata.index_table import (
     check_present,
     check_root,
     find_columns,
+    find_missing_files,
     read_table,
+    read_text,
 )
 
 
@@ -86,3 +88,41 @@ def test_missing_folders_are_counted_and_links_are_followed(tmp_path):
     assert str(error.value) == (
         f'7 of 10 folders are missing: {", ".join(lost[:5])} and 2 more. Help.'
     )
+
+
+def test_missing_files_are_found_by_folder(tmp_path):
+    (tmp_path / 'a').mkdir()
+    (tmp_path / 'a/1').touch()
+    paths = [str(tmp_path / name) for name in ('b/1', 'a/2', 'a/1', 'a/2')]
+    assert find_missing_files(paths) == [paths[1], paths[0]]
+
+
+def test_byte_order_mark_is_ignored(tmp_path):
+    file = tmp_path / 'x.csv'
+    file.write_text('a,b', 'utf-8-sig')
+    assert read_text(str(file), None) == 'a,b'
+
+
+def test_binary_file_is_refused(tmp_path):
+    file = tmp_path / 'x.csv'
+    file.write_bytes(b'\xff\xfe\x00\x01\x80')
+    with pytest.raises(DatasetIndexError, match='x.csv: expected a U'):
+        read_text(str(file), None)
+
+
+def test_another_dataset_is_recognized(tmp_path):
+    (tmp_path / 's4_meta_data.csv').touch()
+    with pytest.raises(DatasetNotFoundError) as error:
+        check_root(str(tmp_path), ['metadata.csv'], 'x')
+    message = str(error.value)
+    assert f'No file {tmp_path}/metadata.csv' in message
+    assert 'it holds s4_meta_data.csv. This looks like AVSBench-O' in message
+    with pytest.raises(DatasetNotFoundError) as error:
+        check_root(str(tmp_path), ['ms3_meta_data.csv'], 'x')
+    assert 'This looks' not in str(error.value)
+
+
+@pytest.mark.parametrize('address', ['file:///data/x.csv', 'ftp://a/x.csv'])
+def test_an_address_that_no_backend_reads_is_told(address):
+    with pytest.raises(DatasetNotFoundError, match='no storage backend named'):
+        read_text(address, None)

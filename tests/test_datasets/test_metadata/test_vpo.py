@@ -10,6 +10,7 @@ from mmcpm.datasets.metadata.vpo import (
     held_out_images,
     read_reorganised_index,
     read_vpo_index,
+    seeded_order,
 )
 
 HEADER = 'img_Id,ann_Ids,cateName,cateId,vgg_file,audio_pos,split'
@@ -179,3 +180,18 @@ def test_seeds_hold_out_other_images():
     first, second = (held_out_images(names, 0.1, seed) for seed in (0, 1))
     assert len(first) == len(second) == 100
     assert len(first & second) < 30
+
+
+def test_order_depends_on_names_and_key_only():
+    names = [f'n{i}' for i in range(30)]
+    order = seeded_order(names, 0, 'a')
+    assert sorted(order) == sorted(names)
+    assert order == seeded_order(names[::-1] * 2, 0, 'a')
+    assert order not in (names, seeded_order(names, 1, 'a'))
+    assert order != seeded_order(names, 0, 'b')
+
+
+def test_one_name_more_leaves_the_order_of_the_others():
+    names = [f'n{i}' for i in range(30)]
+    more = seeded_order([*names, 'new'], 0)
+    assert [name for name in more if name != 'new'] == seeded_order(names, 0)

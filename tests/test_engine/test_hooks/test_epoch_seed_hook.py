@@ -11,7 +11,7 @@ from mmengine.runner import Runner
 from torch.utils.data import Dataset
 
 import mmcpm  # noqa: F401
-from mmcpm.datasets.base_avs_dataset import draw_frame
+from mmcpm.datasets.frame_sampling import draw_frame
 from mmcpm.engine.hooks.epoch_seed_hook import (
     epoch_seed,
     nested_datasets,
