@@ -21,7 +21,7 @@ from .quickstart_table import ROWS, SCORES, score_table
 CONFIG = 'configs/cpm/cpm_r18_scenes.py'
 DATA = 'data/sounding_scenes_demo'
 PROTOCOL = 'dataset'
-# Names of the scores in the summary -> what tools/test.py lets be heard.
+# Scores of the summary -> option --sound of tools/test.py.
 SOUNDS = {'model': 'true', 'silence': 'silence', 'swapped': 'swapped'}
 # Frames per update, of all processes together.
 BATCH_SIZE = 8
@@ -72,7 +72,7 @@ def run_step(
 
 
 def read_ceiling(data_root: Path) -> dict[str, dict[str, float]]:
-    """Score the best deaf observer on the test scenes.
+    """Score the best observer without sound on the test scenes.
 
     Args:
         data_root (Path): Root of the sounding scenes.

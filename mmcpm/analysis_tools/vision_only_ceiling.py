@@ -1,11 +1,11 @@
-"""The best score that a model can reach on sounding scenes without hearing.
+"""The best score that a model can reach on sounding scenes without the sound.
 
 Pictures do not say which object sounds; they only show which objects there
-are. The best a deaf observer can do is to segment an object if, given what
+are. The best a observer without sound can do is to segment an object if, given what
 the frame shows, it sounds with a probability above some threshold. The
 threshold is chosen on the training frames, for each score, and the rule is
 scored on the test frames with the dataset-level protocol. A model above this
-ceiling listens.
+ceiling uses the sound.
 """
 
 from collections.abc import Iterable, Iterator
@@ -52,7 +52,7 @@ def probability_given_frame(preset: Preset, num_visible: int) -> float:
 
 
 def vision_only_ceiling(data_root: str | Path) -> dict[str, dict]:
-    """Score the best deaf observer, and one that segments nothing.
+    """Score the best observer without sound, and one that segments nothing.
 
     Returns:
         dict[str, dict]: ``vision_only_ceiling`` and ``all_background``, each

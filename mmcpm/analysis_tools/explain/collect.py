@@ -174,8 +174,8 @@ def collect_query_classes(
                 ),
                 labels=_array(sample.gt_sem_seg.data[0]),
                 prediction=_array(result.pred_sem_seg.data[0]),
-                heard=_array(result.audio_query_classes),
-                named=_array(result.query_classes).reshape(
+                audio_query_classes=_array(result.audio_query_classes),
+                query_classes=_array(result.query_classes).reshape(
                     -1, model.decode_head.num_queries
                 ),
             )

@@ -29,9 +29,9 @@ class FrameQueries(NamedTuple):
     labels: np.ndarray
     prediction: np.ndarray
     # Class ids after the audio decoder, [N]; C for "no object".
-    heard: np.ndarray
+    audio_query_classes: np.ndarray
     # The same at the end, [R, N]: once per window of the frame.
-    named: np.ndarray
+    query_classes: np.ndarray
 
 
 def query_strip(
@@ -97,8 +97,8 @@ def draw_queries(
 def _draw_strip(
     axes: Axes, row: FrameQueries, palette: Sequence[Sequence[int]]
 ) -> None:
-    """Draw the classes of the queries: heard above, at the end below."""
-    cells = np.concatenate([row.heard[None], row.named])
+    """Draw the classes of the queries, after the audio decoder on top."""
+    cells = np.concatenate([row.audio_query_classes[None], row.query_classes])
     num_rows, num_queries = cells.shape
     axes.imshow(
         query_strip(cells, palette), aspect='auto', interpolation='nearest'
@@ -133,7 +133,12 @@ def _shown_classes(rows: Sequence[FrameQueries], no_object: int) -> list[int]:
     found = {
         int(k)
         for row in rows
-        for part in (row.labels, row.prediction, row.heard, row.named)
+        for part in (
+            row.labels,
+            row.prediction,
+            row.audio_query_classes,
+            row.query_classes,
+        )
         for k in np.unique(part)
     }
     return sorted(found - {no_object, IGNORED})

@@ -61,7 +61,7 @@ def draw_scores(axes: Axes, groups: Groups) -> None:
             100 * ceiling,
             color='black',
             linestyle='--',
-            label=None if number else 'best possible without hearing',
+            label=None if number else 'best possible without the sound',
         )
     axes.set_yticks(range(len(groups)), groups)
     axes.invert_yaxis()
@@ -86,7 +86,7 @@ def draw_stability(axes: Axes, groups: Groups) -> None:
 
 
 def draw_coverage(axes: Axes, groups: Groups) -> None:
-    """Draw the classes that queries name, heard only and at the end."""
+    """Draw the coverage by the queries, after TD-A and at the end."""
     for row, runs in enumerate(groups.values()):
         before, after = (
             100 * statistics.fmean(run[key] for run in runs)

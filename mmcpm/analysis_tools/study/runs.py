@@ -211,7 +211,7 @@ class Study:
 
     @cached_property
     def _ceiling(self) -> float | None:
-        """Score of the best deaf observer, where it is known."""
+        """Score of the best observer without sound, where it is known."""
         written = (self.data_root / MARKER).is_file()
         # Known for the layout of AVSBench-Semantic, which the marker omits.
         if not written or 'layout' in read_marker(self.data_root):

@@ -190,9 +190,13 @@ def test_queries_of_a_frame(model, frames):
     with torch.no_grad():
         (expected,) = model.predict(**data)
     assert rows[1].title == 'b/4: b'
-    assert (rows[1].heard == expected.audio_query_classes.numpy()).all()
-    assert (rows[1].named == expected.query_classes.numpy()).all()
-    assert rows[1].heard.shape == (20,) and rows[1].named.shape == (1, 20)
+    assert (
+        rows[1].audio_query_classes == expected.audio_query_classes.numpy()
+    ).all()
+    assert (rows[1].query_classes == expected.query_classes.numpy()).all()
+    assert rows[1].audio_query_classes.shape == (20,) and rows[
+        1
+    ].query_classes.shape == (1, 20)
     prediction = expected.pred_sem_seg.data[0].numpy()
     assert (rows[1].prediction == prediction).all()
     assert (
@@ -209,7 +213,7 @@ def test_sliding_windows_name_queries_one_by_one(model, frames):
         {'mode': 'slide', 'crop_size': (64, 64), 'stride': (32, 32)}
     )
     rows = collect_query_classes(model, frames, CLASSES)
-    assert [row.named.shape for row in rows] == [(1, 20), (4, 20)]
+    assert [row.query_classes.shape for row in rows] == [(1, 20), (4, 20)]
 
 
 def test_silence_has_a_title():

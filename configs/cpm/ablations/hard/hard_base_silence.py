@@ -1,4 +1,4 @@
-# A deaf baseline: trained on silence. Tested on silence (mIoU_silence), it
+# The baseline trained on silence. Tested on silence (mIoU_silence), it
 # cannot do better than the vision-only ceiling unless looks leak who sounds.
 _base_ = ['../../../avmask2former/avmask2former_r18_scenes_hard.py']
 
