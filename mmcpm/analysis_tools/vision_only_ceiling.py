@@ -1,11 +1,11 @@
 """The best score that a model can reach on sounding scenes without the sound.
 
 Pictures do not say which object sounds; they only show which objects there
-are. The best a observer without sound can do is to segment an object if, given what
-the frame shows, it sounds with a probability above some threshold. The
-threshold is chosen on the training frames, for each score, and the rule is
-scored on the test frames with the dataset-level protocol. A model above this
-ceiling uses the sound.
+are. The best an observer without sound can do is to segment an object if,
+given what the frame shows, it sounds with a probability above some threshold.
+The threshold is chosen on the training frames, for each score, and the rule
+is scored on the test frames with the dataset-level protocol. A model above
+this ceiling uses the sound.
 """
 
 from collections.abc import Iterable, Iterator
