@@ -75,10 +75,11 @@ def disturb(audio: Tensor, other: Tensor, snr: float | None) -> Tensor:
 
 
 def _others(
-    clips: Sequence[str], classes: Sequence[frozenset], seed: int
+    clips: Sequence[str],
+    classes: Sequence[frozenset],
+    generator: np.random.Generator,
 ) -> Iterator[tuple[int, Iterator[int]]]:
     """For each sample: those of other clips in which something sounds."""
-    generator = np.random.default_rng(seed)
     order = generator.permutation(len(clips))
     for index, clip in enumerate(clips):
         # Each sample starts its search elsewhere in one random order.
@@ -111,7 +112,8 @@ def draw_partners(
         ValueError: If there is nothing to choose from.
     """
     partners = []
-    for index, heard in _others(clips, classes, seed):
+    generator = np.random.default_rng(seed)
+    for index, heard in _others(clips, classes, generator):
         first = None
         for other in heard:
             first = other if first is None else first
@@ -153,7 +155,9 @@ def draw_offscreen(
     for clip, found in zip(clips, classes, strict=True):
         of_clip[clip] = of_clip.get(clip, frozenset()) | found
     partners = []
-    for index, heard in _others(clips, classes, seed):
+    # Not the partners of 'swapped': a report on both is to tell more.
+    generator = np.random.default_rng([seed, 1])
+    for index, heard in _others(clips, classes, generator):
         own = of_clip[clips[index]]
         partner = next((i for i in heard if not classes[i] & own), None)
         if partner is None:
