@@ -281,6 +281,45 @@ def test_s4_by_hand(score, s4, tmp_path, first):
     assert metrics['dataset/mIoU'] == pytest.approx(iou)
 
 
+@pytest.fixture
+def vpo(tmp_path):
+    """Two images of VPO-MS; a column of each is to be ignored."""
+    root = tmp_path / 'vpo'
+    rows = ['img_Id,ann_Ids,cateName,cateId,vgg_file,audio_pos,split']
+    audios = root / 'vggsound_bench/VGGSound/audios'
+    audios.mkdir(parents=True)
+    (audios / 'x.wav').write_bytes(b'RIFF')
+    for part in ('data', 'mask'):
+        (root / 'VPO-MS' / part).mkdir(parents=True)
+    for number in (1, 2):
+        rows.append(f'{number},{number},dog,18,x,0.5,val')
+        columns = np.tile(np.uint8([0, 18, 18, 255]), (3, 1))
+        name = f'{number:012}'
+        cv2.imwrite(str(root / f'VPO-MS/mask/{name}.png'), columns)
+        cv2.imwrite(str(root / f'VPO-MS/data/{name}.jpg'), columns)
+    (root / 'VPO-MS/vpo_ms_data_stereo.csv').write_text('\n'.join(rows))
+    return root
+
+
+@pytest.mark.parametrize('name', ['{}.png', '{}/0.png'])
+def test_vpo_by_hand(score, vpo, tmp_path, name):
+    """Class 9 is dog. Half of the first one is found, all of the second."""
+    for number, row in ((1, [0, 9, 0, 9]), (2, [0, 9, 9, 9])):
+        path = tmp_path / 'masks' / name.format(f'{number:012}')
+        path.parent.mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(str(path), np.tile(np.uint8(row), (3, 1)))
+    content, _ = score(tmp_path / 'masks', 'vpo_ms', vpo)
+    classes = content['protocols']['dataset']['classes']
+    assert classes['dog']['IoU'] == pytest.approx(9 / 12)
+    assert classes['background']['IoU'] == pytest.approx(6 / 9)
+    metrics = content['metrics']
+    assert metrics['dataset/mIoU'] == pytest.approx((9 / 12 + 6 / 9) / 22)
+    legacy = content['protocols']['avss_legacy_original']['classes']
+    assert legacy['dog']['IoU'] == pytest.approx((1 / 2 + 1) / 2)
+    foreground = 'avsbench_foreground_original_anyframes'
+    assert metrics[f'{foreground}/J'] == pytest.approx((1 / 2 + 1) / 2)
+
+
 # --- Bad input ---
 
 

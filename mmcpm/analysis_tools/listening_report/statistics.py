@@ -191,11 +191,17 @@ def score(sums: ClipSums, weights: np.ndarray) -> dict[str, np.ndarray]:
             'F': divide(total['f'], total['clips']),
         }
     classes = class_scores(sums, weights)
-    absent = {k: np.nan_to_num(v).mean(-1) for k, v in classes.items()}
+    everywhere = class_scores(sums, np.ones((1, len(sums.clips))))
+    means = {
+        # Classes of no clip count as 0, as the protocols have it. Those of
+        # none of the clips that were drawn are left out: that is chance.
+        key: mean_of_numbers(values) * (~np.isnan(everywhere[key])).mean()
+        for key, values in classes.items()
+    }
     if sums.kind == 'avss_legacy':
-        return {'mIoU': absent['IoU'], 'Fbeta': absent['Fbeta']}
+        return {'mIoU': means['IoU'], 'Fbeta': means['Fbeta']}
     return {
-        'mIoU': absent['IoU'],
+        'mIoU': means['IoU'],
         'Fbeta': mean_of_numbers(classes['Fbeta']),
     }
 

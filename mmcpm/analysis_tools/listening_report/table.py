@@ -1,6 +1,8 @@
 """Tables of a listening report, for a terminal."""
 
+import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from prettytable import PrettyTable
@@ -114,3 +116,52 @@ def class_table(content: Mapping[str, Any]) -> PrettyTable:
             ]
         )
     return table
+
+
+def comparison_table(files: Mapping[str, str | Path]) -> str:
+    """Set reports of several models side by side, for a README.
+
+    Args:
+        files (Mapping[str, str | Path]): ``listening_report.json`` of each
+            model, by its name.
+
+    Returns:
+        str: Markdown table of the first score, in per cent with its
+        interval, by sound, and AVSBench-Robust's global scores.
+
+    Raises:
+        ValueError: If they were scored under different protocols.
+    """
+    reports = {
+        name: json.loads(Path(path).read_text(encoding='utf-8'))
+        for name, path in files.items()
+    }
+    firsts = {next(iter(content['scores'])) for content in reports.values()}
+    if len(firsts) != 1:
+        raise ValueError(
+            f'the reports have different scores: {", ".join(sorted(firsts))}'
+        )
+    first = firsts.pop()
+    prefix = first.partition('/')[0]
+    lines = [['sound', *(f'{name}: `{first}`' for name in reports)]]
+    lines.append(['---'] * len(lines[0]))
+    sounds: dict[str, str] = {}
+    for content in reports.values():
+        for sound, about in content['sounds'].items():
+            sounds.setdefault(sound, about['title'])
+    for sound, title in sounds.items():
+        cells = [
+            written(content['scores'][first][sound])
+            if sound in content['sounds']
+            else '-'
+            for content in reports.values()
+        ]
+        lines.append([title, *cells])
+    for key in ('G-mIoU', 'G-F', 'G-FPR'):
+        cells = []
+        for content in reports.values():
+            robust = content['robustness']
+            value = robust[key] if key in robust else robust[prefix][key]
+            cells.append(written(value))
+        lines.append([key, *cells])
+    return '\n'.join(f'| {" | ".join(cells)} |' for cells in lines)

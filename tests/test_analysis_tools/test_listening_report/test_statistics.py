@@ -81,6 +81,27 @@ def test_sums_over_clips_score_as_the_metrics(kind, draw, rng):
         assert found[name][0] == pytest.approx(expected[name], nan_ok=True)
 
 
+@pytest.mark.parametrize('kind', ['dataset', 'legacy'])
+def test_classes_that_are_not_drawn_do_not_lower_the_interval(kind):
+    """Perfect masks of three clips, each of a class of its own.
+
+    The fourth class is in none and counts as 0.
+    """
+    frames = []
+    for number, clip in enumerate('pqr'):
+        label = torch.full((1, 4, 5), number)
+        frames.append(
+            {
+                'sample_id': f'{clip}/0',
+                'gt_sem_seg': {'data': label},
+                'pred_sem_seg': {'data': label},
+            }
+        )
+    sums = statistics.sum_clips(counted(METRICS[kind][0](), frames))
+    found = statistics.score(sums, np.array([[1, 1, 1], [3, 0, 0]], float))
+    assert found['mIoU'] == pytest.approx([3 / 4, 3 / 4])
+
+
 def test_rate_of_false_positives_by_hand():
     """Shares of 3/20 and 0 in one clip, of 20/20 in the other."""
     predictions = np.zeros((3, 4, 5), int)
