@@ -349,6 +349,36 @@ def test_perfect_masks_score_one(score, small):
         assert value == pytest.approx(0 if name.endswith('FDR') else 1), name
 
 
+def test_processes_count_the_same(score, avss_root, tmp_path):
+    """Two copies of the clips are enough frames for processes to start."""
+    root = shutil.copytree(avss_root, tmp_path / 'avss')
+    rows = (root / 'metadata.csv').read_text().splitlines()
+    for subset, uid in (
+        ('v1s', 'test1s_0_5000'),
+        ('v1m', 'test1m_0'),
+        ('v2', '-test2_0_10000'),
+    ):
+        shutil.copytree(root / subset / uid, root / subset / f'x{uid}')
+        rows += [r.replace(uid, f'x{uid}') for r in rows if f',{uid},' in r]
+    (root / 'metadata.csv').write_text('\n'.join(rows) + '\n')
+    masks = tmp_path / 'masks'
+    labels = [
+        path
+        for path in root.glob('v*/*test*/labels_semantic/*.png')
+        if path.parts[-3] in ''.join(rows)
+    ]
+    for number, path in enumerate(labels):
+        target = masks / path.parts[-3] / path.name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        label = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+        label[: number % 7] = number % 5
+        cv2.imwrite(str(target), label)
+    assert len(labels) == 40
+    alone, _ = score(masks, 'avss', root, '--workers', 0)
+    assert 0 < alone['metrics']['dataset/mIoU_present'] < 1
+    assert score(masks, 'avss', root, '--workers', 2)[0] == alone
+
+
 def test_missing_frames(score, small, capsys, tmp_path):
     masks, root = small
     (masks / 'a/3.png').unlink()

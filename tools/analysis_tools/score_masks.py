@@ -81,6 +81,13 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         '--no-classes', action='store_true', help='no table of the classes'
     )
+    parser.add_argument(
+        '--workers',
+        type=int,
+        metavar='N',
+        help='processes that read and count (default: one per processor, 16 '
+        'at most; 0: none)',
+    )
     parser.add_argument('--out', metavar='FILE', help='save all as JSON')
     return parser
 

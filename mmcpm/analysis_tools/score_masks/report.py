@@ -2,15 +2,13 @@
 
 import json
 import math
-import sys
 from argparse import Namespace
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from mmengine.registry import init_default_scope
-from mmengine.utils import ProgressBar
 from mmseg.datasets import BaseSegDataset
 from mmseg.registry import DATASETS
 from PIL import Image
@@ -29,6 +27,7 @@ from .protocols import (
 )
 from .scoring import (
     Faults,
+    FrameTask,
     count_frames,
     score_classes,
     score_groups,
@@ -95,7 +94,11 @@ def run(args: Namespace) -> str:
         dataset.metainfo['classes'], list(chosen), sizes, padded
     )
     counted = count_frames(
-        variants, dataset, indices, chosen, kind, progress_bar(len(chosen))
+        variants,
+        dataset,
+        [FrameTask(infos[indices[name]], chosen[name]) for name in chosen],
+        kind,
+        args.workers,
     )
     content = {
         'predictions': str(args.predictions),
@@ -125,20 +128,6 @@ def run(args: Namespace) -> str:
     if args.out is not None:
         write_whole(args.out, json.dumps(content, indent=1).encode())
     return tables(content, per_class=not args.no_classes)
-
-
-def progress_bar(number: int) -> Callable[[], None]:
-    """Show how far the counting is, on a terminal only.
-
-    Args:
-        number (int): Frames to count.
-
-    Returns:
-        Callable[[], None]: To be called after each.
-    """
-    if not sys.stderr.isatty():
-        return lambda: None
-    return ProgressBar(number, file=sys.stderr).update
 
 
 def build_dataset(name: str, data_root: str, split: str) -> BaseSegDataset:

@@ -2,15 +2,18 @@
 
 import contextlib
 import logging
+import multiprocessing
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import torch
 from mmengine.logging import MMLogger
 from mmseg.datasets import BaseSegDataset
 
+from mmcpm.dataset_converters.common.parallel import map_clips
 from mmcpm.evaluation import (
     AVSBenchJFMetric,
     DatasetIoUFMetric,
@@ -113,59 +116,143 @@ def wanted_sizes(
     return sizes
 
 
+class FrameTask(NamedTuple):
+    """A frame to count.
+
+    Attributes:
+        info (dict): What the dataset tells of it.
+        path (Path | None): Its prediction; None where nothing is segmented.
+    """
+
+    info: dict
+    path: Path | None
+
+
+class FrameResult(NamedTuple):
+    """A counted frame.
+
+    Attributes:
+        info (dict): What tables need to know of it, see :func:`describe`.
+        fault (str): Why its prediction cannot be used; '' if it can.
+        counts (list[tuple]): What each protocol has counted.
+        resized (list[bool]): Whether the prediction was resized for each.
+    """
+
+    info: dict
+    fault: str
+    counts: list[tuple]
+    resized: list[bool]
+
+
+class FrameCounter:
+    """Counts the pixels of a frame under every protocol, in any process.
+
+    Args:
+        variants (Sequence[Variant]): Protocols; their metrics keep nothing.
+        pipeline (Callable): Loading of a label, of a dataset.
+        kind (str): Kind of the files, see :mod:`.stored_masks`.
+        metainfo (Mapping): ``classes`` and ``palette`` of the dataset.
+    """
+
+    def __init__(
+        self,
+        variants: Sequence[Variant],
+        pipeline: Callable[[dict], dict],
+        kind: str,
+        metainfo: Mapping,
+    ) -> None:
+        self.variants, self.pipeline, self.kind = variants, pipeline, kind
+        self.num_classes = len(metainfo['classes'])
+        self.palette = metainfo.get('palette')
+
+    def __call__(self, task: FrameTask) -> FrameResult:
+        """Count a frame.
+
+        Args:
+            task (FrameTask): The frame.
+
+        Returns:
+            FrameResult: Its counts, or the fault of its prediction.
+        """
+        if multiprocessing.parent_process() is not None:
+            torch.set_num_threads(1)  # The others have processors to use.
+        results = self.pipeline(dict(task.info))
+        labels = results['gt_seg_map'].astype(np.int64)
+        info = describe(results)
+        try:
+            mask = read_mask(
+                task.path,
+                self.kind,
+                self.num_classes,
+                self.palette,
+                labels.shape,
+            )
+        except (OSError, ValueError, SyntaxError, EOFError) as error:
+            return FrameResult(info, f'{task.path} ({error})', [], [])
+        counts, resized = [], []
+        for variant in self.variants:
+            metric = variant.metric
+            size = metric.size or labels.shape
+            resized.append(
+                task.path is not None and mask.labels.shape != tuple(size)
+            )
+            sized = resize(mask, size, self.num_classes)
+            metric.process(
+                {},
+                [
+                    sample_of(
+                        variant, resize_labels(labels, size), *sized, info
+                    )
+                ],
+            )
+            counts.append(metric.results.pop())
+        return FrameResult(info, '', counts, resized)
+
+
 def count_frames(
     variants: Sequence[Variant],
     dataset: BaseSegDataset,
-    indices: dict[str, int],
-    predictions: dict[str, Path | None],
+    tasks: Sequence[FrameTask],
     kind: str,
-    progress: Callable[[], None] = lambda: None,
+    workers: int | None = 0,
 ) -> Counted:
     """Count the pixels of every frame under every protocol.
 
     Args:
-        variants (Sequence[Variant]): Protocols; they keep the counts.
+        variants (Sequence[Variant]): Protocols; their metrics keep the
+            counts.
         dataset (BaseSegDataset): Dataset whose pipeline loads labels.
-        indices (dict[str, int]): Index of each frame in it, by ``sample_id``.
-        predictions (dict[str, Path | None]): File of each frame that is
-            scored; None where nothing is segmented.
+        tasks (Sequence[FrameTask]): The frames.
         kind (str): Kind of the files, see :mod:`.stored_masks`.
-        progress (Callable): Called after every frame.
+        workers (int, optional): Processes; None for as many as there are
+            processors. Defaults to 0: this one.
 
     Returns:
         Counted: Information on the frames.
 
     Raises:
-        UsageError: If files cannot be read, or hold what is no prediction.
+        UsageError: If predictions cannot be read, or are none.
     """
-    classes = dataset.metainfo['classes']
-    palette = dataset.metainfo.get('palette')
+    counter = FrameCounter(variants, dataset.pipeline, kind, dataset.metainfo)
     faults = Faults()
-    infos, num_resized = {}, defaultdict(int)
-    for sample_id, path in predictions.items():
-        results = dataset[indices[sample_id]]
-        labels = results['gt_seg_map'].astype(np.int64)
-        info = describe(results)
-        infos[sample_id] = info
-        try:
-            mask = read_mask(path, kind, len(classes), palette, labels.shape)
-        except (OSError, ValueError, SyntaxError) as error:
+    infos, counts, resized = {}, [], np.zeros(len(variants), int)
+    for done in map_clips(counter, tasks, 'masks', workers, unit='frame'):
+        infos[done.info['sample_id']] = done.info
+        if done.fault:
             faults.add(
-                f'no {kind} of {len(classes)} classes', f'{path} ({error})'
+                f'no {kind} of {counter.num_classes} classes', done.fault
             )
-            continue
-        for variant in variants:
-            metric = variant.metric
-            size = metric.size or labels.shape
-            num_resized[metric.prefix] += mask.labels.shape != size
-            sized = resize(mask, size, len(classes))
-            sample = sample_of(
-                variant, resize_labels(labels, size), *sized, info
-            )
-            metric.process({}, [sample])
-        progress()
+        else:
+            counts.append(done.counts)
+            resized += done.resized
     faults.check()
-    return Counted(infos, dict(num_resized))
+    # Not before: processes get copies of the metrics while they begin.
+    for variant, results in zip(
+        variants, zip(*counts, strict=True), strict=True
+    ):
+        variant.metric.results = list(results)
+    names = [variant.metric.prefix for variant in variants]
+    return Counted(infos, dict(zip(names, resized.tolist(), strict=True)))
 
 
 def describe(results: dict) -> dict:
