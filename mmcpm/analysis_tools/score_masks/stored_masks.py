@@ -25,7 +25,7 @@ import cv2
 import numpy as np
 import torch
 
-from mmcpm.datasets.transforms.picture_files import check_whole, open_picture
+from mmcpm.datasets.transforms.picture_files import open_picture
 
 KINDS = ('labels', 'mask', 'probabilities', 'scores')
 TOLERANCE = 1e-2  # Of sums of probabilities, also of half precision.
@@ -65,7 +65,6 @@ def read_values(path: Path) -> np.ndarray:
         if isinstance(values, np.ndarray) and values.dtype.kind in 'buif':
             return values.astype(np.uint8) if values.dtype == bool else values
         raise ValueError('it holds no array of numbers')
-    check_whole(data)
     image = open_picture(data)
     if image.mode in ('RGB', 'RGBA', 'LA', 'CMYK'):
         return np.asarray(image.convert('RGB'))
