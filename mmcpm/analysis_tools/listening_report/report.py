@@ -2,56 +2,31 @@
 
 import io
 import json
-import sys
 from argparse import Namespace
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
-import torch.nn as nn
-from matplotlib.figure import Figure
-from mmengine.config import Config
 from mmengine.registry import init_default_scope
-from mmengine.utils import ProgressBar
 from mmseg.registry import DATASETS
 
 from mmcpm.analysis_tools.loading import load_model
 from mmcpm.apis import options
 from mmcpm.apis.config_checks import check_classes, check_numbers, require
 from mmcpm.apis.train_and_test import read_config
-from mmcpm.datasets.dataset_wrappers import SAMPLE_RATE
 from mmcpm.utils.errors import UsageError
 from mmcpm.utils.io import ensure_writable, write_whole
 
 from . import statistics
-from .figures import Panel, Row, draw_classes, draw_clips, draw_scores
-from .inference import build_metrics, count, segment, with_sound
-from .statistics import ClipSums, Ranked, interval
+from .passes import Pass, prepare, run_passes
+from .pictures import draw
+from .ranking import Ranked, rank_clips
+from .statistics import interval
 from .table import tables
-from .variants import SHOWN, TRUE, Variant, build_variants
+from .variants import TRUE, build_variants
 
 FILE = 'listening_report.json'
-
-
-class Pass(NamedTuple):
-    """What one pass over the frames gave.
-
-    Attributes:
-        variant (Variant): The sound.
-        dataset (Any): Dataset with this sound.
-        sums (dict[str, ClipSums]): Counts by protocol; 'dataset', or what
-            stands for it, last.
-        agreement (dict[str, float]): Of each frame, see
-            :func:`.statistics.agreement`.
-        labeled (dict[str, float]): Labeled share of each frame.
-    """
-
-    variant: Variant
-    dataset: Any
-    sums: dict[str, ClipSums]
-    agreement: dict[str, float]
-    labeled: dict[str, float]
 
 
 def run(args: Namespace) -> str:
@@ -116,81 +91,6 @@ def run(args: Namespace) -> str:
         write_whole(folder / f'{name}.png', picture.getvalue())
     files = [FILE, *(f'{name}.png' for name in figures)]
     return '\n'.join([tables(content), *(str(folder / f) for f in files)])
-
-
-def prepare(
-    dataset: Any, variants: Sequence[Variant]
-) -> tuple[list[tuple[Variant, Any]], list[str]]:
-    """Give the dataset every sound that it can have.
-
-    Args:
-        dataset (Dataset): Fully initialized dataset.
-        variants (Sequence[Variant]): The sounds.
-
-    Returns:
-        tuple[list[tuple[Variant, Any]], list[str]]: Sounds with their
-        datasets, and why others are left out.
-    """
-    usable, notes = [], []
-    for variant in variants:
-        try:
-            usable.append((variant, with_sound(dataset, variant)))
-        except UsageError:
-            raise  # A file that cannot be read.
-        except ValueError as error:
-            notes.append(f'{variant.title}: left out. {error}')
-    return usable, notes
-
-
-def run_passes(
-    model: nn.Module, cfg: Config, usable: Sequence[tuple[Variant, Any]]
-) -> list[Pass]:
-    """Let the model segment all frames, once with every sound.
-
-    Args:
-        model (nn.Module): Model in evaluation mode.
-        cfg (Config): Configuration of dataloader and metrics.
-        usable (Sequence[tuple[Variant, Any]]): Sounds with their datasets.
-
-    Returns:
-        list[Pass]: One per sound.
-    """
-    passes = []
-    for variant, dataset in usable:
-        metrics = build_metrics(cfg, dataset.metainfo)
-        count(model, cfg, dataset, metrics, progress(variant, cfg, dataset))
-        for metric in metrics:
-            metric.check_names(sorted(f[0] for f in metric.results))
-        passes.append(
-            Pass(
-                variant,
-                dataset,
-                {m.prefix: statistics.sum_clips(m) for m in metrics},
-                statistics.agreement(metrics[-1]),
-                statistics.labeled_share(metrics[-1]),
-            )
-        )
-    return passes
-
-
-def progress(
-    variant: Variant, cfg: Config, dataset: Any
-) -> Callable[[], None]:
-    """Tell which sound is on, and on a terminal how far it is.
-
-    Args:
-        variant (Variant): The sound.
-        cfg (Config): Configuration with ``test_dataloader``.
-        dataset (Dataset): Dataset with this sound.
-
-    Returns:
-        Callable[[], None]: To be called after every batch.
-    """
-    print(f'{variant.title} ...', file=sys.stderr, flush=True)
-    if not sys.stderr.isatty():
-        return lambda: None
-    batch_size = cfg.test_dataloader.get('batch_size') or 1
-    return ProgressBar(-(-len(dataset) // batch_size), file=sys.stderr).update
 
 
 def evaluate(
@@ -261,6 +161,22 @@ def evaluate(
     }
 
 
+def rank(passes: Sequence[Pass]) -> list[Ranked]:
+    """Order the clips by how much their sound matters.
+
+    Args:
+        passes (Sequence[Pass]): Counts, of the true sound first.
+
+    Returns:
+        list[Ranked]: Clips with something labeled.
+    """
+    return rank_clips(
+        passes[0].agreement,
+        [p.agreement for p in passes if p.variant.negative],
+        passes[0].labeled,
+    )
+
+
 def evaluate_classes(
     passes: Sequence[Pass],
     prefix: str,
@@ -298,131 +214,3 @@ def evaluate_classes(
         for k, name in enumerate(classes)
         if labeled[k]
     }
-
-
-def rank(passes: Sequence[Pass]) -> list[Ranked]:
-    """Order the clips by how much their sound matters.
-
-    Args:
-        passes (Sequence[Pass]): Counts, of the true sound first.
-
-    Returns:
-        list[Ranked]: Clips with something labeled.
-    """
-    return statistics.rank_clips(
-        passes[0].agreement,
-        [p.agreement for p in passes if p.variant.negative],
-        passes[0].labeled,
-    )
-
-
-def draw(
-    content: Mapping[str, Any],
-    passes: Sequence[Pass],
-    model: nn.Module,
-    ranked: Sequence[Ranked],
-    metainfo: dict,
-    num_clips: int,
-) -> dict[str, Figure]:
-    """Draw the pictures of a report.
-
-    Args:
-        content (Mapping[str, Any]): Content of the JSON file.
-        passes (Sequence[Pass]): Counts, of the true sound first.
-        model (nn.Module): Model in evaluation mode.
-        ranked (Sequence[Ranked]): Clips in order.
-        metainfo (dict): ``classes`` and ``palette`` of the dataset.
-        num_clips (int): Clips of each of the two pictures.
-
-    Returns:
-        dict[str, Figure]: By name of the file, without suffix.
-    """
-    titles = {k: v['title'] for k, v in content['sounds'].items()}
-    negatives = [k for k, v in content['sounds'].items() if v['negative']]
-    figures = {
-        'scores': draw_scores(
-            content['scores'],
-            content['false_positive_rate'],
-            titles,
-            negatives,
-        )
-    }
-    order = sorted(
-        list(content['classes'])[1:],
-        key=lambda name: -(content['classes'][name]['drop']['value'] or 0),
-    )
-    if order:
-        figures['classes'] = draw_classes(
-            {
-                name: {
-                    sound: each['value']
-                    for sound, each in content['classes'][name]['IoU'].items()
-                }
-                for name in order
-            },
-            titles,
-        )
-    shown = [p for p in passes if p.variant.name in (TRUE, *SHOWN)]
-    chosen = {
-        'most': ranked[:num_clips],
-        'least': ranked[::-1][:num_clips],
-    }
-    for name, clips in chosen.items():
-        if not clips:
-            continue
-        rows, sample_rate = clip_rows(model, shown, clips)
-        figures[name] = draw_clips(
-            rows,
-            metainfo['palette'],
-            sample_rate,
-            f'Clips in which the sound matters {name}: label and masks, what '
-            'was heard, and agreement in per cent',
-        )
-    return figures
-
-
-def clip_rows(
-    model: nn.Module, shown: Sequence[Pass], clips: Sequence[Ranked]
-) -> tuple[list[Row], int]:
-    """Segment a frame of each clip again, with the sounds that are shown.
-
-    Args:
-        model (nn.Module): Model in evaluation mode.
-        shown (Sequence[Pass]): Passes with these sounds.
-        clips (Sequence[Ranked]): The clips.
-
-    Returns:
-        tuple[list[Row], int]: What to draw, and the sample rate in Hz.
-    """
-    true = shown[0]
-    indices = {
-        true.dataset.get_data_info(i)['sample_id']: i
-        for i in range(len(true.dataset))
-    }
-    rows, sample_rate = [], SAMPLE_RATE
-    for each in clips:
-        panels = []
-        for one in shown:
-            image, result = segment(model, one.dataset, indices[each.frame])
-            audio = result.audio.numpy()
-            sample_rate = result.get('sample_rate', sample_rate)
-            if one is true:
-                label = result.gt_sem_seg.data[0].numpy()
-                panels.append(Panel('label', label, audio, None))
-            panels.append(
-                Panel(
-                    one.variant.title,
-                    result.pred_sem_seg.data[0].numpy(),
-                    audio,
-                    one.agreement[each.frame],
-                )
-            )
-        frame = image.permute(1, 2, 0).numpy()[..., ::-1]
-        rows.append(
-            Row(
-                f'{each.frame} ({100 * each.difference:+.0f})',
-                np.ascontiguousarray(frame),
-                panels,
-            )
-        )
-    return rows, sample_rate

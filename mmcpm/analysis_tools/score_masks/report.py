@@ -17,6 +17,8 @@ import mmcpm.datasets  # noqa: F401
 from mmcpm.utils.errors import UsageError
 from mmcpm.utils.io import ensure_writable, write_whole
 
+from .counting import FrameTask, count_frames
+from .faults import Faults
 from .prediction_files import Matches, match_files
 from .protocols import (
     Sizes,
@@ -25,14 +27,7 @@ from .protocols import (
     explain,
     padded_subsets,
 )
-from .scoring import (
-    Faults,
-    FrameTask,
-    count_frames,
-    score_classes,
-    score_groups,
-    wanted_sizes,
-)
+from .scoring import score_classes, score_groups, wanted_sizes
 from .stored_masks import detect_kind, read_values
 from .table import tables
 

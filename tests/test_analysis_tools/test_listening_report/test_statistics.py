@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from mmcpm.analysis_tools.listening_report import statistics
+from mmcpm.analysis_tools.listening_report import ranking, statistics
 from mmcpm.evaluation import (
     AVSBenchJFMetric,
     AVSSLegacyMetric,
@@ -126,9 +126,9 @@ def test_rate_of_false_positives_by_hand():
         [(0.15 + 0 + 1) / 3, 0.075]
     )
     # One pixel of four is right in the first frame; nothing in the others.
-    agreement = statistics.agreement(metric)
+    agreement = ranking.agreement(metric)
     assert agreement == {'a/0': pytest.approx(1 / 3), 'a/1': 1, 'b/0': 0}
-    assert statistics.labeled_share(metric) == {
+    assert ranking.labeled_share(metric) == {
         'a/0': 1 / 20,
         'a/1': 0,
         'b/0': 0,
@@ -218,16 +218,3 @@ def test_intervals_hold_the_truth_as_often_as_they_say(rng):
         found = statistics.interval(weights @ values / 60)
         held += found['low'] <= 1 <= found['high']
     assert 0.87 < held / 200 < 0.99
-
-
-def test_order_of_clips():
-    true = {'a/0': 0.9, 'a/1': 0.5, 'b/0': 0.8, 'c/0': 1.0}
-    others = [
-        {'a/0': 0.1, 'a/1': 0.1, 'b/0': 0.8, 'c/0': 1.0},
-        {'a/0': 0.3, 'a/1': 0.5, 'b/0': 0.6, 'c/0': 1.0},
-    ]
-    labeled = {'a/0': 0.1, 'a/1': 0.2, 'b/0': 0.1, 'c/0': 0.0}
-    first, second = statistics.rank_clips(true, others, labeled)
-    # (0.9 - 0.2 + 0.5 - 0.3) / 2, and 0.8 - 0.7. Nothing is labeled in c.
-    assert first == ('a', pytest.approx(0.45), 'a/1')
-    assert second == ('b', pytest.approx(0.1), 'b/0')
