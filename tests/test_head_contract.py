@@ -177,6 +177,17 @@ def test_benchmark(folder, tmp_path, task):
     assert json.loads(out.read_text())['median_s'] > 0
 
 
+def test_listening_report(folder, trained, tmp_path):
+    run_tool(
+        'analysis_tools/listening_report',
+        folder / 'config.py',
+        trained / 'epoch_1.pth',
+        *('--out', tmp_path, '--snr', '--shift', '--clips', 1),
+    )
+    content = json.loads((tmp_path / 'listening_report.json').read_text())
+    assert 'silence' in content['sounds']
+
+
 @pytest.mark.slow
 def test_two_ranks(folder, tmp_path):
     command = [ROOT / 'tools/dist_train.sh', folder / 'config.py', 2]

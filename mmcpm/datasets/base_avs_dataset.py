@@ -47,6 +47,9 @@ class BaseAVSDataset(BaseSegDataset):
     """
 
     CLASS_FILE: str | None = None
+    # Seconds by which CutAudioToFrame cuts a later window than the frame's;
+    # set by CounterfactualAudioDataset.
+    audio_shift = 0.0
 
     def __init__(
         self,
@@ -236,6 +239,7 @@ class BaseAVSDataset(BaseSegDataset):
             reduce_zero_label=self.reduce_zero_label,
             seg_fields=[],
             sample_idx=item['sample_idx'],
+            **({'audio_shift': self.audio_shift} if self.audio_shift else {}),
         )
 
     def get_cat_ids(self, idx: int) -> list[int]:

@@ -1,12 +1,12 @@
-"""Dataset wrapper that gives frames the sound of another clip, or silence.
+"""Dataset wrapper that gives frames sounds that they did not have.
 
 A model that only looks scores the same whatever it hears.
 """
 
 import bisect
 import copy
+import math
 
-import numpy as np
 import torch
 from mmengine.dataset import (
     BaseDataset,
@@ -16,49 +16,35 @@ from mmengine.dataset import (
 )
 from mmengine.structures import BaseDataElement
 from mmseg.registry import DATASETS
+from torch import Tensor
 
 from ..structures.audio_labels import labels_tell_sounds
+from .base_avs_dataset import BaseAVSDataset
+from .counterfactual_audio import (
+    disturb,
+    draw_offscreen,
+    draw_partners,
+    frame_generator,
+    white_noise,
+)
+from .transforms import CutAudioToFrame, LoadOffscreenAudio
 
-SOUNDS = ('silence', 'swapped')
-
-
-def draw_partners(
-    classes: list[frozenset], clips: list[str], seed: int
-) -> list[int]:
-    """Choose for every sample one that is heard instead.
-
-    Partners come from another clip, sound, and share no sounding class with
-    the sample. Where no sample is like that, one from another clip that
-    sounds is taken.
-
-    Args:
-        classes (list[frozenset]): Sounding classes of every sample, or names
-            of what sounds.
-        clips (list[str]): Clip of every sample.
-        seed (int): Seed of the choice.
-
-    Returns:
-        list[int]: Index of each sample's partner.
-
-    Raises:
-        ValueError: If there is nothing to choose from.
-    """
-    generator = np.random.default_rng(seed)
-    order = generator.permutation(len(classes))
-    partners = []
-    for index, (own, clip) in enumerate(zip(classes, clips, strict=True)):
-        # Each sample starts its search elsewhere in one random order.
-        candidates = np.roll(order, -int(generator.integers(len(order))))
-        heard = [i for i in candidates if clips[i] != clip and classes[i]]
-        disjoint = [i for i in heard if not classes[i] & own]
-        if not heard:
-            raise ValueError(
-                'Swapped audio needs at least two clips with a labeled '
-                f'sounding object, but none differs from {clip!r} (sample '
-                f'{index} of {len(classes)}).'
-            )
-        partners.append(int((disjoint or heard)[0]))
-    return partners
+SOUNDS = (
+    'silence',
+    'swapped',
+    'noise',
+    'offscreen',
+    'shifted',
+    'exchanged',
+)
+# Settings, and the sounds that they are for.
+SETTINGS = {
+    'snr': ('noise', 'offscreen'),
+    'seconds': ('shifted',),
+    'folder': ('offscreen',),
+}
+# Of samples that do not tell theirs, in Hz.
+SAMPLE_RATE = 16000
 
 
 def source_of(dataset, idx: int) -> tuple[BaseDataset, int]:
@@ -87,24 +73,81 @@ def views(sample: dict) -> list[BaseDataElement]:
 class CounterfactualAudioDataset:
     """Replaces the sound of every sample of an audio-visual dataset.
 
+    What is heard depends on the seed and on the name of the frame, and on
+    nothing that was read before: a run that is resumed, or that reads in
+    another order, hears the same.
+
+    =========== =============================================================
+    sound       what is heard
+    =========== =============================================================
+    'silence'   zeros
+    'noise'     white noise, alone or ``snr`` dB below the sound
+    'swapped'   the sound of a sample of another clip without a sounding class
+                in common (S4 and MS3: without a name of ``sound_sources`` in
+                common), as it is
+    'offscreen' a sound of nothing in view, alone or ``snr`` dB below the
+                sound: of a clip that shares no class with any frame of this
+                one, or a recording of ``folder``
+    'shifted'   the sound ``seconds`` later; a clip's sound is followed by
+                itself
+    'exchanged' the right channel on the left
+    =========== =============================================================
+
     Args:
         dataset (dict or BaseDataset): The dataset; frames and labels are
             taken from it unchanged.
-        sound (str): 'silence': zeros. 'swapped': the sound of a sample of
-            another clip without a sounding class in common (S4 and MS3:
-            without a name of ``sound_sources`` in common).
+        sound (str): One of the above.
+        snr (float, optional): Of 'noise' and 'offscreen': level of the true
+            sound above the other one, in dB. Defaults to None: the other one
+            alone, as loud as the true one.
+        seconds (float, optional): Of 'shifted': how much later, may be
+            negative.
+        folder (str, optional): Of 'offscreen': folder of recordings of what
+            is no class of the dataset. Defaults to None: sounds of the
+            dataset.
+        seed (int): Seed of noise and partners. Defaults to 0.
     """
 
-    def __init__(self, dataset: dict | BaseDataset, sound: str) -> None:
+    def __init__(
+        self,
+        dataset: dict | BaseDataset,
+        sound: str,
+        *,
+        snr: float | None = None,
+        seconds: float | None = None,
+        folder: str | None = None,
+        seed: int = 0,
+    ) -> None:
         if sound not in SOUNDS:
             raise ValueError(
                 f'sound must be one of {SOUNDS}, but got {sound!r}.'
+            )
+        for name, value in (
+            ('snr', snr),
+            ('seconds', seconds),
+            ('folder', folder),
+        ):
+            if value is not None and sound not in SETTINGS[name]:
+                raise ValueError(
+                    f'{name}={value!r} has no effect with sound={sound!r}, '
+                    f'only with {SETTINGS[name]}.'
+                )
+        if sound == 'shifted' and not (seconds and math.isfinite(seconds)):
+            raise ValueError(
+                "sound='shifted' needs seconds, a number other than 0, but "
+                f'got {seconds!r}.'
             )
         self.dataset = (
             DATASETS.build(dataset) if isinstance(dataset, dict) else dataset
         )
         self.sound = sound
+        self.snr, self.seconds, self.seed = snr, seconds, seed
+        self.recordings = (
+            None if folder is None else LoadOffscreenAudio(folder=folder)
+        )
         self.partners: list[int] | None = None
+        # Datasets, each with its copy that hears another time.
+        self._shifted: list[tuple[BaseAVSDataset, BaseAVSDataset]] = []
 
     @property
     def metainfo(self) -> dict:
@@ -114,12 +157,17 @@ class CounterfactualAudioDataset:
     def full_init(self) -> None:
         """Load the dataset's list and choose the partners."""
         self.dataset.full_init()
-        if self.sound == 'swapped' and self.partners is None:
+        if self.partners is not None or self.recordings is not None:
+            return
+        draw = {'swapped': draw_partners, 'offscreen': draw_offscreen}.get(
+            self.sound
+        )
+        if draw is not None:
             infos = [self.get_data_info(i) for i in range(len(self.dataset))]
-            self.partners = draw_partners(
+            self.partners = draw(
                 [self._sounds(i, info) for i, info in enumerate(infos)],
                 [info['uid'] for info in infos],
-                seed=0,
+                seed=self.seed,
             )
 
     def _sounds(self, index: int, info: dict) -> frozenset:
@@ -146,15 +194,68 @@ class CounterfactualAudioDataset:
 
     def __getitem__(self, idx: int) -> dict:
         self.full_init()
+        if self.sound == 'shifted':
+            return self._shift(idx)
         sample = self.dataset[idx]
         partner = None
-        if self.sound == 'swapped':
+        if self.partners is not None:
             partner = views(self.dataset[self.partners[idx]])
         for number, view in enumerate(views(sample)):
-            if partner is None:
-                view.audio = torch.zeros_like(view.audio)
-            else:
-                view.audio = partner[number].audio
+            if partner is not None:
                 heard = partner[number].metainfo['sample_id']
                 view.set_metainfo(dict(heard_sample_id=heard))
+            view.audio = self._heard(
+                view, None if partner is None else partner[number].audio
+            )
         return sample
+
+    def _heard(self, view: BaseDataElement, other: Tensor | None) -> Tensor:
+        """Make the sound of a view from its own and its partner's."""
+        audio = view.audio
+        if self.sound == 'silence':
+            return torch.zeros_like(audio)
+        if self.sound == 'swapped':
+            return other
+        if self.sound == 'exchanged':
+            if len(audio) != 2:
+                raise ValueError(
+                    f"{view.metainfo.get('sample_id')}: sound='exchanged' "
+                    'needs left and right, but the pipeline gives '
+                    f'{len(audio)} channel. Load stereo sound '
+                    "(channels='stereo')."
+                )
+            return audio.flip(0)
+        generator = frame_generator(self.seed, view.metainfo['sample_id'])
+        if self.sound == 'noise':
+            other = white_noise(tuple(audio.shape), generator)
+        elif self.recordings is not None:
+            other = torch.from_numpy(
+                self.recordings.draw(
+                    tuple(audio.shape),
+                    view.metainfo.get('sample_rate', SAMPLE_RATE),
+                    generator,
+                )
+            )
+        return disturb(audio, other, self.snr)
+
+    def _shift(self, idx: int) -> dict:
+        """Read a sample with the sound of another time of its clip."""
+        source, inner = source_of(self.dataset, idx)
+        for known, shifted in self._shifted:
+            if known is source:
+                return shifted[inner]
+        if not isinstance(source, BaseAVSDataset) or not any(
+            isinstance(step, CutAudioToFrame)
+            for step in source.pipeline.transforms
+        ):
+            raise ValueError(
+                "sound='shifted' needs an audio-visual dataset whose "
+                'pipeline cuts the sound of a clip to its frame '
+                f'(CutAudioToFrame), which {type(source).__name__} does '
+                'not have here.'
+            )
+        # The dataset itself stays what it is: others may read it.
+        shifted = copy.copy(source)
+        shifted.audio_shift = self.seconds
+        self._shifted.append((source, shifted))
+        return shifted[inner]

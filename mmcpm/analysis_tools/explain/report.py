@@ -10,21 +10,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-import torch
+import torch.nn as nn
 from matplotlib.figure import Figure
-from mmengine.config import Config
-from mmengine.device import get_device
 from mmengine.registry import init_default_scope
-from mmengine.runner import load_checkpoint
-from mmseg.registry import DATASETS, MODELS
+from mmseg.registry import DATASETS
 
+from mmcpm.analysis_tools.loading import load_model
 from mmcpm.apis import options
 from mmcpm.apis.config_checks import check_classes, require
 from mmcpm.apis.train_and_test import read_config
-from mmcpm.compat import revert_sync_bn
 from mmcpm.models.decode_heads.av_mask2former_head import AVMask2FormerHead
 from mmcpm.models.segmentors import AVEncoderDecoder
-from mmcpm.utils.checkpoints import check_weights_fit, read_checkpoint
 from mmcpm.utils.errors import UsageError
 from mmcpm.utils.io import ensure_writable, write_whole
 
@@ -67,7 +63,7 @@ def run(args: Namespace) -> Explanation:
         )
     ensure_writable(args.out, '--out')
     init_default_scope(cfg.get('default_scope') or 'mmseg')
-    model = load_model(cfg, args.checkpoint)
+    model = load_model(cfg, args.checkpoint, check_head)
     dataset = DATASETS.build(cfg.test_dataloader.dataset)
     if not len(dataset):
         raise UsageError('the test split has no frames')
@@ -78,17 +74,12 @@ def run(args: Namespace) -> Explanation:
     return explain(model, frames, dataset.metainfo, Path(args.out), args.seed)
 
 
-def load_model(cfg: Config, checkpoint: str) -> AVEncoderDecoder:
-    """Build a model, in evaluation mode, with the weights of a checkpoint.
+def check_head(model: nn.Module) -> None:
+    """Refuse a model whose queries cannot be explained.
 
     Raises:
-        UsageError: If the model has no audio-first head, or if the
-            checkpoint is none or of another model.
+        UsageError: If it has no audio-first head.
     """
-    weights = read_checkpoint(checkpoint)
-    if not torch.cuda.is_available():
-        revert_sync_bn(cfg.model)
-    model = MODELS.build(cfg.model)
     head = getattr(model, 'decode_head', None)
     if not (
         isinstance(model, AVEncoderDecoder)
@@ -96,12 +87,9 @@ def load_model(cfg: Config, checkpoint: str) -> AVEncoderDecoder:
     ):
         raise UsageError(
             'the model must be an AVEncoderDecoder with an audio-first head '
-            f'(AVMask2FormerHead, CPMHead), but config {cfg.filename} has '
+            '(AVMask2FormerHead, CPMHead), but the config has '
             f'{type(model).__name__} with {type(head).__name__}'
         )
-    check_weights_fit(model, weights, checkpoint)
-    load_checkpoint(model, checkpoint, map_location='cpu', logger='silent')
-    return model.to(get_device()).eval()
 
 
 def explain(

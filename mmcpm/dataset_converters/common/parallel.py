@@ -25,6 +25,7 @@ def map_clips(
     tasks: Sequence[Any],
     title: str,
     workers: int | None = None,
+    unit: str = 'clip',
 ) -> Iterator[Any]:
     """Apply a function to every task, in order.
 
@@ -34,6 +35,7 @@ def map_clips(
         title (str): Name of the progress bar.
         workers (int, optional): Processes; 0 works in this one. Defaults to
             the number of usable processors, 16 at most.
+        unit (str): What a task is, for the bar. Defaults to 'clip'.
 
     Yields:
         Any: What the function gives.
@@ -43,7 +45,7 @@ def map_clips(
     """
     if workers is None:
         workers = min(_count_processors(), 16)
-    bar = dict(desc=title, total=len(tasks), unit='clip', mininterval=0.5)
+    bar = dict(desc=title, total=len(tasks), unit=unit, mininterval=0.5)
     if workers < 2 or len(tasks) < FEW:
         yield from tqdm(map(function, tasks), **bar)
         return

@@ -43,6 +43,24 @@ def cut_window(
     return window, heard.shape[1]
 
 
+def cut_around(audio: np.ndarray, start: int, length: int) -> np.ndarray:
+    """Cut ``length`` samples from a sound that is followed by itself.
+
+    Args:
+        audio (np.ndarray): Waveform, ``[channels, samples]``.
+        start (int): First sample of the window; negative ones are at the end
+            of the sound.
+        length (int): Samples of the window.
+
+    Returns:
+        np.ndarray: The window, ``[channels, length]``; zeros of a sound
+        without samples.
+    """
+    if not audio.shape[1]:
+        return np.zeros((len(audio), length), audio.dtype)
+    return audio.take(range(start, start + length), axis=1, mode='wrap')
+
+
 @TRANSFORMS.register_module()
 class CutAudioToFrame(BaseTransform):
     """Cut the waveform of a clip to the window of its frame.
@@ -50,7 +68,9 @@ class CutAudioToFrame(BaseTransform):
     The window starts at ``audio_start``, or else ``frame_index`` seconds,
     which may be a fraction. A sound that ends within the window is continued
     with zeros; one that ended before gives zeros only, and
-    ``audio_valid_samples`` is 0.
+    ``audio_valid_samples`` is 0. With ``audio_shift`` the window is that many
+    seconds later (earlier, if negative), and the sound is followed by itself:
+    no window of it is cut short.
 
     Required Keys:
 
@@ -58,6 +78,7 @@ class CutAudioToFrame(BaseTransform):
     - sample_rate
     - frame_index
     - audio_start (float, optional)
+    - audio_shift (float, optional): See CounterfactualAudioDataset.
 
     Modified Keys:
 
@@ -84,10 +105,17 @@ class CutAudioToFrame(BaseTransform):
         """
         rate = results['sample_rate']
         start = results.get('audio_start', results['frame_index'])
+        length = round(self.seconds * rate)
+        if shift := results.get('audio_shift'):
+            results['audio'] = cut_around(
+                np.asarray(results['audio']),
+                round((start + shift) * rate),
+                length,
+            )
+            results['audio_valid_samples'] = length
+            return results
         results['audio'], results['audio_valid_samples'] = cut_window(
-            results['audio'],
-            start=round(start * rate),
-            length=round(self.seconds * rate),
+            results['audio'], start=round(start * rate), length=length
         )
         return results
 

@@ -1,6 +1,7 @@
 """Recordings of what is not in view, the set D_r of CPM's Section 3.2.2."""
 
 import os
+from types import ModuleType
 
 import numpy as np
 from mmcv.transforms import BaseTransform
@@ -54,13 +55,38 @@ class LoadOffscreenAudio(BaseTransform):
         Raises:
             AudioReadError: Names the file that cannot be read.
         """
-        path = self.files[np.random.randint(len(self.files))]
-        channels, samples = results['audio'].shape
-        rate = results['sample_rate']
+        results['offscreen_audio'] = self.draw(
+            results['audio'].shape, results['sample_rate'], np.random
+        )
+        return results
+
+    def draw(
+        self,
+        shape: tuple[int, int],
+        rate: int,
+        generator: np.random.Generator | ModuleType,
+    ) -> np.ndarray:
+        """Draw a file and a window of it.
+
+        Args:
+            shape (tuple[int, int]): Channels and samples of the window.
+            rate (int): Sample rate of the window, in Hz.
+            generator (np.random.Generator | ModuleType): Source of the
+                random numbers; the module numpy.random has one, too.
+
+        Returns:
+            np.ndarray: float32, of this shape; zeros follow a shorter file.
+
+        Raises:
+            AudioReadError: Names the file that cannot be read.
+        """
+        channels, samples = shape
+        integer = getattr(generator, 'integers', None) or generator.randint
+        path = self.files[integer(len(self.files))]
         try:
             with open_sound(path) as sound:
                 spare = resampled_length(sound, rate) - samples
-                start = np.random.randint(max(spare, 0) + 1)
+                start = int(integer(max(spare, 0) + 1))
                 policy = 'mono' if channels == 1 else 'stereo'
                 window = read_sound(sound, rate, policy, start, samples)
         except (OSError, ValueError) as error:
@@ -69,8 +95,7 @@ class LoadOffscreenAudio(BaseTransform):
                 'replace it.'
             ) from error
         missing = samples - window.shape[1]
-        results['offscreen_audio'] = np.pad(window, ((0, 0), (0, missing)))
-        return results
+        return np.pad(window, ((0, 0), (0, missing)))
 
     def __repr__(self) -> str:
         return (

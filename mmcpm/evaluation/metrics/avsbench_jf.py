@@ -210,7 +210,6 @@ class AVSBenchJFMetric(FrameMetric):
         """
         clip_of(sample_id)
         label = sample['gt_sem_seg']['data']
-        scores = sample['seg_logits']['data']
         # Checks classes and sizes.
         (_, false), (missed, hit) = confusion = frame_confusion(
             sample['pred_sem_seg']['data'],
@@ -219,17 +218,13 @@ class AVSBenchJFMetric(FrameMetric):
             ignore_index=None,
             sample_id=sample_id,
         )
-        if tuple(scores.shape) != (2, *label.shape[-2:]):
-            raise ValueError(
-                f'{sample_id}: the class scores (seg_logits) have shape '
-                f'{tuple(scores.shape)}, expected '
-                f'{(2, *label.shape[-2:])} (background and sounding, height '
-                'and width of the label). F needs a model of two classes.'
-            )
+        probability = self.probability(sample, label.shape[-2:], sample_id)
         empty = np.zeros(0, np.int32)
         counts = (empty, empty)
         if hit + missed:
-            counts = self._threshold_counts(scores, label, sample_id)
+            label = torch.as_tensor(label).to(probability.device)
+            label = label.reshape(probability.shape)
+            counts = threshold_counts(probability, label == 1)
         return FrameCounts(
             sample_id=sample_id,
             pixels=int(confusion.sum()),
@@ -240,18 +235,37 @@ class AVSBenchJFMetric(FrameMetric):
             hits=counts[1],
         )
 
-    def _threshold_counts(
-        self, scores: torch.Tensor, label: torch.Tensor, sample_id: str
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Count the frame's pixels that reach each threshold."""
+    def probability(
+        self, sample: dict, shape: tuple[int, int], sample_id: str
+    ) -> torch.Tensor:
+        """Tell how probable it is that a pixel sounds.
+
+        Args:
+            sample (dict): Sample with ``seg_logits`` (2, H, W).
+            shape (tuple[int, int]): Height and width of its label.
+            sample_id (str): Name of the frame, for messages.
+
+        Returns:
+            torch.Tensor: float32 in [0, 1], shape (H, W).
+
+        Raises:
+            ValueError: If the scores have another shape or are not finite.
+        """
+        scores = sample['seg_logits']['data']
+        if tuple(scores.shape) != (2, *shape):
+            raise ValueError(
+                f'{sample_id}: the class scores (seg_logits) have shape '
+                f'{tuple(scores.shape)}, expected '
+                f'{(2, *shape)} (background and sounding, height '
+                'and width of the label). F needs a model of two classes.'
+            )
         probability = foreground_probability(scores)
         if not probability.sum().isfinite():
             raise ValueError(
                 f'{sample_id}: the class scores (seg_logits) are not finite. '
                 'The model has diverged, or its checkpoint is damaged.'
             )
-        label = label.to(probability.device).reshape(probability.shape)
-        return threshold_counts(probability, label == 1)
+        return probability
 
     def label_pixels(self, frame: FrameCounts) -> tuple[int, ...]:
         """How often each label occurs in a counted frame."""

@@ -8,6 +8,8 @@ the protocol of DatasetIoUFMetric instead, whose numbers are about twice as
 high.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 from mmengine.dist import is_main_process
 from mmengine.logging import print_log
@@ -47,6 +49,31 @@ def frame_scores(
         / (F_BETA_SQUARED * labeled + predicted)
     )
     return iou, f_beta
+
+
+def sum_frame_scores(
+    frames: Sequence[tuple], num_classes: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Add up the scores of each class over frames.
+
+    Args:
+        frames (Sequence[tuple]): Frames, as
+            :meth:`AVSSLegacyMetric.count_frame` gives them.
+        num_classes (int): Number of classes K, background included.
+
+    Returns:
+        tuple[np.ndarray, np.ndarray, np.ndarray]: Sums of IoU and F-beta,
+        float64, and the number of frames in which the class is labeled or
+        predicted, int64, each of shape (K,).
+    """
+    iou, f_beta = np.zeros((2, num_classes))
+    seen = np.zeros(num_classes, np.int64)
+    for _, _, classes, counts in frames:
+        frame_iou, frame_f_beta = frame_scores(*counts)
+        iou[classes] += frame_iou
+        f_beta[classes] += frame_f_beta
+        seen[classes] += 1
+    return iou, f_beta, seen
 
 
 def average_scores(
@@ -176,13 +203,7 @@ class AVSSLegacyMetric(FrameMetric):
 
     def compute_metrics(self, results: list[tuple]) -> dict[str, float]:
         """Average the scores of the frames."""
-        iou, f_beta = np.zeros((2, len(self.classes)))
-        frames = np.zeros(len(self.classes), np.int64)
-        for _, _, classes, counts in results:
-            frame_iou, frame_f_beta = frame_scores(*counts)
-            iou[classes] += frame_iou
-            f_beta[classes] += frame_f_beta
-            frames[classes] += 1
+        iou, f_beta, frames = sum_frame_scores(results, len(self.classes))
         added = self._padded_frames(results)
         # Background, predicted as such.
         for total in (iou, f_beta, frames):

@@ -82,6 +82,23 @@ def scores_from_confusion(confusion: np.ndarray) -> dict[str, float]:
     }
 
 
+def sum_confusions(frames: Iterable[tuple], num_classes: int) -> np.ndarray:
+    """Add up the confusion matrices of frames.
+
+    Args:
+        frames (Iterable[tuple]): Frames, as
+            :meth:`DatasetIoUFMetric.count_frame` gives them.
+        num_classes (int): Number of classes K, background included.
+
+    Returns:
+        np.ndarray: Pixel counts, rows are labels, int64, shape (K, K).
+    """
+    confusion = np.zeros((num_classes, num_classes), dtype=np.int64)
+    for _, _, entries, counts in frames:
+        confusion.flat[entries] += counts
+    return confusion
+
+
 @METRICS.register_module()
 class DatasetIoUFMetric(FrameMetric):
     """Dataset-level mIoU and F-beta of all frames and of groups of frames.
@@ -145,14 +162,14 @@ class DatasetIoUFMetric(FrameMetric):
         num_classes = len(self.classes)
         # Reverse order shows 'ss' before 'ms'.
         sources = {frame[1] for frame in results} - {None}
-        confusions = {
-            group: np.zeros((num_classes, num_classes), dtype=np.int64)
-            for group in ('all', *sorted(sources, reverse=True))
+        groups = {'all': results} | {
+            source: [frame for frame in results if frame[1] == source]
+            for source in sorted(sources, reverse=True)
         }
-        for _, source, entries, counts in results:
-            confusions['all'].flat[entries] += counts
-            if source is not None:
-                confusions[source].flat[entries] += counts
+        confusions = {
+            group: sum_confusions(frames, num_classes)
+            for group, frames in groups.items()
+        }
         scores = {
             group: scores_from_confusion(confusion)
             for group, confusion in confusions.items()

@@ -9,7 +9,7 @@ from mmcpm.datasets.transforms import (
     RecordSoundingClasses,
     SwapStereoOnFlip,
 )
-from mmcpm.datasets.transforms.audio import cut_window
+from mmcpm.datasets.transforms.audio import cut_around, cut_window
 
 # The window of a frame
 
@@ -35,6 +35,19 @@ def test_window_is_a_copy():
 def test_window_never_starts_before_the_sound():
     with pytest.raises(ValueError, match='start at sample -1'):
         cut_window(np.ones((1, 10), np.float32), -1, 4)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(1, 20), st.integers(-50, 50), st.integers(1, 30))
+def test_window_of_a_sound_that_follows_itself(samples, start, length):
+    audio = np.arange(2 * samples, dtype=np.float32).reshape(2, -1)
+    window = cut_around(audio, start, length)
+    for i in range(length):
+        assert (window[:, i] == audio[:, (start + i) % samples]).all()
+
+
+def test_no_sound_follows_itself():
+    assert cut_around(np.zeros((1, 0), np.float32), 3, 4).shape == (1, 4)
 
 
 def cut(audio, frame_index, rate=16000, **kwargs):

@@ -1,0 +1,1 @@
+"""Scores of stored masks under every protocol; see score_masks.py."""
