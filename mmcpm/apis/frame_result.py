@@ -166,7 +166,7 @@ def query_masks(
         mode='bilinear',
         align_corners=False,
     )[0]
-    masks = restore_original(masks, data_sample.metainfo)
+    masks = restore_original(masks.sigmoid(), data_sample.metainfo)
     masks = masks.half().cpu().numpy()
     found = [
         QueryMask(

@@ -1,5 +1,6 @@
 """A model ready for inference: from a config, or from its name."""
 
+import contextlib
 import difflib
 import logging
 import os.path as osp
@@ -177,7 +178,9 @@ def find_dataset_meta(
         if cls is None:
             continue
         if issubclass(cls, BaseAVSDataset):
-            found = cls.read_metainfo(dataset)
+            # The class list of own data may lie elsewhere.
+            with contextlib.suppress(UsageError):
+                found = cls.read_metainfo(dataset)
         else:
             own = getattr(cls, 'METAINFO', {})
             found = {**own, **(dataset.get('metainfo') or {})}

@@ -27,10 +27,10 @@ class AVPrediction:
             ``[B, W * N]``.
         query_scores (Tensor, optional): Probability of that class, ``[B, N]``,
             and
-        query_masks (Tensor, optional): probability of every pixel to belong
-            to each query, ``[B, N, h, w]``, of the input as it is padded. A
-            head gives them if its ``keep_query_masks`` is set; there are none
-            of a picture that was cut into windows.
+        query_masks (Tensor, optional): mask logits of each query, ``[B, N,
+            h, w]``, of the input as it is padded. A head gives both if its
+            ``keep_query_masks`` is set; there are none of a picture that was
+            cut into windows.
     """
 
     scores: Tensor

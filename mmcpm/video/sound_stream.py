@@ -219,6 +219,8 @@ class SoundStream:
             where the sound ends.
         """
         start = max(start, 0)
+        if stop <= start:
+            return np.zeros((self.channels, 0), np.float32)
         if start < self._first:
             self.close()
             self._open()

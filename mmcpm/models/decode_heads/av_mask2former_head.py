@@ -354,5 +354,5 @@ class AVMask2FormerHead(BaseAVHead, Mask2FormerHead):
         if self.keep_query_masks:
             probability = class_scores.softmax(-1).max(-1).values
             prediction.query_scores = probability
-            prediction.query_masks = mask_logits.sigmoid()
+            prediction.query_masks = mask_logits
         return prediction
