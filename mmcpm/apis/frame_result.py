@@ -149,7 +149,8 @@ def query_masks(
     Args:
         data_sample (SegDataSample): With ``query_masks``, ``query_scores``
             and ``query_classes``, see AVPrediction.
-        input_size (tuple[int, int]): Height and width of the model's input.
+        input_size (tuple[int, int]): Height and width of the model's input
+            before it is padded.
         classes (tuple[str, ...]): Names.
 
     Returns:
@@ -160,13 +161,17 @@ def query_masks(
     chosen = ((kinds < len(classes)) & (kinds != BACKGROUND)).nonzero()[:, 0]
     if not len(chosen):
         return []
+    meta = data_sample.metainfo
+    left, right, top, bottom = meta.get(
+        'img_padding_size', meta.get('padding_size', (0, 0, 0, 0))
+    )
     masks = F.interpolate(
         data_sample.query_masks[chosen].float()[None],
-        size=input_size,
+        size=(input_size[0] + top + bottom, input_size[1] + left + right),
         mode='bilinear',
         align_corners=False,
     )[0]
-    masks = restore_original(masks.sigmoid(), data_sample.metainfo)
+    masks = restore_original(masks.sigmoid(), meta)
     masks = masks.half().cpu().numpy()
     found = [
         QueryMask(
