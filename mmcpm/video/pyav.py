@@ -8,7 +8,7 @@ from types import ModuleType
 
 from mmcpm.utils.errors import UsageError
 
-REMEDY = 'pip install "mmcpm[video]"'
+REMEDY = 'pip install "mmcpm[video]" (or: pip install av)'
 
 
 class VideoReadError(UsageError, ValueError):
