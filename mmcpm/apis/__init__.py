@@ -1,7 +1,8 @@
 from .av_inferencer import AVSInferencer
 from .inference import inference_av_model
 from .model_loading import init_model
-from .video_inference import Outputs, segment_video
+from .video_inference import segment_video
+from .video_outputs import Outputs
 
 __all__ = [
     'AVSInferencer',

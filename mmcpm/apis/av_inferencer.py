@@ -2,14 +2,13 @@
 
 import json
 import logging
-import time
 from collections.abc import Callable, Iterator
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
-import torch
 from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
 from mmengine.infer import BaseInferencer
@@ -23,12 +22,10 @@ from mmcpm.utils.io import ensure_writable, sample_file, write_whole
 from mmcpm.visualization import AVSLocalVisualizer
 
 from . import model_loading
-from .clips import Clip, choose_frames, open_clip
-from .frame_result import FrameResult, query_masks, score_classes
+from .clip_predictor import ClipPredictor
+from .clips import Clip, open_clip
+from .frame_result import FrameResult
 from .inference_pipeline import InferencePipeline
-
-# Frames between two predictions wait for the first: not more than this.
-MOST_BYTES = 1 << 28
 
 
 class AVSInferencer(BaseInferencer):
@@ -65,8 +62,8 @@ class AVSInferencer(BaseInferencer):
             True.
 
     Attributes:
-        timing (dict[str, float]): Seconds spent on 'decode' (frames and
-            sounds) and 'model', so far.
+        classes (tuple[str, ...]): Names of the classes.
+        predictor (ClipPredictor): Segments clips.
 
     Raises:
         UsageError: If config or checkpoint cannot be used.
@@ -98,7 +95,11 @@ class AVSInferencer(BaseInferencer):
             show_progress=show_progress,
         )
         self.classes = self.model.dataset_meta['classes']
-        self.timing = {'decode': 0.0, 'model': 0.0}
+        self.predictor = ClipPredictor(
+            self.model,
+            self.pipeline,
+            lambda *one: self.visualize(*([part] for part in one))[0],
+        )
 
     @staticmethod
     def list_models(scope: str | None = None, patterns: str = '.*') -> list:
@@ -209,202 +210,75 @@ class AVSInferencer(BaseInferencer):
             }
             text = json.dumps(told, indent=1)
             write_whole(Path(out_dir, 'predictions.json'), text.encode())
-        return self._pack(found, several, return_datasamples)
-
-    def _pack(
-        self, found: list[FrameResult], several: bool, data_samples: bool
-    ) -> dict:
-        """Give the results the form that mmengine's inferencers have."""
-        if data_samples:
-            predictions = [result.data_sample for result in found]
-        else:
-            predictions = [
-                {
-                    **result.to_dict(),
-                    'sem_seg': result.sem_seg,
-                    **(
-                        {}
-                        if result.queries is None
-                        else {'queries': result.queries}
-                    ),
-                }
-                for result in found
-            ]
         pictures = [result.visualization for result in found]
-        if not several:
-            return {
-                'predictions': predictions[0],
-                'visualization': pictures[0],
-            }
-        return {'predictions': predictions, 'visualization': pictures}
+        return self.postprocess(
+            found, pictures, return_datasamples, not several
+        )
 
     def stream(
-        self,
-        clip: Clip,
-        *,
-        batch_size: int = 1,
-        fps: float | None = None,
-        keep_data_samples: bool = False,
-        draw: bool = False,
-        return_queries: bool = False,
+        self, clip: Clip, **options: Any
     ) -> Iterator[tuple[Any, FrameResult, bool]]:
-        """Segment a clip, in constant memory.
+        """Segment a clip in constant memory, see ClipPredictor.
 
         Args:
-            clip (Clip): Open clip.
-            batch_size (int): Frames of a batch.
-            fps (float, optional): Predictions per second; None: every frame.
-            keep_data_samples (bool): Whether results have a ``data_sample``.
-            draw (bool): Whether results have a ``visualization``.
-            return_queries (bool): Whether results have ``queries``.
+            clip (Clip): Open clip, see :func:`.clips.open_clip`.
+            options (Any): Of :meth:`.ClipPredictor.stream`.
 
-        Yields:
-            tuple[Any, FrameResult, bool]: Every frame, the latest prediction,
-            and whether that is the frame's own.
+        Returns:
+            Iterator[tuple[Any, FrameResult, bool]]: Every frame, the latest
+            prediction, and whether that is the frame's own.
         """
-        check_rates(batch_size, fps)
-        sound = self.pipeline.open_sound(clip.sound, clip.sound_name)
-        self._ask_for_queries(return_queries)
-        options = keep_data_samples, draw, return_queries
-        waiting, batch, latest, held = [], [], None, 0
-        frames = choose_frames(self._timed(clip.frames), fps)
-        for frame, is_chosen in frames:
-            packed = None
-            if is_chosen:
-                packed = self._pack_frame(clip, frame, sound)
-            full = len(batch) >= batch_size or held > MOST_BYTES
-            if batch and (full or is_chosen and differ(batch[-1], packed)):
-                # A batch has frames of one size.
-                for item in self._run(waiting, batch, latest, options):
-                    latest = item[1]
-                    yield item
-                waiting, batch, held = [], [], 0
-            if not (batch or is_chosen):
-                yield frame, latest, False
-                continue
-            waiting.append((frame, is_chosen))
-            held += frame.num_bytes
-            if is_chosen:
-                batch.append(packed)
-        yield from self._run(waiting, batch, latest, options)
+        return self.predictor.stream(clip, **options)
 
-    def _timed(self, frames: Any) -> Iterator[Any]:
-        """Measure how long decoding takes."""
-        frames = iter(frames)
-        while True:
-            begin = time.perf_counter()
-            frame = next(frames, None)
-            self.timing['decode'] += time.perf_counter() - begin
-            if frame is None:
-                return
-            yield frame
+    def visualize(
+        self, inputs: list, preds: list[SegDataSample], sounds: list = ()
+    ) -> list[np.ndarray]:
+        """Draw frames, predictions and sounds.
 
-    def _pack_frame(self, clip: Clip, frame: Any, sound: Any) -> dict:
-        """Prepare a frame and its sound for the model."""
-        begin = time.perf_counter()
-        name = getattr(frame, 'name', str(frame.index))
-        packed = self.pipeline(
-            frame.image, sound, frame.time, f'{clip.name}/{name}'
-        )
-        self.timing['decode'] += time.perf_counter() - begin
-        return packed
+        Args:
+            inputs (list): Frames, with ``image`` and ``time``.
+            preds (list[SegDataSample]): Their predictions.
+            sounds (list): What the model got, shape (channels, samples).
 
-    def _run(
-        self,
-        waiting: list[tuple[Any, bool]],
-        batch: list[dict],
-        latest: FrameResult | None,
-        options: tuple[bool, bool, bool],
-    ) -> Iterator[tuple[Any, FrameResult, bool]]:
-        """Predict a batch, and hand out the frames that waited for it."""
-        results = iter(self._predict(batch, options[2]) if batch else ())
-        for frame, is_chosen in waiting:
-            if is_chosen:
-                sample, packed, labels, scored, queries = next(results)
-                latest = FrameResult(
-                    frame.index,
-                    frame.time,
-                    sample.sample_id,
-                    labels,
-                    scored,
-                    queries,
-                    sample if options[0] else None,
-                )
-                if options[1]:
-                    latest.visualization = self._draw(frame, sample, packed)
-            yield frame, latest, is_chosen
-
-    def _predict(
-        self, batch: list[dict], return_queries: bool
-    ) -> list[tuple[SegDataSample, dict, np.ndarray, list, list | None]]:
-        """Run the model on a batch, and summarize what it says."""
-        begin = time.perf_counter()
-        sounds = [packed['data_samples'].audio for packed in batch]
-        sizes = [tuple(packed['inputs'].shape[-2:]) for packed in batch]
-        results = []
-        samples = self.forward(self.collate_fn(batch))
-        deep = len(self.classes) > 256
-        for sample, audio, size in zip(samples, sounds, sizes, strict=True):
-            labels = sample.pred_sem_seg.data[0]
-            queries = None
-            if return_queries:
-                queries = query_masks(sample, size, self.classes)
-            results.append(
-                (
-                    sample,
-                    audio,
-                    labels.cpu()
-                    .numpy()
-                    .astype(np.uint16 if deep else np.uint8),
-                    score_classes(
-                        sample.seg_logits.data, labels, self.classes
-                    ),
-                    queries,
-                )
+        Returns:
+            list[np.ndarray]: Pictures, RGB.
+        """
+        return [
+            self.visualizer.draw_clip(
+                np.ascontiguousarray(frame.image[..., ::-1]),
+                sample,
+                audio=audio,
+                title=f'{sample.sample_id}, {frame.time:.2f} s',
+                draw_gt=False,
             )
-        self.timing['model'] += time.perf_counter() - begin
-        return results
-
-    def _ask_for_queries(self, wanted: bool) -> None:
-        """Let the head keep the masks of its queries, or not."""
-        head = self.model.decode_head
-        head.keep_query_masks = wanted
-        windows = self.model.test_cfg.get('mode', 'whole') == 'slide'
-        if wanted and (not hasattr(head, 'num_queries') or windows):
-            raise UsageError(
-                'there are no masks of queries: '
-                + (
-                    "test_cfg.mode='slide' cuts the frame into windows"
-                    if windows
-                    else f'{type(head).__name__} has no queries'
-                )
-            )
-
-    def _draw(
-        self, frame: Any, sample: SegDataSample, audio: torch.Tensor
-    ) -> np.ndarray:
-        """Draw frame, prediction and sound."""
-        return self.visualizer.draw_clip(
-            np.ascontiguousarray(frame.image[..., ::-1]),
-            sample,
-            audio=audio,
-            title=f'{sample.sample_id}, {frame.time:.2f} s',
-            draw_gt=False,
-        )
-
-    def visualize(self, inputs: list, preds: Any, **kwargs) -> list:
-        """Give the pictures that :meth:`stream` drew."""
-        return [result.visualization for result in preds]
+            for frame, sample, audio in zip_longest(inputs, preds, sounds)
+        ]
 
     def postprocess(
         self,
         preds: list[FrameResult],
-        visualization: list[np.ndarray],
+        visualization: list[np.ndarray | None],
         return_datasample: bool = False,
-        **kwargs,
+        is_single: bool = False,
     ) -> dict:
-        """Pack results, as mmengine's inferencers do."""
-        return self._pack(preds, True, return_datasample)
+        """Give results the form that mmengine's inferencers have.
+
+        Args:
+            preds (list[FrameResult]): Results of all frames.
+            visualization (list[np.ndarray | None]): Pictures.
+            return_datasample (bool): Whether predictions are data samples.
+            is_single (bool): Whether the one frame stands for itself.
+
+        Returns:
+            dict: See :meth:`__call__`.
+        """
+        predictions = [
+            result.data_sample if return_datasample else result.to_arrays()
+            for result in preds
+        ]
+        if is_single:
+            predictions, visualization = predictions[0], visualization[0]
+        return {'predictions': predictions, 'visualization': visualization}
 
     def save(
         self,
@@ -436,24 +310,3 @@ def encode_picture(picture: np.ndarray) -> bytes:
     """Encode an RGB picture as a PNG file."""
     _, encoded = cv2.imencode('.png', picture[..., ::-1])
     return encoded.tobytes()
-
-
-def differ(one: dict, other: dict) -> bool:
-    """Tell whether two packed frames cannot share a batch."""
-    return one['inputs'].shape != other['inputs'].shape
-
-
-def check_rates(batch_size: int, fps: float | None) -> None:
-    """Refuse a batch size or a rate that cannot be meant.
-
-    Args:
-        batch_size (int): Frames of a batch.
-        fps (float, optional): Predictions per second.
-
-    Raises:
-        UsageError: If they are not positive.
-    """
-    if not (isinstance(batch_size, int) and batch_size >= 1):
-        raise UsageError(f'batch_size must be at least 1, not {batch_size}')
-    if fps is not None and not 0 < fps < float('inf'):
-        raise UsageError(f'fps must be above 0, not {fps}')

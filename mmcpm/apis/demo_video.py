@@ -7,10 +7,12 @@ from pathlib import Path
 from mmcpm.utils.errors import UsageError, reported
 
 from . import options
-from .av_inferencer import AVSInferencer, check_rates
+from .av_inferencer import AVSInferencer
+from .clip_predictor import check_rates
 from .clips import OWN
 from .model_loading import resolve_config
-from .video_inference import Outputs, VideoSummary, segment_video
+from .video_inference import segment_video
+from .video_outputs import Outputs, VideoSummary
 
 
 def run(args: Namespace) -> VideoSummary:

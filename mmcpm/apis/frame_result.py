@@ -94,6 +94,18 @@ class FrameResult:
             ]
         return found
 
+    def to_arrays(self) -> dict:
+        """Describe the frame, with its masks.
+
+        Returns:
+            dict: As :meth:`to_dict`, with ``sem_seg``, and ``queries`` as a
+            list of QueryMask.
+        """
+        found = {**self.to_dict(), 'sem_seg': self.sem_seg}
+        if self.queries is not None:
+            found['queries'] = self.queries
+        return found
+
 
 def describe(found: ClassScore | QueryMask) -> dict:
     """Describe a class of a frame in types that JSON has."""

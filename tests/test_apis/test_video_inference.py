@@ -143,8 +143,8 @@ class Stop:
 
     def __init__(self, inferencer, error):
         self.count, self.error = 0, error
-        self.predict = inferencer._predict
-        inferencer._predict = self
+        self.predict = inferencer.predictor.predict_batch
+        inferencer.predictor.predict_batch = self
 
     def __call__(self, batch, return_queries):
         self.count += len(batch)
