@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from .drawing import PAPER, overlay_classes, text_block
+from .drawing import PAPER, label_values, overlay_classes, text_block
 
 # Smaller videos are enlarged, so that names can be read.
 LEAST_WIDTH = 320
@@ -64,7 +64,7 @@ class VideoOverlay:
                 labels, self._picture_size, interpolation=cv2.INTER_NEAREST
             )
         picture = image
-        found = tuple(int(k) for k in np.unique(labels) if k)
+        found = tuple(k for k in label_values(labels) if k)
         if found:
             picture = overlay_classes(
                 np.ascontiguousarray(image[..., ::-1]),
