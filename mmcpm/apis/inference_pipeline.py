@@ -85,9 +85,7 @@ class InferencePipeline:
         self._load_image = _first(steps, LoadImageFromFile)
         self.sample_rate, self.channels = loader.sample_rate, loader.channels
         self.seconds = cutter.seconds
-        self.audio_step = (
-            cutter.seconds if audio_step is None else audio_step
-        )
+        self.audio_step = cutter.seconds if audio_step is None else audio_step
         if not 0 < self.audio_step <= self.seconds:
             raise UsageError(
                 f'audio_step must be above 0 and at most {self.seconds:g}, '
