@@ -137,6 +137,8 @@ setup(
         # torchvision:// weights. Each release asks for one torch, and would
         # replace the one that is installed.
         'torchvision': ['torchvision>=0.16'],
+        # Videos, for tools/demo_video.py; brings FFmpeg along.
+        'video': ['av>=14.0'],
         # Deformable attention in one kernel, on CUDA and Python >= 3.12.
         'deformops': ['deformops'],
     },

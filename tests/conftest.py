@@ -1,8 +1,10 @@
 """Tiny datasets on disk in the real layouts, and what many tests need."""
 
+import contextlib
 import csv
 import json
 import shutil
+import subprocess
 from pathlib import Path
 from runpy import run_path
 
@@ -249,3 +251,87 @@ def short_reports():
             'mmengine.config.config.FormatCode', lambda text, **_: (text, True)
         )
         yield
+
+
+def write_video(
+    path: Path,
+    images,
+    rate: int = 10,
+    sound: np.ndarray | None = None,
+    sound_rate: int = SAMPLE_RATE,
+    times=None,
+    codec: str = 'mpeg4',
+    sound_codec: str | None = 'pcm_s16le',
+    tracks: int = 1,
+    layout: str = 'mono',
+) -> Path:
+    """Write a video with PyAV; pictures BGR, sound [channels, samples].
+
+    The sound is not compressed unless a codec is named: .avi, .mkv or .mov
+    take it as it is.
+    """
+    from fractions import Fraction
+
+    import av
+
+    height, width = images[0].shape[:2]
+    with av.open(str(path), 'w') as container:
+        video = container.add_stream(codec, rate=rate)
+        video.width, video.height = width, height
+        video.pix_fmt = 'rgb24' if codec == 'png' else 'yuv420p'
+        # Hardly any loss.
+        if codec.startswith('mpeg'):
+            video.codec_context.qmin = video.codec_context.qmax = 1
+        if times is not None:
+            video.codec_context.time_base = Fraction(1, 1000)
+        audio = [
+            container.add_stream(sound_codec, rate=sound_rate, layout=layout)
+            for _ in range(tracks if sound is not None else 0)
+        ]
+        for index, image in enumerate(images):
+            frame = av.VideoFrame.from_ndarray(image, format='bgr24')
+            if times is not None:
+                frame.time_base = Fraction(1, 1000)
+                frame.pts = round(1000 * times[index])
+            container.mux(video.encode(frame))
+        container.mux(video.encode(None))
+        for number, stream in enumerate(audio):
+            samples = (32767 * sound / (number + 1)).astype(np.int16)
+            for start in range(0, samples.shape[1], 1600):
+                block = samples[:, start : start + 1600]
+                frame = av.AudioFrame.from_ndarray(
+                    np.ascontiguousarray(block.T.reshape(1, -1)),
+                    format='s16',
+                    layout=layout,
+                )
+                frame.sample_rate, frame.pts = sound_rate, start
+                frame.time_base = Fraction(1, sound_rate)
+                container.mux(stream.encode(frame))
+            container.mux(stream.encode(None))
+    return path
+
+
+@pytest.fixture(scope='session')
+def video_writer():
+    """The function that writes a video, or a skip without PyAV."""
+    pytest.importorskip('av', reason='PyAV is not installed: mmcpm[video]')
+    return write_video
+
+
+@contextlib.contextmanager
+def mount_small_disk(folder, size, option=''):
+    """Mount a memory disk of some MiB, or skip the test."""
+    folder.mkdir()
+    mount = ['mount', '-t', 'tmpfs', '-o', f'size={size}m{option}', 'none']
+    if subprocess.run([*mount, folder], capture_output=True).returncode:
+        pytest.skip('this user may not mount')
+    try:
+        yield folder
+    finally:
+        subprocess.run(['umount', '-l', folder], check=True)
+
+
+@pytest.fixture(scope='session')
+def small_disk():
+    """The function that mounts a small disk."""
+    return mount_small_disk

@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[1]
 FLOORS = (
     {'analysis_tools', 'dataset_converters', 'model_converters'},
     {'apis'},
-    {'engine', 'visualization'},
+    {'engine', 'visualization', 'video'},
     {'models', 'datasets'},
     {'evaluation', 'structures'},
     {'utils', 'compat', 'registry', 'version'},

@@ -25,11 +25,19 @@ class AVPrediction:
         query_classes (Tensor, optional): Class of each query at the end,
             ``[B, N]`` int64; of a picture that was cut into W windows,
             ``[B, W * N]``.
+        query_scores (Tensor, optional): Probability of that class, ``[B, N]``,
+            and
+        query_masks (Tensor, optional): mask logits of each query, ``[B, N,
+            h, w]``, of the input as it is padded. A head gives both if its
+            ``keep_query_masks`` is set; there are none of a picture that was
+            cut into windows.
     """
 
     scores: Tensor
     audio_query_classes: Tensor | None = None
     query_classes: Tensor | None = None
+    query_scores: Tensor | None = None
+    query_masks: Tensor | None = None
 
     def extras(self) -> dict[str, Tensor]:
         """Collect the fields beside the scores that are set.
@@ -61,4 +69,6 @@ def join_windows(
         joined['query_classes'] = torch.cat(
             [window['query_classes'] for window in extras], 1
         )
+    for name in ('query_scores', 'query_masks'):
+        joined.pop(name, None)
     return AVPrediction(scores, **joined)

@@ -52,7 +52,8 @@ def reported(
             assert, or a function that gives them when an error occurs. They
             are followed by where they were raised. Others pass through, and
             so do all if the environment variable ``MMCPM_TRACEBACK`` is set.
-        after_interrupt (str): What the user can do who pressed Ctrl-C.
+        after_interrupt (str): What the user can do who pressed Ctrl-C, where
+            the interrupt itself does not tell.
 
     Raises:
         SystemExit: With code 2, in place of a reported error, or 130 if the
@@ -63,11 +64,12 @@ def reported(
     raises, logging.raiseExceptions = logging.raiseExceptions, False
     try:
         yield
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as interrupt:
         if os.environ.get(TRACEBACK_VARIABLE):
             raise
         if os.environ.get('RANK', '0') == '0':
-            print_message(program, f'interrupted. {after_interrupt}'.strip())
+            told = str(interrupt) or after_interrupt
+            print_message(program, f'interrupted. {told}'.strip())
         raise SystemExit(INTERRUPTED) from None
     except Exception as error:
         remedy = explain_lack(error)

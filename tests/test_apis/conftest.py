@@ -1,4 +1,7 @@
-"""A dataset, a model and a config so small that whole runs take no time."""
+"""A dataset, a model and a config so small that whole runs take no time.
+
+And an audio-visual model whose predictions are known.
+"""
 
 from pathlib import Path
 
@@ -7,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn as nn
+from mmengine.config import Config
 from mmengine.logging import MessageHub, MMLogger
 from mmengine.model import BaseModel
 from mmengine.structures import PixelData
@@ -16,9 +20,12 @@ from mmseg.structures import SegDataSample
 from torch.utils.data import Dataset
 
 from mmcpm.apis import train_and_test
+from mmcpm.models import BaseAVHead
+from mmcpm.structures import AVPrediction
 
 CLASSES = ('background', 'bird', 'dog')
 PALETTE = [[0, 0, 0], [200, 0, 0], [0, 200, 0]]
+RATE = 16000
 
 
 @DATASETS.register_module(force=True)
@@ -146,3 +153,116 @@ def load(config, train_args):
     return lambda config=config, **options: train_and_test.load_config(
         train_args(config, **options)
     )
+
+
+@MODELS.register_module(force=True)
+class PassOn(nn.Module):
+    """Gives its input as the only level."""
+
+    def forward(self, inputs):
+        return (inputs,)
+
+
+@MODELS.register_module(force=True)
+class BrightAndLoudHead(BaseAVHead):
+    """Bright pixels are class 1 while something sounds, and 2 if it is loud.
+
+    The share of the window that sounds decides: at least one of its 96
+    frames of spectrogram.
+    """
+
+    def loss(self, image_features, audio, data_samples):
+        raise NotImplementedError
+
+    def predict(self, image_features, encoded_audio, size):
+        peak = encoded_audio.levels[0].amax((1, 2, 3))
+        bright = image_features[0].mean(1) > 128
+        scores = bright.new_zeros(
+            len(bright), self.num_classes, *size, dtype=torch.float32
+        )
+        kind = (peak > 0.5).long() + (peak > 20).long()
+        for image, (mask, k) in enumerate(zip(bright, kind, strict=True)):
+            scores[image, 0] = 0.25
+            scores[image, k] += 0.75 * mask
+            scores[image, 0] += 0.75 * ~mask
+        return AVPrediction(scores)
+
+
+def make_config(channels='mono', step=None):
+    """A config of that head, for frames of any size."""
+    pipeline = [
+        dict(type='LoadFrameFromFile'),
+        dict(type='LoadAudioFromFile', channels=channels),
+        dict(type='CutAudioToFrame'),
+        dict(type='LoadAVSAnnotations'),
+        dict(type='RecordSoundingClasses'),
+        *([step] if step else []),
+        dict(type='PackAVSInputs'),
+    ]
+    return Config(
+        dict(
+            default_scope='mmseg',
+            model=dict(
+                type='AVEncoderDecoder',
+                data_preprocessor=dict(
+                    type='SegDataPreProcessor',
+                    mean=[0.0] * 3,
+                    std=[1.0] * 3,
+                    bgr_to_rgb=True,
+                ),
+                backbone=dict(type='PassOn'),
+                audio_frontend=dict(
+                    type='AudioFrontend', compression='linear'
+                ),
+                audio_backbone=dict(type='PassOn'),
+                decode_head=dict(type='BrightAndLoudHead', num_classes=3),
+                test_cfg=dict(mode='whole'),
+            ),
+            test_pipeline=pipeline,
+            test_dataloader=dict(
+                dataset=dict(
+                    type='AVSBenchSemanticDataset',
+                    metainfo=dict(
+                        classes=('background', 'quiet', 'loud'),
+                        palette=[(0, 0, 0), (255, 0, 0), (0, 0, 255)],
+                    ),
+                    pipeline=pipeline,
+                )
+            ),
+        )
+    )
+
+
+@pytest.fixture(scope='session')
+def bright_config():
+    """The function that makes the config of a model that is known."""
+    return make_config
+
+
+@pytest.fixture
+def inferencer():
+    """An inferencer of that model."""
+    from mmcpm.apis import AVSInferencer
+
+    return AVSInferencer(make_config(), show_progress=False, device='cpu')
+
+
+@pytest.fixture(scope='session')
+def half_bright():
+    """A frame of 24 x 32 whose right half is bright."""
+    image = np.zeros((24, 32, 3), np.uint8)
+    image[:, 16:] = 255
+    return image
+
+
+@pytest.fixture(scope='session')
+def beeps():
+    """Samples of which the named seconds sound, float32 [1, samples]."""
+
+    def make(seconds, sounding, rate=RATE, level=0.5):
+        time = np.arange(int(seconds * rate)) / rate
+        wave = level * np.sin(2 * np.pi * 440 * time)
+        wave *= np.isin(time.astype(int), sounding)
+        return wave[None].astype(np.float32)
+
+    return make

@@ -15,20 +15,7 @@ from mmcpm.engine.checkpoint_files import is_whole_checkpoint
 ONLY_TRAIN = ('val_dataloader=None', 'val_cfg=None', 'val_evaluator=None')
 
 
-@contextlib.contextmanager
-def small_disk(folder, size, option=''):
-    """Mount a memory disk of some MiB, or skip the test."""
-    folder.mkdir()
-    mount = ['mount', '-t', 'tmpfs', '-o', f'size={size}m{option}', 'none']
-    if subprocess.run([*mount, folder], capture_output=True).returncode:
-        pytest.skip('this user may not mount')
-    try:
-        yield folder
-    finally:
-        subprocess.run(['umount', '-l', folder], check=True)
-
-
-def test_disk_fills_up_in_the_second_epoch(tools, tmp_path):
+def test_disk_fills_up_in_the_second_epoch(tools, small_disk, tmp_path):
     with small_disk(tmp_path / 'disk', 60) as disk:
         work_dir = str(disk / 'work')
         message = tools.refuses(
@@ -58,14 +45,14 @@ def test_disk_fills_up_in_the_second_epoch(tools, tmp_path):
         assert saved['meta']['epoch'] == 2
 
 
-def test_disk_has_no_room_for_a_checkpoint(tools, tmp_path):
+def test_disk_has_no_room_for_a_checkpoint(tools, small_disk, tmp_path):
     with small_disk(tmp_path / 'disk', 5) as disk:
         message = tools.refuses('train', work_dir=str(disk / 'work'))
         assert 'too little for a single checkpoint' in message
         assert 'choose another --work-dir' in message
 
 
-def test_disk_is_full(tools, tmp_path):
+def test_disk_is_full(tools, small_disk, tmp_path):
     with small_disk(tmp_path / 'disk', 1) as disk:
         with contextlib.suppress(OSError):
             (disk / 'filler').write_bytes(bytes(1 << 21))
@@ -73,7 +60,7 @@ def test_disk_is_full(tools, tmp_path):
         assert f'cannot write to {disk}/work (No space left' in message
 
 
-def test_disk_fills_up_with_label_maps(tools, tmp_path, weights):
+def test_disk_fills_up_with_label_maps(tools, small_disk, tmp_path, weights):
     with small_disk(tmp_path / 'disk', 1) as disk:
         # Leaves room for 17 of 20 files, each of a page.
         (disk / 'filler').write_bytes(bytes((1 << 20) - 17 * 4096))
@@ -88,7 +75,7 @@ def test_disk_fills_up_with_label_maps(tools, tmp_path, weights):
         assert not [p for p in disk.rglob('*') if 'partial' in p.name]
 
 
-def test_disk_is_read_only(tools, tmp_path):
+def test_disk_is_read_only(tools, small_disk, tmp_path):
     with small_disk(tmp_path / 'disk', 1, ',ro') as disk:
         message = tools.refuses('train', work_dir=str(disk / 'work'))
         assert f'cannot write to {disk}/work (Read-only file system)' in (

@@ -322,10 +322,17 @@ class LoadAudioFromFile(BaseTransform):
         """Load the waveform of ``results['audio_path']``.
 
         Raises:
-            AudioReadError: If the file is missing, empty or truncated; where
-                the frame is not known, also if it is not finite or has too
-                many channels.
+            AudioReadError: If there is no ``audio_path``, or the file is
+                missing, empty or truncated; where the frame is not known,
+                also if it is not finite or has too many channels.
         """
+        if 'audio_path' not in results:
+            raise AudioReadError(
+                'LoadAudioFromFile got a frame without a sound (audio_path). '
+                "mmseg's inference_model hands over pictures only: call "
+                'mmcpm.apis.inference_av_model(model, frame, sound), or '
+                'mmcpm.apis.AVSInferencer for videos.'
+            )
         source = SoundSource(
             results['audio_path'],
             self.backend_args,

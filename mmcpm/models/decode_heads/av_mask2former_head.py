@@ -344,10 +344,15 @@ class AVMask2FormerHead(BaseAVHead, Mask2FormerHead):
         mask_logits = torch.einsum(
             'bnc,bchw->bnhw', last.mask_embedding[0], pixels.mask_feature
         )
-        return AVPrediction(
+        prediction = AVPrediction(
             INFERENCE_MODES[self.inference_mode](
                 class_scores, mask_logits, size
             ),
             audio_query_classes=self.audio_query_classes(encoded_audio),
             query_classes=class_scores.argmax(-1),
         )
+        if self.keep_query_masks:
+            probability = class_scores.softmax(-1).max(-1).values
+            prediction.query_scores = probability
+            prediction.query_masks = mask_logits
+        return prediction

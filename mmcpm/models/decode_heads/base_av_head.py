@@ -33,7 +33,13 @@ class BaseAVHead(BaseModule, metaclass=ABCMeta):
         ignore_index (int): Label that is left out of the losses.
         align_corners (bool): How scores are resized to the original frames.
         init_cfg (dict, optional): Initialization, see mmengine's BaseModule.
+
+    Attributes:
+        keep_query_masks (bool): Whether :meth:`predict` is asked for the masks
+            of the queries, see AVPrediction. A head without queries has none.
     """
+
+    keep_query_masks = False
 
     def __init__(
         self,
