@@ -314,7 +314,7 @@ def write_video(
 @pytest.fixture(scope='session')
 def video_writer():
     """The function that writes a video, or a skip without PyAV."""
-    pytest.importorskip('av', reason='PyAV is not installed: mmcpm[video]')
+    pytest.importorskip('av', reason='PyAV is not installed')
     return write_video
 
 

@@ -1,6 +1,6 @@
 """PyAV, which reads and writes videos, imported when it is needed.
 
-Nothing else of the package needs it: ``pip install "mmcpm[video]"``.
+Nothing else of the package needs it: ``pip install av``.
 """
 
 import os.path as osp
@@ -8,7 +8,7 @@ from types import ModuleType
 
 from mmcpm.utils.errors import UsageError
 
-REMEDY = 'pip install "mmcpm[video]" (or: pip install av)'
+REMEDY = 'pip install av'
 
 
 class VideoReadError(UsageError, ValueError):
