@@ -1,6 +1,8 @@
 """Contact sheet of a clip: pictures of its frames above their sounds."""
 
 import io
+import math
+import textwrap
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,9 +20,12 @@ from mmcpm.visualization.drawing import (
     spectrogram_strip,
 )
 
-# Inches.
-COLUMN_WIDTH = 2.1
+# Inches: of columns, of which few may be wider, of sheets, and of lines.
+COLUMN_WIDTH, WIDEST_COLUMN = 2.1, 4.0
+LEAST_WIDTH = 8.0
 SOUND_HEIGHT = 1.0
+LEGEND_WIDTH, LEGEND_HEIGHT = 1.7, 0.25
+TITLE_LETTERS = 9  # Per inch.
 # Of a spectrogram, pixels.
 STRIP = (320, 128)
 CHANNELS = {2: ('left', 'right')}
@@ -76,11 +81,19 @@ def draw_sheet(
         for column in columns
         for picture in column.pictures.values()
     )
-    heights = [COLUMN_WIDTH * ratio + 0.15] * len(names)
+    width = max(COLUMN_WIDTH * len(columns) + 1.0, LEAST_WIDTH)
+    column_width = min((width - 1.0) / len(columns), WIDEST_COLUMN)
+    heights = [column_width * ratio + 0.15] * len(names)
     heights += [SOUND_HEIGHT] * (2 * has_sound)
-    width = max(COLUMN_WIDTH * len(columns) + 1.0, 8.0)
-    figure = Figure((width, sum(heights) + 1.6), layout='constrained')
-    figure.suptitle(title)
+    labels = sorted(set().union(*(column.labels for column in columns)))
+    legend_columns = max(1, min(len(labels), int(width / LEGEND_WIDTH)))
+    legend_lines = math.ceil(len(labels) / legend_columns)
+    lines = textwrap.wrap(title, int(TITLE_LETTERS * width))
+    height = sum(heights) + 1.2 + 0.2 * len(lines)
+    figure = Figure(
+        (width, height + LEGEND_HEIGHT * legend_lines), layout='constrained'
+    )
+    figure.suptitle('\n'.join(lines))
     grid = figure.subplots(
         len(heights),
         len(columns),
@@ -106,12 +119,11 @@ def draw_sheet(
         )
         for panel in grid[-2]:
             panel.set_ylim(-1.05 * peak, 1.05 * peak)
-    labels = sorted(set().union(*(column.labels for column in columns)))
     if labels:
         figure.legend(
             handles=class_patches(labels, classes, palette),
             loc='outside lower center',
-            ncols=min(len(labels), int(width / 1.5)),
+            ncols=legend_columns,
         )
     return figure
 
@@ -146,7 +158,7 @@ def _draw_sound(
     time = np.arange(audio.shape[-1]) / column.sample_rate
     names = CHANNELS.get(len(audio), [f'{n}' for n in range(len(audio))])
     for name, channel in zip(names, audio, strict=True):
-        wave.plot(time, channel.numpy(), linewidth=0.4, alpha=0.8, label=name)
+        wave.plot(time, channel.numpy(), linewidth=0.4, alpha=0.6, label=name)
     strip = spectrogram_strip(audio.mean(0), column.sample_rate, *STRIP)
     spectrogram.imshow(
         strip,
