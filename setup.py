@@ -141,6 +141,8 @@ setup(
         'video': ['av>=14.0'],
         # Deformable attention in one kernel, on CUDA and Python >= 3.12.
         'deformops': ['deformops'],
+        # Checkpoints published in that format.
+        'safetensors': ['safetensors>=0.4'],
     },
     cmdclass={
         'build_py': BuildPyWithMim,

@@ -14,6 +14,7 @@ from mmengine.runner.checkpoint import CheckpointLoader
 from torch import Tensor
 
 from .errors import UsageError
+from .safetensors_files import SUFFIX as SAFETENSORS
 
 # Every zip archive, which checkpoints are, begins with these bytes.
 ZIP_START = b'PK\x03\x04'
@@ -42,11 +43,13 @@ def read_checkpoint(path: str, resume: bool = False) -> dict:
         )
     try:
         checkpoint = CheckpointLoader.load_checkpoint(path, map_location='cpu')
+    except UsageError:
+        raise
     except Exception as error:
         raise UsageError(
             f'checkpoint {path} cannot be read: {why_unreadable(path, error)}'
         ) from error
-    if not _weights(checkpoint):
+    if not find_weights(checkpoint):
         raise UsageError(
             f'checkpoint {path} holds no weights: expected a dict of tensors '
             "or one under the key 'state_dict', as tools/train.py writes it"
@@ -58,7 +61,7 @@ def read_checkpoint(path: str, resume: bool = False) -> dict:
         )
     broken = [
         name
-        for name, value in _weights(checkpoint).items()
+        for name, value in find_weights(checkpoint).items()
         if value.is_floating_point() and not value.isfinite().all()
     ]
     if broken:
@@ -93,6 +96,8 @@ def why_unreadable(path: str, error: Exception) -> str:
         begin = file.read(16)
     if not begin:
         return 'the file is empty (0 bytes)'
+    if path.endswith(SAFETENSORS):
+        return f'it is no whole file of safetensors ({reason})'
     if begin.startswith(ZIP_START) and not zipfile.is_zipfile(path):
         return (
             f'the file is truncated ({osp.getsize(path)} bytes arrived). '
@@ -151,7 +156,7 @@ def check_weights_fit(
     }
     found = {
         re.sub(r'^module\.', '', name): tuple(value.shape)
-        for name, value in _weights(checkpoint).items()
+        for name, value in find_weights(checkpoint).items()
     }
     missing = [name for name in expected if name not in found]
     reshaped = [
@@ -185,8 +190,8 @@ def unwrap(model: nn.Module) -> nn.Module:
     return model
 
 
-def _weights(checkpoint: dict) -> dict[str, Tensor]:
-    """Weights of a checkpoint by name; empty if there are none."""
+def find_weights(checkpoint: dict) -> dict[str, Tensor]:
+    """Find the weights of a checkpoint by name; empty if there are none."""
     if not isinstance(checkpoint, dict):
         return {}
     weights = checkpoint.get('state_dict', checkpoint)

@@ -22,6 +22,7 @@ from torch.utils.data import Dataset
 from mmcpm.apis import train_and_test
 from mmcpm.models import BaseAVHead
 from mmcpm.structures import AVPrediction
+from mmcpm.visualization import AVSLocalVisualizer
 
 CLASSES = ('background', 'bird', 'dog')
 PALETTE = [[0, 0, 0], [200, 0, 0], [0, 200, 0]]
@@ -126,7 +127,7 @@ def new_process(tmp_path, monkeypatch):
     monkeypatch.setenv('LOCAL_RANK', '0')
     # Runs started within one second share their logger, and with it the
     # captured output of an earlier test.
-    for manager in (MMLogger, MessageHub, Visualizer):
+    for manager in (MMLogger, MessageHub, Visualizer, AVSLocalVisualizer):
         manager._instance_dict.clear()
 
 

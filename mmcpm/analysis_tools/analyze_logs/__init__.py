@@ -1,0 +1,1 @@
+"""What trainings logged: reading, tables and curves."""
