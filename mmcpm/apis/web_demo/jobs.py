@@ -141,7 +141,7 @@ class Jobs:
                 self._inferencer,
                 str(clip),
                 numbers[source],
-                list(own.classes),
+                own.spans,
                 own.seconds,
             )
 

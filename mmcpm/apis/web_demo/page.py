@@ -35,8 +35,9 @@ hour)."""
 COMPARISON = """### Does it depend on the sound?
 The same frames with another sound: what the model paints should follow the
 sound, not the picture."""
-SOLO_NOTE = """*Solo* separates the source with the model's own ratio masks.
-They are as good as the model is: expect remains of other sounds."""
+SOLO_NOTE = """*Solo* separates the source with the model's own ratio masks,
+where the model finds it. They are as good as the model is: expect remains of
+other sounds."""
 SOLO_MISSING = '*Solo* is not offered: {reason}.'
 BROKEN = (
     'Something went wrong on the server, and is in its log. Try another clip.'

@@ -6,19 +6,24 @@ alone is a by-product, and as good as the model is.
 """
 
 import math
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from mmengine.dataset import pseudo_collate
 
 from mmcpm.models.losses.acp_loss import recovered_ratio
 from mmcpm.models.segmentors import AVEncoderDecoder
 from mmcpm.utils.errors import UsageError
 
+from ..av_inferencer import AVSInferencer
 from ..clips import choose_frames, open_clip
+from .time_line import Span, classes_between
 
 SEED = 0
+# Seconds after a frame within which its prediction surely holds.
+NEAR = 1e-3
 # Windows of the transform that is masked overlap by three quarters.
 OVERLAP = 4
 
@@ -106,11 +111,32 @@ def apply_ratio(
     return sound[:, :length].numpy()
 
 
+def share_ratio(logits: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
+    """Divide what prompts recover together among them.
+
+    Of one prompt, this is the mask that training teaches.
+
+    Args:
+        logits (Tensor): Audio mask logits of K prompts, shape (K, t, f).
+        size (tuple[int, int]): T and F.
+
+    Returns:
+        Tensor: Ratio masks in 0..1, shape (K, T, F).
+    """
+    together = recovered_ratio(
+        logits[None], size, logits.new_ones(1, len(logits))
+    )
+    shares = F.interpolate(
+        logits[None], size=size, mode='bilinear', align_corners=False
+    )[0].softmax(0)
+    return shares * together
+
+
 @torch.no_grad()
 def predict_ratio(
     model: AVEncoderDecoder, packed: dict, classes: list[int], wanted: int
 ) -> np.ndarray | None:
-    """Let the prompt of a class mask the spectrogram of a frame's sound.
+    """Let the prompts of classes mask the spectrogram of a frame's sound.
 
     Args:
         model (AVEncoderDecoder): Model in evaluation mode.
@@ -119,8 +145,8 @@ def predict_ratio(
         wanted (int): The class.
 
     Returns:
-        np.ndarray, optional: Ratio mask in 0..1, shape (T, F); None if the
-        mixtures do not know the class.
+        np.ndarray, optional: Ratio mask of the wanted class in 0..1, shape
+        (T, F); None if the mixtures do not know it.
     """
     head = model.decode_head
     data = model.data_preprocessor(pseudo_collate([packed]), False)
@@ -134,28 +160,31 @@ def predict_ratio(
             audio,
             [classes],
         )
-    one = (prompted.labels == wanted) & prompted.valid
-    if not one.any():
+    valid = prompted.valid[0]
+    labels = prompted.labels[0][valid].tolist()
+    if wanted not in labels:
         return None
-    logits = head.audio_masks(prompted, audio)
+    logits = head.audio_masks(prompted, audio)[0][valid]
     size = model.audio_frontend.num_frames, model.audio_frontend.num_bins
-    return recovered_ratio(logits, size, one.to(logits))[0].cpu().numpy()
+    return share_ratio(logits, size)[labels.index(wanted)].cpu().numpy()
 
 
 def separate(
-    inferencer: Any,
+    inferencer: AVSInferencer,
     path: str,
     wanted: int,
-    classes: list[int],
+    spans: Sequence[Span],
     seconds: float,
 ) -> np.ndarray:
     """Separate the sound of a class from that of a clip.
+
+    Where the model does not find the class, there is silence.
 
     Args:
         inferencer (AVSInferencer): Has the model.
         path (str): Video.
         wanted (int): The class.
-        classes (list[int]): Classes that the model finds in the clip.
+        spans (Sequence[Span]): What the model finds in the clip.
         seconds (float): Length of the clip.
 
     Returns:
@@ -170,30 +199,34 @@ def separate(
     if reason:
         raise UsageError(f'no source can be separated: {reason}')
     most = model.decode_head.prompts.max_prompts
-    prompts = [wanted, *(k for k in classes if k != wanted)][:most]
-    prompts.sort()
     frontend, rate = model.audio_frontend, pipeline.sample_rate
     centers, ratios = [], []
     with open_clip(path, pipeline) as clip:
         sound = pipeline.open_sound(clip.sound, clip.sound_name)
         waveform = sound.cut(0, math.ceil(seconds * rate))
-        frames = choose_frames(clip.frames, 1 / pipeline.seconds)
+        frames = choose_frames(clip.frames, 1 / pipeline.audio_step)
         for frame, is_chosen in frames:
             if not is_chosen:
                 continue
-            packed = pipeline(frame.image, sound, frame.time, 'clip/0')
-            ratio = predict_ratio(model, packed, prompts, wanted)
+            start = pipeline.window_start(frame.time)
+            found = classes_between(spans, frame.time, frame.time + NEAR)
+            ratio = np.zeros((frontend.num_frames, frontend.num_bins))
+            if wanted in found:
+                others = [k for k in found if k != wanted][: most - 1]
+                packed = pipeline(frame.image, sound, frame.time, 'clip/0')
+                ratio = predict_ratio(
+                    model, packed, sorted([wanted, *others]), wanted
+                )
             if ratio is None:
                 raise UsageError(
                     f'the model has met {inferencer.classes[wanted]} too '
                     'seldom to separate it'
                 )
-            start = pipeline.window_start(frame.time)
             hops = np.arange(len(ratio)) * frontend.hop_length
             centers.append(start + hops / rate)
             ratios.append(ratio)
     times = np.concatenate(centers)
-    # Windows of three seconds overlap where their steps are shorter.
+    # Windows that are longer than their steps overlap.
     order = np.argsort(times, kind='stable')
     return apply_ratio(
         waveform,

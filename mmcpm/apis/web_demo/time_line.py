@@ -55,8 +55,8 @@ def class_spans(frames: Sequence[dict], seconds: float) -> list[Span]:
         name, start, stop, weighted = open_spans.pop(kind)
         spans.append(Span(kind, name, start, stop, weighted / (stop - start)))
 
-    stops = [frame['time'] for frame in frames[1:]] + [seconds]
-    for frame, stop in zip(frames, stops, strict=True):
+    stops = [*(frame['time'] for frame in frames[1:]), seconds]
+    for frame, stop in zip(frames, stops, strict=False):
         start = frame['time']
         if stop <= start:
             continue
@@ -70,6 +70,24 @@ def class_spans(frames: Sequence[dict], seconds: float) -> list[Span]:
     for kind in list(open_spans):
         close(kind)
     return sorted(spans, key=lambda span: (span.class_id, span.start))
+
+
+def classes_between(
+    spans: Sequence[Span], start: float, stop: float
+) -> list[int]:
+    """List the classes that sound at some time of a window.
+
+    Args:
+        spans (Sequence[Span]): When classes sound.
+        start (float): Seconds.
+        stop (float): Seconds.
+
+    Returns:
+        list[int]: Class ids, ascending.
+    """
+    return sorted(
+        {s.class_id for s in spans if s.start < stop and s.stop > start}
+    )
 
 
 def axis_marks(seconds: float) -> list[float]:
