@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
+from gradio import processing_utils
 from mmengine.logging import print_log
 
 from mmcpm.utils.errors import UsageError
@@ -63,6 +64,7 @@ def build_page(
     Returns:
         gr.Blocks: To be launched with :func:`launch_options`.
     """
+    _forbid_downloads()
     own_line, other_line = 'avs-own', 'avs-other'
     no_solo = jobs.no_solo
     changes = [
@@ -274,6 +276,18 @@ def launch_options(jobs: Jobs, host: str, port: int | None) -> dict[str, Any]:
     }
 
 
+def _forbid_downloads() -> None:
+    """Let no request make the server fetch an address in place of a file.
+
+    A file that a request names by its address would be downloaded.
+    """
+
+    async def refuse(*_: Any, **__: Any) -> None:
+        raise _error('this page takes uploads, and no addresses')
+
+    processing_utils.async_ssrf_protected_download = refuse
+
+
 def _player(label: str, name: str) -> gr.Video:
     """A player of results."""
     return gr.Video(label=label, interactive=False, height=340, elem_id=name)
@@ -313,8 +327,11 @@ def _told(work: Callable, *args: Any, **kwargs: Any) -> Any:
 
 def _error(message: str) -> gr.Error:
     """A message that stays until it is closed."""
+    # The name of a file keeps its letters.
+    if message.split(' ')[0].isalpha():
+        message = message[0].upper() + message[1:]
     return gr.Error(
-        message[:1].upper() + message[1:],
+        message,
         duration=None,
         title='Please note',
         print_exception=False,
