@@ -11,7 +11,7 @@ setup_environment
 for argument in "$@"; do
     if [ "$argument" = --demo ] &&
         ! "$VENV_PYTHON" -c 'import gradio' 2>/dev/null; then
-        # What is installed keeps its version.
+        # The tested versions of requirements.txt stay.
         step 'Installing Gradio, for the web page' 'Is there a network?' \
             "$VENV_PYTHON" -m pip install --disable-pip-version-check \
             -c "$ROOT/requirements.txt" -e "$ROOT[demo]"

@@ -23,6 +23,8 @@ LONGEST_QUEUE = 8
 FILE_AGE = 3600
 FASTEST = 8
 QUEUE = 'model'
+# Of what a camera offers; more pixels than this would be refused.
+CAMERA = {'video': {'width': {'ideal': 640}, 'height': {'ideal': 480}}}
 CHANGES = {
     'Mute: silence': MUTE,
     'Solo: one source alone': SOLO,
@@ -166,6 +168,9 @@ def build_page(
                     label='Clip',
                     sources=['upload', 'webcam'],
                     include_audio=True,
+                    webcam_options=gr.WebcamOptions(
+                        mirror=False, constraints=CAMERA
+                    ),
                     elem_id='avs-clip',
                 )
             with gr.Column():
@@ -327,9 +332,6 @@ def _told(work: Callable, *args: Any, **kwargs: Any) -> Any:
 
 def _error(message: str) -> gr.Error:
     """A message that stays until it is closed."""
-    # The name of a file keeps its letters.
-    if message.split(' ')[0].isalpha():
-        message = message[0].upper() + message[1:]
     return gr.Error(
         message,
         duration=None,
