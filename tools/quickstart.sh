@@ -11,10 +11,10 @@ setup_environment
 for argument in "$@"; do
     if [ "$argument" = --demo ] &&
         ! "$VENV_PYTHON" -c 'import gradio' 2>/dev/null; then
-        # The tested versions of requirements.txt stay.
+        # What requirements.txt pins stays as it is.
         step 'Installing Gradio, for the web page' 'Is there a network?' \
             "$VENV_PYTHON" -m pip install --disable-pip-version-check \
-            -c "$ROOT/requirements.txt" -e "$ROOT[demo]"
+            -c "$ROOT/requirements.txt" -r "$ROOT/requirements-demo.txt"
     fi
 done
 cd "$called_from"
