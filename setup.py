@@ -139,6 +139,8 @@ setup(
         'torchvision': ['torchvision>=0.16'],
         # Videos, for tools/demo_video.py; brings FFmpeg along.
         'video': ['av>=14.0'],
+        # The web page of tools/web_demo.py.
+        'demo': ['av>=14.0', 'gradio>=6.31,<7'],
         # Deformable attention in one kernel, on CUDA and Python >= 3.12.
         'deformops': ['deformops'],
         # Checkpoints published in that format.

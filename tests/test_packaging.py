@@ -249,8 +249,9 @@ def test_requirements_accept_the_tested_rows(metadata):
 
 
 def test_pins_are_within_the_requirements(metadata):
-    """requirements.txt is one point of what setup.py accepts."""
-    lines = (ROOT / 'requirements.txt').read_text().splitlines()
+    """The files of pins are one point of what setup.py accepts."""
+    files = sorted(ROOT.glob('requirements*.txt'))
+    lines = [line for path in files for line in path.read_text().splitlines()]
     pins = [Requirement(line.split('#')[0]) for line in lines if '==' in line]
     versions = {pin.name: next(iter(pin.specifier)).version for pin in pins}
     for text in metadata.get_all('Requires-Dist'):

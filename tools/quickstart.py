@@ -29,6 +29,12 @@ def build_parser() -> argparse.ArgumentParser:
         '(default: data/sounding_scenes_demo beside tools/)',
     )
     parser.add_argument(
+        '--demo',
+        action='store_true',
+        help='then serve a web page that uses the model; what an earlier '
+        'quickstart made is re-used',
+    )
+    parser.add_argument(
         '--install-seconds', type=float, default=0, help=argparse.SUPPRESS
     )
     return parser
@@ -41,15 +47,21 @@ def main(argv: list[str] | None = None) -> None:
         argv (list[str], optional): Arguments; those of the process if None.
     """
     args = build_parser().parse_args(argv)
-    from mmcpm.analysis_tools.quickstart import run_quickstart
+    from mmcpm.analysis_tools import quickstart, quickstart_demo
 
-    run_quickstart(
-        repository=Path(__file__).resolve().parents[1],
-        seed=args.seed,
-        work_dir=args.work_dir,
-        data_root=args.data_root,
-        install_seconds=args.install_seconds,
-    )
+    repository = Path(__file__).resolve().parents[1]
+    if args.demo:
+        quickstart_demo.check_demo()
+    if not (args.demo and quickstart_demo.is_done(args.work_dir)):
+        quickstart.run_quickstart(
+            repository=repository,
+            seed=args.seed,
+            work_dir=args.work_dir,
+            data_root=args.data_root,
+            install_seconds=args.install_seconds,
+        )
+    if args.demo:
+        quickstart_demo.serve_demo(repository, args.work_dir, args.data_root)
 
 
 if __name__ == '__main__':
