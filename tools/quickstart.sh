@@ -14,7 +14,7 @@ for argument in "$@"; do
         # What requirements.txt pins stays as it is.
         step 'Installing Gradio, for the web page' 'Is there a network?' \
             "$VENV_PYTHON" -m pip install --disable-pip-version-check \
-            -c "$ROOT/requirements.txt" -r "$ROOT/requirements-demo.txt"
+            -c "$ROOT/requirements.txt" 'gradio==6.31.0'
     fi
 done
 cd "$called_from"

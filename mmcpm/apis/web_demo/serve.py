@@ -18,7 +18,7 @@ from .jobs import Jobs
 from .limits import Limits
 from .session_files import SessionFiles
 
-REMEDY = 'pip install "mmcpm[demo]" (or: pip install "gradio>=6.31,<7" av)'
+REMEDY = 'pip install "gradio>=6.31,<7" av'
 # Read when Gradio is imported: it asks for its newest version otherwise.
 SETTINGS = {
     'GRADIO_ANALYTICS_ENABLED': 'False',

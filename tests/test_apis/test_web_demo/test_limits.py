@@ -147,7 +147,7 @@ def test_large_frames_are_refused(clip):
 
 
 def test_a_sound_is_no_clip(tmp_path):
-    pytest.importorskip('av', reason='PyAV is not installed: mmcpm[video]')
+    pytest.importorskip('av', reason='PyAV is not installed')
     soundfile = pytest.importorskip('soundfile')
     path = tmp_path / 'sound.wav'
     soundfile.write(path, BEEP[0], 16000)
