@@ -7,6 +7,8 @@ import torch
 from mmseg.datasets.transforms import PackSegInputs
 from mmseg.registry import TRANSFORMS
 
+from ...structures.av_data_sample import LABEL_SHAPE, META_KEYS
+
 
 @TRANSFORMS.register_module()
 class PackAVSInputs(PackSegInputs):
@@ -29,37 +31,14 @@ class PackAVSInputs(PackSegInputs):
 
     Args:
         meta_keys (Sequence[str]): Keys that become meta information of the
-            data sample, where present. Defaults to mmseg's and those of the
-            audio-visual datasets. By ``uid`` (the clip) and
-            ``sound_sources`` (names of what sounds) the model tells whose
-            sound may be mixed into whose. ``label_shape``, the
-            size of the label file, is always added: metrics check it.
+            data sample, where present. Defaults to all of
+            :mod:`mmcpm.structures.av_data_sample`, which explains them.
+            ``label_shape``, the size of the label file, is always added:
+            metrics check it.
     """
 
-    def __init__(
-        self,
-        meta_keys: Sequence[str] = (
-            'img_path',
-            'seg_map_path',
-            'ori_shape',
-            'img_shape',
-            'pad_shape',
-            'scale_factor',
-            'flip',
-            'flip_direction',
-            'reduce_zero_label',
-            'sample_id',
-            'uid',
-            'frame_index',
-            'subset',
-            'sources',
-            'sound_sources',
-            'audio_labels',
-            'audio_valid_samples',
-            'sample_rate',
-        ),
-    ) -> None:
-        super().__init__(meta_keys=(*meta_keys, 'label_shape'))
+    def __init__(self, meta_keys: Sequence[str] = META_KEYS) -> None:
+        super().__init__(meta_keys=(*meta_keys, LABEL_SHAPE))
 
     def transform(self, results: dict) -> dict:
         """Pack one sample.

@@ -1,8 +1,17 @@
+from dataclasses import fields
+
 import numpy as np
 import pytest
 import torch
 
 from mmcpm.datasets.transforms import PackAVSInputs
+from mmcpm.structures import AVPrediction
+from mmcpm.structures.av_data_sample import (
+    AV_META_KEYS,
+    DATA_FIELDS,
+    LABEL_SHAPE,
+    MMSEG_META_KEYS,
+)
 
 INFO = {
     'img_path': 'v1m/m_0/frames/3.jpg',
@@ -66,6 +75,18 @@ def test_reversed_sound_is_packed(results):
     results['audio'] = results['audio'][::-1]
     sample = PackAVSInputs()(results)['data_samples']
     assert (sample.audio.numpy() == results['audio']).all()
+
+
+def test_every_key_of_a_sample_is_explained(results):
+    results['offscreen_audio'] = results['audio']
+    results['label_shape'] = (4, 6)
+    sample = PackAVSInputs()(results)['data_samples']
+    explained = {*MMSEG_META_KEYS, *AV_META_KEYS, LABEL_SHAPE}
+    assert set(sample.metainfo_keys()) == {*INFO, LABEL_SHAPE} <= explained
+    assert set(sample.keys()) == {'gt_sem_seg', 'audio', 'offscreen_audio'}
+    assert set(sample.keys()) < set(DATA_FIELDS)
+    predicted = {field.name for field in fields(AVPrediction)} - {'scores'}
+    assert predicted < set(DATA_FIELDS)
 
 
 def test_other_meta_keys(results):
