@@ -56,7 +56,7 @@ def test_scores_show_every_seed_and_the_ceiling(axes):
     draw_scores(axes, by_variant(records))
     x, y = curve(axes, 'true sound')
     assert list(x) == pytest.approx([50, 70]) and list(y) == [0, 0]
-    x, _ = curve(axes, 'best possible without hearing')
+    x, _ = curve(axes, 'best possible without the sound')
     assert list(x) == [40, 40]
     means = [
         (line.get_xdata()[0], line.get_ydata()[0])

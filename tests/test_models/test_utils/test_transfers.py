@@ -7,6 +7,7 @@ makes the host wait, fails or is counted here.
 import traceback
 from pathlib import Path
 
+import mmdet
 import numpy as np
 import pytest
 import torch
@@ -19,6 +20,7 @@ from mmseg.structures import SegDataSample
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
+import mmcpm
 from mmcpm.models.assigners import finite_hungarian_assigner
 from mmcpm.models.losses import point_sampling as mask_points
 from mmcpm.models.ops import ms_deform_attn, sampling_table
@@ -26,6 +28,8 @@ from mmcpm.models.utils.transfers import few_numbers, many_numbers, to_host
 
 CONFIGS = Path(__file__).resolve().parents[3] / 'configs'
 SIZE = 64
+# A clone may be called mmcpm as well.
+PACKAGES = tuple(f'{Path(m.__file__).parent}/' for m in (mmcpm, mmdet))
 
 
 class Crossings(TorchDispatchMode):
@@ -40,7 +44,7 @@ class Crossings(TorchDispatchMode):
         frames = [
             frame
             for frame in traceback.extract_stack()
-            if '/mmcpm/' in frame.filename or '/mmdet/' in frame.filename
+            if frame.filename.startswith(PACKAGES)
         ]
         last = frames[-1] if frames else traceback.extract_stack()[-3]
         self.places.append(f'{last.filename}:{last.lineno}')
