@@ -1,5 +1,5 @@
-# Two of the three epochs of adamw_poly_scenes, with the same warm-up: for the
-# quick start, which they bring to within a few points of the full schedule.
+# adamw_poly_scenes in two epochs, for the quick start: the warm-up is the same,
+# and the learning rate has decayed after the second epoch.
 _base_ = './adamw_poly_scenes.py'
 max_epochs = 2
 train_cfg = dict(max_epochs=max_epochs)
