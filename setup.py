@@ -132,7 +132,7 @@ setup(
         'setuptools<82',
     ],
     extras_require={
-        # For those who have no mmcv yet: pip install mmcpm[lite]
+        # For those who have no mmcv yet: pip install '.[lite]'
         'lite': ['mmcv-lite>=2.1.0,<2.2.0'],
         # torchvision:// weights. Each release asks for one torch, and would
         # replace the one that is installed.
