@@ -1,5 +1,5 @@
-# adamw_poly_scenes in two epochs, for the quick start: the warm-up is the same,
-# and the learning rate has decayed after the second epoch.
+# adamw_poly_scenes in two epochs, for the quick start: the warm-up is the
+# same, and the learning rate has decayed after the second epoch.
 _base_ = './adamw_poly_scenes.py'
 max_epochs = 2
 train_cfg = dict(max_epochs=max_epochs)
