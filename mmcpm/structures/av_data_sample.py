@@ -40,6 +40,12 @@ AV_META_KEYS = {
     'sample_id': 'name of the frame in files and messages: <clip>/<frame>',
     'uid': 'name of the clip; sounds of one clip are never mixed',
     'frame_index': 'number of the frame in its clip, from 0',
+    'clip_length': 'T, where a batch is whole clips of T frames in order; '
+    '1 without it; ClipDataset writes this and the next two',
+    'frame_valid': 'False of what only fills up a clip of fewer than T '
+    'frames: black, silent, never scored; True without it',
+    'labeled': 'False where the label map says nothing, 255 everywhere: it '
+    'enters no loss and no score; True without it',
     'subset': "AVSBench-Semantic: 'v1s', 'v1m' or 'v2'",
     'sources': "AVSBench-Semantic: one ('ss') or more ('ms') sounding "
     'objects; VPO: name of the recording and position of each',

@@ -8,7 +8,6 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-import torch.nn as nn
 from mmengine.structures import PixelData
 from mmseg.models.segmentors import EncoderDecoder
 from mmseg.registry import MODELS
@@ -17,30 +16,17 @@ from torch import Tensor
 
 from ...structures.audio_features import AudioFeatures
 from ...structures.av_prediction import AVPrediction, join_windows
+from ...structures.clips import mark_clips
 from ..decode_heads.base_av_head import (
     check_head,
     check_losses,
     check_prediction,
     place_of,
 )
+from ..utils.input_channels import audio_channels
 from ..utils.original_size import restore_original
 from ..utils.pretrained import check_pretrained_weights
 from ..utils.windows import check_test_cfg, window_starts
-
-
-def audio_channels(backbone: nn.Module) -> int:
-    """Channels that an audio backbone takes: those of its first convolution.
-
-    Args:
-        backbone (nn.Module): The audio backbone.
-
-    Returns:
-        int: 1 (mono) if it has no convolution.
-    """
-    kinds = nn.Conv1d | nn.Conv2d | nn.Conv3d
-    return next(
-        (m.in_channels for m in backbone.modules() if isinstance(m, kinds)), 1
-    )
 
 
 @MODELS.register_module()
@@ -208,6 +194,7 @@ class AVEncoderDecoder(EncoderDecoder):
         # 1. sounds
         waveform = self.stack_audio(inputs, data_samples)
         audio = self.extract_training_audio(waveform, data_samples)
+        audio = mark_clips(audio, data_samples, inputs.device)
         # 2. images
         image_features = self.extract_feat(inputs)
         # 3. both
@@ -247,6 +234,7 @@ class AVEncoderDecoder(EncoderDecoder):
         """
         # 1. what depends on the sound alone, once for all windows
         audio = self.extract_audio(self.stack_audio(inputs, data_samples))
+        audio = mark_clips(audio, data_samples, inputs.device)
         encoded_audio = self.decode_head.encode_audio(audio)
         # 2. scores
         if self.test_cfg.get('mode', 'whole') == 'slide':
@@ -348,4 +336,5 @@ class AVEncoderDecoder(EncoderDecoder):
     ) -> Any:
         """Raw outputs of the head (mode 'tensor')."""
         audio = self.extract_audio(self.stack_audio(inputs, data_samples))
+        audio = mark_clips(audio, data_samples, inputs.device)
         return self.decode_head(self.extract_feat(inputs), audio)

@@ -117,7 +117,7 @@ class CPMEncoderDecoder(AVEncoderDecoder):
         return MixedAudioFeatures(
             levels,
             embedding,
-            MixedAudio(mixed_levels, ratio, mixed, mixture),
+            mixture=MixedAudio(mixed_levels, ratio, mixed, mixture),
         )
 
     def _labels(self, data_samples: list[SegDataSample]) -> Tensor:

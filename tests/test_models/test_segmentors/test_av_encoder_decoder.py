@@ -201,3 +201,23 @@ def test_a_head_of_images_alone_is_refused(tiny_cfg):
     )
     with pytest.raises(TypeError, match='FCNHead .* no audio-visual head'):
         MODELS.build(tiny_cfg)
+
+
+@pytest.mark.parametrize('mode', ['loss', 'predict', 'tensor'])
+def test_the_head_learns_of_clips(tiny_model, make_batch, mode):
+    """Two frames of one clip, the second of which only fills it up."""
+    batch = make_batch()
+    for index, sample in enumerate(batch['data_samples']):
+        sample.set_metainfo(
+            dict(clip_length=2, frame_valid=index == 0, frame_index=index)
+        )
+    seen = []
+    head = tiny_model.decode_head
+    encode_audio = head.encode_audio
+    head.encode_audio = lambda audio: seen.append(audio) or encode_audio(audio)
+    run(tiny_model, batch, mode)
+    assert seen[0].clip_length == 2
+    assert seen[0].valid.tolist() == [True, False]
+    batch['data_samples'].reverse()
+    with pytest.raises(ValueError, match=r'has the frames \[1, 0\]'):
+        run(tiny_model, batch, mode)
