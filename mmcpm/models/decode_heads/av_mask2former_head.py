@@ -17,7 +17,7 @@ from ...structures.audio_features import AudioFeatures
 from ...structures.av_prediction import AVPrediction
 from ..layers.mask_position import MaskPosition, encode_position
 from ..losses.class_weights import class_weights
-from ..losses.set_criterion import SetCriterion, SetTerms
+from ..losses.set_criterion import FrameTargets, SetCriterion, SetTerms
 from ..ops.attention import replace_attention
 from ..utils.arguments import check_arguments, check_type
 from ..utils.query_predictions import PixelDecoderOutput, QueryPredictions
@@ -176,6 +176,19 @@ class AVMask2FormerHead(BaseAVHead, Mask2FormerHead):
         query = self.transformer_decoder.post_norm(query)
         return self.cls_embed(query).argmax(-1)
 
+    def embed_masks(self, state: Tensor, pixels: PixelDecoderOutput) -> Tensor:
+        """Turn queries into the factors of their masks.
+
+        Args:
+            state (Tensor): Normalized queries, ``[B, T, C]``.
+            pixels (PixelDecoderOutput): Features of the images; a head whose
+                mask embeddings depend on the image finds it here.
+
+        Returns:
+            Tensor: ``[B, T, C]``.
+        """
+        return self.mask_embed(state)
+
     def decode(
         self,
         query: Tensor,
@@ -211,7 +224,7 @@ class AVMask2FormerHead(BaseAVHead, Mask2FormerHead):
                 for size in pixels.sizes
             ]  # [B, C, h * w]
         states = [self.transformer_decoder.post_norm(query)]
-        embeddings = [self.mask_embed(states[0])]
+        embeddings = [self.embed_masks(states[0], pixels)]
         for index, layer in enumerate(self.transformer_decoder.layers):
             level = index % self.num_transformer_feat_level
             with torch.no_grad():
@@ -228,7 +241,7 @@ class AVMask2FormerHead(BaseAVHead, Mask2FormerHead):
                 cross_attn_mask=outside,
             )
             states.append(self.transformer_decoder.post_norm(query))
-            embeddings.append(self.mask_embed(states[-1]))
+            embeddings.append(self.embed_masks(states[-1], pixels))
         if last_only:
             states, embeddings = states[-1:], embeddings[-1:]
         state = torch.stack(states)
@@ -289,6 +302,15 @@ class AVMask2FormerHead(BaseAVHead, Mask2FormerHead):
         targets = self.criterion.read_targets(data_samples)
         # 1. and 2.: audio, then image
         pixels, predictions = self._decode_queries(image_features, audio)
+        return self._set_losses(pixels, predictions, targets)
+
+    def _set_losses(
+        self,
+        pixels: PixelDecoderOutput,
+        predictions: QueryPredictions,
+        targets: FrameTargets,
+    ) -> dict[str, Tensor]:
+        """Match the queries of all predictions; see :meth:`loss`."""
         # 3. match the queries with the labeled classes
         feature = pixels.mask_feature
         matched = self.criterion.match(predictions, feature, targets)
@@ -337,9 +359,18 @@ class AVMask2FormerHead(BaseAVHead, Mask2FormerHead):
             AVPrediction: Scores, see :mod:`..utils.semantic_inference`, and
             the classes of the queries before and after the image.
         """
-        _, query_pos = self.init_queries(len(encoded_audio))
         pixels = self.forward_pixel_decoder(image_features)
-        last = self.decode(encoded_audio, query_pos, pixels, last_only=True)
+        return self._predict(encoded_audio, pixels, size)
+
+    def _predict(
+        self,
+        audio_query: Tensor,
+        pixels: PixelDecoderOutput,
+        size: tuple[int, int],
+    ) -> AVPrediction:
+        """Predict from audio queries and pixels; see :meth:`predict`."""
+        _, query_pos = self.init_queries(len(audio_query))
+        last = self.decode(audio_query, query_pos, pixels, last_only=True)
         (class_scores,) = last.class_scores
         mask_logits = torch.einsum(
             'bnc,bchw->bnhw', last.mask_embedding[0], pixels.mask_feature
@@ -348,7 +379,7 @@ class AVMask2FormerHead(BaseAVHead, Mask2FormerHead):
             INFERENCE_MODES[self.inference_mode](
                 class_scores, mask_logits, size
             ),
-            audio_query_classes=self.audio_query_classes(encoded_audio),
+            audio_query_classes=self.audio_query_classes(audio_query),
             query_classes=class_scores.argmax(-1),
         )
         if self.keep_query_masks:

@@ -5,6 +5,7 @@ for every image, and reads the sizes of its levels back from the device.
 """
 
 import torch
+import torch.nn as nn
 import torch.nn.functional as F
 from mmdet.models.layers import MSDeformAttnPixelDecoder
 from mmseg.registry import MODELS
@@ -38,6 +39,40 @@ def pixel_centers(sizes: Sizes, device: torch.device) -> Tensor:
     return torch.cat(centers)
 
 
+def pixel_constants(
+    kept: dict, encoding: nn.Module, sizes: Sizes, device: torch.device
+) -> tuple[list[Tensor], Tensor]:
+    """Positional encodings and reference points; kept per image size.
+
+    Args:
+        kept (dict): Where they are kept.
+        encoding (nn.Module): mmdet's SinePositionalEncoding.
+        sizes (Sizes): (height, width) of each level.
+        device (torch.device): Device of the result.
+
+    Returns:
+        tuple[list[Tensor], Tensor]: Encodings ``[1, h * w, C]`` of each
+        level, and (x, y) of all tokens, ``[1, tokens, 1, 2]``.
+    """
+    key = (sizes, device)
+    if key not in kept:
+        while len(kept) >= MAX_SIZES:
+            kept.pop(next(iter(kept)))
+        # Made in a test, they may be wanted in training later on.
+        with torch.inference_mode(False), torch.no_grad():
+            encodings = [
+                encoding(
+                    torch.zeros(1, *size, dtype=torch.bool, device=device)
+                )
+                .flatten(2)
+                .mT.contiguous()
+                for size in sizes
+            ]
+            centers = pixel_centers(sizes, device)
+        kept[key] = (encodings, centers[None, :, None])
+    return kept[key]
+
+
 @MODELS.register_module()
 class DeformablePixelDecoder(MSDeformAttnPixelDecoder):
     """mmdet's MSDeformAttnPixelDecoder; results and parameters are the same.
@@ -53,37 +88,6 @@ class DeformablePixelDecoder(MSDeformAttnPixelDecoder):
         super().__init__(**kwargs)
         replace_ms_deform_attn(self.encoder, backend)
         self._constants = {}
-
-    def constants(
-        self, sizes: Sizes, device: torch.device
-    ) -> tuple[list[Tensor], Tensor]:
-        """Positional encodings and reference points; kept per image size.
-
-        Args:
-            sizes (Sizes): (height, width) of each level.
-            device (torch.device): Device of the result.
-
-        Returns:
-            tuple[list[Tensor], Tensor]: Encodings ``[1, h * w, C]`` of each
-            level, and (x, y) of all tokens, ``[1, tokens, 1, 2]``.
-        """
-        key = (sizes, device)
-        if key not in self._constants:
-            while len(self._constants) >= MAX_SIZES:
-                self._constants.pop(next(iter(self._constants)))
-            # Made in a test, they may be wanted in training later on.
-            with torch.inference_mode(False), torch.no_grad():
-                encodings = [
-                    self.postional_encoding(
-                        torch.zeros(1, *size, dtype=torch.bool, device=device)
-                    )
-                    .flatten(2)
-                    .mT.contiguous()
-                    for size in sizes
-                ]
-                centers = pixel_centers(sizes, device)
-            self._constants[key] = (encodings, centers[None, :, None])
-        return self._constants[key]
 
     def forward(self, feats: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
         """Decode a pyramid.
@@ -102,7 +106,9 @@ class DeformablePixelDecoder(MSDeformAttnPixelDecoder):
             project(level).flatten(2).mT
             for project, level in zip(self.input_convs, levels, strict=True)
         ]
-        encodings, centers = self.constants(sizes, feats[0].device)
+        encodings, centers = pixel_constants(
+            self._constants, self.postional_encoding, sizes, feats[0].device
+        )
         positions = [
             encoding + embedding
             for encoding, embedding in zip(

@@ -16,6 +16,9 @@ class PixelDecoderOutput(NamedTuple):
     positions: list[Tensor]
     # (h, w) of each level.
     sizes: list[tuple[int, int]]
+    # Factor of each channel of the mask feature in the masks, [B, C], if the
+    # sound gates the channels.
+    channel_gate: Tensor | None = None
 
 
 class QueryPredictions(NamedTuple):
