@@ -15,6 +15,7 @@ from .losses import (
     SetCriterion,
 )
 from .segmentors import AVEncoderDecoder, AVSegTTAModel, CPMEncoderDecoder
+from .utils.binary_scores import two_class_scores
 
 __all__ = [
     'AVEncoderDecoder',
@@ -34,4 +35,5 @@ __all__ = [
     'RatioMaskLoss',
     'SetCriterion',
     'VGGish',
+    'two_class_scores',
 ]

@@ -7,6 +7,7 @@ that a foreign file is tested with random weights.
 import os.path as osp
 import re
 import zipfile
+from typing import Any
 
 import torch.nn as nn
 from mmengine.model import BaseTTAModel, is_model_wrapper
@@ -35,41 +36,14 @@ def read_checkpoint(path: str, resume: bool = False) -> dict:
         UsageError: If it is missing, cannot be read, or holds no weights,
             numbers that are not finite or, to resume, no training state.
     """
-    if '://' not in path and not osp.isfile(path):
-        kind = ' (it is a folder)' if osp.isdir(path) else ''
-        raise UsageError(
-            f'checkpoint not found: {osp.abspath(path)}{kind}. Expected a '
-            'file such as epoch_1.pth in the work dir of a training'
-        )
-    try:
-        checkpoint = CheckpointLoader.load_checkpoint(path, map_location='cpu')
-    except UsageError:
-        raise
-    except Exception as error:
-        raise UsageError(
-            f'checkpoint {path} cannot be read: {why_unreadable(path, error)}'
-        ) from error
-    if not find_weights(checkpoint):
+    checkpoint = read_file(path)
+    weights = find_weights(checkpoint)
+    if not weights:
         raise UsageError(
             f'checkpoint {path} holds no weights: expected a dict of tensors '
             "or one under the key 'state_dict', as tools/train.py writes it"
         )
-    if damage := _find_damage(path):
-        raise UsageError(
-            f'checkpoint {path} is damaged: the checksum of {damage} is '
-            'wrong. Use another one'
-        )
-    broken = [
-        name
-        for name, value in find_weights(checkpoint).items()
-        if value.is_floating_point() and not value.isfinite().all()
-    ]
-    if broken:
-        raise UsageError(
-            f'checkpoint {path} holds NaN or infinite numbers in '
-            f'{len(broken)} weights (first: {broken[0]}): its training '
-            'diverged. Use an earlier checkpoint'
-        )
+    check_finite(weights, path)
     missing = [key for key in RESUME_KEYS if key not in checkpoint]
     if resume and missing:
         raise UsageError(
@@ -78,6 +52,64 @@ def read_checkpoint(path: str, resume: bool = False) -> dict:
             f'--cfg-options load_from={path} without --resume'
         )
     return checkpoint
+
+
+def read_file(path: str) -> Any:
+    """Read a weight file of any program.
+
+    Args:
+        path (str): File or address, as mmengine takes them.
+
+    Returns:
+        Any: What it holds.
+
+    Raises:
+        UsageError: If it is missing, damaged, or cannot be read without
+            risk.
+    """
+    if '://' not in path and not osp.isfile(path):
+        kind = ' (it is a folder)' if osp.isdir(path) else ''
+        raise UsageError(
+            f'checkpoint not found: {osp.abspath(path)}{kind}. Expected a '
+            'file such as epoch_1.pth in the work dir of a training'
+        )
+    try:
+        content = CheckpointLoader.load_checkpoint(path, map_location='cpu')
+    except UsageError:
+        raise
+    except Exception as error:
+        raise UsageError(
+            f'checkpoint {path} cannot be read: {why_unreadable(path, error)}'
+        ) from error
+    if damage := _find_damage(path):
+        raise UsageError(
+            f'checkpoint {path} is damaged: the checksum of {damage} is '
+            'wrong. Use another one'
+        )
+    return content
+
+
+def check_finite(weights: dict[str, Tensor], path: str) -> None:
+    """Refuse weights of a training that diverged.
+
+    Args:
+        weights (dict[str, Tensor]): Weights by name.
+        path (str): Their file, for the message.
+
+    Raises:
+        UsageError: If there are NaN or infinite numbers.
+    """
+    broken = [
+        name
+        for name, value in weights.items()
+        if value.is_floating_point() and not value.isfinite().all()
+    ]
+    if broken:
+        raise UsageError(
+            f'checkpoint {path} holds NaN or infinite numbers in '
+            f'{len(broken)} weights (first: {broken[0]}): its training '
+            'diverged. Use an earlier checkpoint'
+        )
 
 
 def why_unreadable(path: str, error: Exception) -> str:
