@@ -1,3 +1,4 @@
+from .pvt_v2 import PVTv2
 from .vggish import VGGish
 
-__all__ = ['VGGish']
+__all__ = ['PVTv2', 'VGGish']

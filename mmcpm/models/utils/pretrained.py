@@ -65,7 +65,9 @@ def check_pretrained_weights(model: nn.Module) -> None:
     where a file does not fit, with a warning in the log.
 
     Args:
-        model (nn.Module): With parts whose ``init_cfg`` is 'Pretrained'.
+        model (nn.Module): With parts whose ``init_cfg`` is 'Pretrained'. A
+            part that renames the weights of its file does so in its method
+            ``convert_pretrained(checkpoint)``.
 
     Raises:
         RuntimeError: Names the part, the file and the options that help.
@@ -88,6 +90,8 @@ def check_pretrained_weights(model: nn.Module) -> None:
                 f'with --cfg-options {option}.checkpoint=FILE; to start from '
                 f'random weights: --cfg-options {option}=None'
             ) from error
+        if convert := getattr(module, 'convert_pretrained', None):
+            state = convert(state)
         fitting, expected = count_fitting(
             module, state, init_cfg.get('prefix')
         )
