@@ -1,8 +1,8 @@
 from .assigners import FiniteHungarianAssigner
 from .audio_frontends import AudioFrontend
-from .backbones import VGGish
+from .backbones import AudioResNet, VGGish
 from .classifiers import GMMClassifier
-from .decode_heads import AVMask2FormerHead, BaseAVHead, CPMHead
+from .decode_heads import AVMask2FormerHead, BaseAVHead, CAVPHead, CPMHead
 from .layers import (
     AudioTransformerDecoder,
     ClassPrompts,
@@ -10,11 +10,17 @@ from .layers import (
 )
 from .losses import (
     FixedAssignmentMaskLoss,
+    PixelContrastiveLoss,
     PromptContrastiveLoss,
     RatioMaskLoss,
     SetCriterion,
 )
-from .segmentors import AVEncoderDecoder, AVSegTTAModel, CPMEncoderDecoder
+from .segmentors import (
+    AVEncoderDecoder,
+    AVSegTTAModel,
+    CAVPEncoderDecoder,
+    CPMEncoderDecoder,
+)
 from .utils.binary_scores import two_class_scores
 
 __all__ = [
@@ -22,8 +28,11 @@ __all__ = [
     'AVMask2FormerHead',
     'AVSegTTAModel',
     'AudioFrontend',
+    'AudioResNet',
     'AudioTransformerDecoder',
     'BaseAVHead',
+    'CAVPEncoderDecoder',
+    'CAVPHead',
     'CPMEncoderDecoder',
     'CPMHead',
     'ClassPrompts',
@@ -31,6 +40,7 @@ __all__ = [
     'FiniteHungarianAssigner',
     'FixedAssignmentMaskLoss',
     'GMMClassifier',
+    'PixelContrastiveLoss',
     'PromptContrastiveLoss',
     'RatioMaskLoss',
     'SetCriterion',

@@ -1,5 +1,11 @@
 from .av_encoder_decoder import AVEncoderDecoder
 from .av_tta import AVSegTTAModel
+from .cavp_encoder_decoder import CAVPEncoderDecoder
 from .cpm_encoder_decoder import CPMEncoderDecoder
 
-__all__ = ['AVEncoderDecoder', 'AVSegTTAModel', 'CPMEncoderDecoder']
+__all__ = [
+    'AVEncoderDecoder',
+    'AVSegTTAModel',
+    'CAVPEncoderDecoder',
+    'CPMEncoderDecoder',
+]
