@@ -1,5 +1,8 @@
 from .code_base import CODE_BASES, CodeBase, find_code_base, register
 from .key_rules import Drop, Join, KeyReport, Rename, Split, convert_keys
+from .pvt_v2 import pvt_v2_rules
+from .resnet import resnet_rules
+from .vggish import vggish_rules
 
 __all__ = [
     'CODE_BASES',
@@ -11,5 +14,8 @@ __all__ = [
     'Split',
     'convert_keys',
     'find_code_base',
+    'pvt_v2_rules',
     'register',
+    'resnet_rules',
+    'vggish_rules',
 ]

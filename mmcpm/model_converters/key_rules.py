@@ -27,10 +27,13 @@ class Rename:
         pattern (str): Regular expression of the beginning of a key; the rest
             of the key stays. With ``$`` at its end it stands for the key.
         replacement (str): New beginning, with ``\1`` for the first group.
+        new_axes (int): Axes of length 1 to append; two turn the weight of a
+            linear layer into that of a 1 x 1 convolution.
     """
 
     pattern: str
     replacement: str
+    new_axes: int = 0
 
     def expand(self, match: re.Match) -> str:
         """Name of the weight in mmcpm.
@@ -161,6 +164,7 @@ def convert_keys(
             report.mapped.setdefault(name, []).append(key)
             continue
         if isinstance(rule, Rename):
+            value = value[(...,) + (None,) * rule.new_axes]
             names, values = (rule.expand(match),), (value,)
         else:
             names = tuple(
