@@ -2,14 +2,24 @@ from .assigners import FiniteHungarianAssigner
 from .audio_frontends import AudioFrontend
 from .backbones import AudioResNet, VGGish
 from .classifiers import GMMClassifier
-from .decode_heads import AVMask2FormerHead, BaseAVHead, CAVPHead, CPMHead
+from .decode_heads import (
+    AVMask2FormerHead,
+    AVSegFormerHead,
+    AVSegFormerStarHead,
+    BaseAVHead,
+    CAVPHead,
+    CPMHead,
+)
 from .layers import (
+    AudioQueryGenerator,
     AudioTransformerDecoder,
+    AVSegFormerPixelDecoder,
     ClassPrompts,
     DeformablePixelDecoder,
 )
 from .losses import (
     FixedAssignmentMaskLoss,
+    ForegroundDiceLoss,
     PixelContrastiveLoss,
     PromptContrastiveLoss,
     RatioMaskLoss,
@@ -26,8 +36,12 @@ from .utils.binary_scores import two_class_scores
 __all__ = [
     'AVEncoderDecoder',
     'AVMask2FormerHead',
+    'AVSegFormerHead',
+    'AVSegFormerPixelDecoder',
+    'AVSegFormerStarHead',
     'AVSegTTAModel',
     'AudioFrontend',
+    'AudioQueryGenerator',
     'AudioResNet',
     'AudioTransformerDecoder',
     'BaseAVHead',
@@ -39,6 +53,7 @@ __all__ = [
     'DeformablePixelDecoder',
     'FiniteHungarianAssigner',
     'FixedAssignmentMaskLoss',
+    'ForegroundDiceLoss',
     'GMMClassifier',
     'PixelContrastiveLoss',
     'PromptContrastiveLoss',

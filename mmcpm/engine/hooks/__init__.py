@@ -2,6 +2,7 @@ from .atomic_checkpoint_hook import AtomicCheckpointHook
 from .batch_norm_sync_hook import BatchNormSyncHook
 from .compile_hook import CompileHook
 from .epoch_seed_hook import EpochSeedHook
+from .freeze_hook import FreezeHook
 from .gradient_share_hook import GradientShareHook
 from .idle_loss_hook import IdleLossHook
 from .non_finite_guard_hook import NonFiniteError, NonFiniteGuardHook
@@ -17,6 +18,7 @@ __all__ = [
     'BatchNormSyncHook',
     'CompileHook',
     'EpochSeedHook',
+    'FreezeHook',
     'GradientShareHook',
     'IdleLossHook',
     'NonFiniteError',

@@ -1,6 +1,15 @@
 from .av_mask2former_head import AVMask2FormerHead
+from .avsegformer_head import AVSegFormerHead
+from .avsegformer_star_head import AVSegFormerStarHead
 from .base_av_head import BaseAVHead
 from .cavp_head import CAVPHead
 from .cpm_head import CPMHead
 
-__all__ = ['AVMask2FormerHead', 'BaseAVHead', 'CAVPHead', 'CPMHead']
+__all__ = [
+    'AVMask2FormerHead',
+    'AVSegFormerHead',
+    'AVSegFormerStarHead',
+    'BaseAVHead',
+    'CAVPHead',
+    'CPMHead',
+]

@@ -1,5 +1,13 @@
+from .audio_query_generator import AudioQueryGenerator
 from .audio_transformer_decoder import AudioTransformerDecoder
+from .avsegformer_pixel_decoder import AVSegFormerPixelDecoder
 from .class_prompts import ClassPrompts
 from .pixel_decoder import DeformablePixelDecoder
 
-__all__ = ['AudioTransformerDecoder', 'ClassPrompts', 'DeformablePixelDecoder']
+__all__ = [
+    'AVSegFormerPixelDecoder',
+    'AudioQueryGenerator',
+    'AudioTransformerDecoder',
+    'ClassPrompts',
+    'DeformablePixelDecoder',
+]

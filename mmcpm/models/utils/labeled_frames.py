@@ -1,0 +1,68 @@
+"""The frames of a batch that a loss may see."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import NamedTuple
+
+from mmseg.structures import SegDataSample
+from torch import Tensor
+
+from ...structures.audio_features import AudioFeatures
+from ...structures.clips import is_scored
+from .transfers import few_numbers
+
+
+class LabeledFrames(NamedTuple):
+    """Some frames of a batch."""
+
+    image_features: Sequence[Tensor]
+    audio: AudioFeatures
+    data_samples: list[SegDataSample]
+    # Factor of the losses: 1, or 0 if no frame is labeled and one stands in.
+    factor: float
+
+
+def select_labeled(
+    image_features: Sequence[Tensor],
+    audio: AudioFeatures,
+    data_samples: list[SegDataSample],
+) -> LabeledFrames:
+    """Leave out frames without a label, for heads that treat each alone.
+
+    The first frame stays if none is labeled: every process of a distributed
+    training needs a graph that reaches all parameters.
+
+    Args:
+        image_features (Sequence[Tensor]): Levels, ``[B, C, h, w]``.
+        audio (AudioFeatures): Features of the sounds. What comes out are
+            single frames: it has no clips.
+        data_samples (list[SegDataSample]): Samples of the batch.
+
+    Returns:
+        LabeledFrames: The others.
+    """
+    kept = [
+        index
+        for index, sample in enumerate(data_samples)
+        if is_scored(sample.metainfo)
+    ]
+    factor = float(bool(kept))
+    kept = kept or [0]
+    if len(kept) == len(data_samples):
+        audio = replace(audio, clip_length=1, valid=None)
+        return LabeledFrames(image_features, audio, data_samples, factor)
+    index = few_numbers(kept, image_features[0].device)
+    embedding = audio.embedding
+    audio = replace(
+        audio,
+        levels=[level[index] for level in audio.levels],
+        embedding=None if embedding is None else embedding[index],
+        clip_length=1,
+        valid=None,
+    )
+    return LabeledFrames(
+        [level[index] for level in image_features],
+        audio,
+        [data_samples[k] for k in kept],
+        factor,
+    )
