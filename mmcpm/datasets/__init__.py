@@ -1,6 +1,8 @@
 from .avsbench_object import AVSBenchObjectDataset
 from .avsbench_semantic import AVSBenchSemanticDataset
 from .base_avs_dataset import BaseAVSDataset
+from .clip_collate import clip_collate
+from .clip_dataset import ClipDataset
 from .dataset_wrappers import CounterfactualAudioDataset
 from .errors import (
     AudioReadError,
@@ -35,6 +37,7 @@ __all__ = [
     'AVSBenchSemanticDataset',
     'AudioReadError',
     'BaseAVSDataset',
+    'ClipDataset',
     'CounterfactualAudioDataset',
     'CutAudioToFrame',
     'DatasetIndexError',
@@ -57,4 +60,5 @@ __all__ = [
     'SoundingScenesDataset',
     'SwapStereoOnFlip',
     'VPODataset',
+    'clip_collate',
 ]

@@ -147,6 +147,10 @@ class AVSBenchObjectDataset(BaseAVSDataset):
         only_first = (self.subset, clip.split) == ('s4', 'train')
         return range(1 if only_first else FRAMES_PER_CLIP)
 
+    def clip_frames(self, item: dict) -> range:
+        """List the frames of a clip: five, labeled or not."""
+        return range(FRAMES_PER_CLIP)
+
     def frame_info(self, item: dict, frame_index: int) -> dict:
         """Describe one frame of a clip.
 

@@ -206,6 +206,10 @@ class AVSBenchSemanticDataset(BaseAVSDataset):
             are_folders=True,
         )
 
+    def clip_frames(self, item: dict) -> range:
+        """List the frames of a clip, labeled or not."""
+        return range(self.FRAMES_PER_CLIP[item['subset']])
+
     def frame_info(self, item: dict, frame_index: int) -> dict:
         """Describe one frame of a clip.
 

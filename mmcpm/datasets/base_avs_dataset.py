@@ -5,20 +5,19 @@ one labeled frame per clip may be drawn anew at every visit.
 """
 
 import os.path as osp
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from mmcv.transforms import LoadAnnotations
 from mmengine.dist import get_rank
 from mmengine.structures import BaseDataElement
 from mmseg.datasets import BaseSegDataset
 
-from ..structures.audio_labels import label_map_classes
-from .errors import FileReadError, SampleReadError
+from .errors import SampleReadError
 from .frame_sampling import draw_frame
 from .metadata.class_file import read_class_file
 from .metadata.index_table import find_missing_files
-from .unreadable_files import UnreadableFiles, file_of
+from .sample_classes import read_classes
+from .unreadable_files import UnreadableFiles, check_skipping, run_steps
 
 
 class BaseAVSDataset(BaseSegDataset):
@@ -50,6 +49,8 @@ class BaseAVSDataset(BaseSegDataset):
     # Seconds by which CutAudioToFrame cuts a later window than the frame's;
     # set by CounterfactualAudioDataset.
     audio_shift = 0.0
+    # Whether frames without a label are read, too; set by ClipDataset.
+    whole_clips = False
 
     def __init__(
         self,
@@ -59,20 +60,14 @@ class BaseAVSDataset(BaseSegDataset):
         test_mode: bool = False,
         **kwargs,
     ) -> None:
-        if skip_unreadable < 0 or (skip_unreadable and test_mode):
-            raise ValueError(
-                f'skip_unreadable={skip_unreadable} with '
-                f'test_mode={test_mode}: the number cannot be negative, and '
-                'a score over fewer samples is not comparable. Use it for '
-                'training only, and repair the files for evaluation.'
-            )
+        check_skipping(skip_unreadable, test_mode)
         if kwargs.get('reduce_zero_label'):
             raise ValueError(
                 'reduce_zero_label=True would ignore class 0, the background '
                 '(everything silent), which is a class here'
             )
         self.skip_unreadable = skip_unreadable
-        self._unreadable = UnreadableFiles(skip_unreadable)
+        self.unreadable = UnreadableFiles(skip_unreadable)
         # Where its settings stand; elsewhere within a wrapper.
         self.settings_path = 'train_dataloader.dataset'
         self._cat_ids: dict[int, list[int]] = {}
@@ -184,6 +179,18 @@ class BaseAVSDataset(BaseSegDataset):
         """
         raise NotImplementedError
 
+    def clip_frames(self, item: dict) -> Sequence[int]:
+        """List all frames of a clip that there are, labeled or not.
+
+        Args:
+            item (dict): Item of the data list.
+
+        Returns:
+            Sequence[int]: Frame numbers; those that are labeled unless a
+            dataset knows of more.
+        """
+        return item['frames']
+
     @property
     def is_local(self) -> bool:
         """Whether the data lie on the local disk."""
@@ -205,13 +212,20 @@ class BaseAVSDataset(BaseSegDataset):
             path
             for index in range(len(self))
             for item in [BaseSegDataset.get_data_info(self, index)]
-            for frame in item['frames']
-            for info in [self.frame_info(item, frame)]
-            for path in (
-                *map(info.get, ('img_path', 'seg_map_path', 'audio_path')),
-                *(source for source, _ in info.get('audio_sources', ())),
-            )
+            for path in self._files(item)
         )
+
+    def _files(self, item: dict) -> Iterator[str]:
+        """List the files of the frames that an item stands for."""
+        labeled = item['frames']
+        frames = self.clip_frames(item) if self.whole_clips else labeled
+        for frame in frames:
+            info = self.frame_info(item, frame)
+            yield info['img_path']
+            if frame in labeled:
+                yield info['seg_map_path']
+            yield info['audio_path']
+            yield from (path for path, _ in info.get('audio_sources', ()))
 
     def get_data_info(self, idx: int) -> dict:
         """Describe a sample; draw its frame where several are labeled.
@@ -225,12 +239,20 @@ class BaseAVSDataset(BaseSegDataset):
             dict: What ``frame_info`` gives, and the keys that the transforms
             of mmseg expect.
         """
-        item = super().get_data_info(idx)
-        frame_index = draw_frame(item['frames'], self._rank)
-        return self._describe_frame(item, frame_index)
+        frames = super().get_data_info(idx)['frames']
+        return self.frame_data_info(idx, draw_frame(frames, self._rank))
 
-    def _describe_frame(self, item: dict, frame_index: int) -> dict:
-        """Gather what the pipeline needs to know of a frame."""
+    def frame_data_info(self, idx: int, frame_index: int) -> dict:
+        """Gather what the pipeline needs to know of a frame.
+
+        Args:
+            idx (int): Index of a sample of its clip.
+            frame_index (int): The frame.
+
+        Returns:
+            dict: As :meth:`get_data_info`.
+        """
+        item = super().get_data_info(idx)
         return dict(
             self.frame_info(item, frame_index),
             frame_index=frame_index,
@@ -256,22 +278,30 @@ class BaseAVSDataset(BaseSegDataset):
         Raises:
             ValueError: If the pipeline reads no labels.
         """
-        if idx in self._cat_ids:
-            return self._cat_ids[idx]
-        steps = self.pipeline.transforms
-        loaders = [step for step in steps if isinstance(step, LoadAnnotations)]
-        if not loaders:
-            raise ValueError(
-                'the classes of a sample are those of its label, but the '
-                f'pipeline of {type(self).__name__} loads none: it needs '
-                'LoadAVSAnnotations, or the one of its kind'
-            )
-        item, found = super().get_data_info(idx), set()
-        for frame in item['frames']:
-            label = loaders[0](self._describe_frame(item, frame))['gt_seg_map']
-            found.update(label_map_classes(label, self.ignore_index))
-        self._cat_ids[idx] = sorted(found)
+        if idx not in self._cat_ids:
+            frames = super().get_data_info(idx)['frames']
+            self._cat_ids[idx] = self.frame_classes(idx, frames)
         return self._cat_ids[idx]
+
+    def frame_classes(self, idx: int, frames: Iterable[int]) -> list[int]:
+        """Read the classes of some labeled frames.
+
+        Args:
+            idx (int): Index of a sample of their clip.
+            frames (Iterable[int]): The frames.
+
+        Returns:
+            list[int]: Class ids, ascending, without background.
+
+        Raises:
+            ValueError: If the pipeline reads no labels.
+        """
+        return read_classes(
+            self.pipeline.transforms,
+            [self.frame_data_info(idx, frame) for frame in frames],
+            self.ignore_index,
+            type(self).__name__,
+        )
 
     def prepare_data(self, idx: int) -> Any:
         """Run the pipeline on a sample, or on the next one that is readable.
@@ -294,11 +324,9 @@ class BaseAVSDataset(BaseSegDataset):
         for step in range(len(self)):
             data_info = self.get_data_info((idx + step) % len(self))
             try:
-                packed = self._run_pipeline(data_info)
+                packed = self.run_pipeline(data_info)
             except SampleReadError as error:
-                if not self.skip_unreadable:
-                    raise
-                self._unreadable.tolerate(error, self._skip_hint)
+                self.unreadable.tolerate(error, self.skip_hint)
                 skipped.append((data_info['sample_id'], error.path))
                 continue
             if skipped and isinstance(packed, dict):
@@ -306,46 +334,19 @@ class BaseAVSDataset(BaseSegDataset):
                 sample = packed.get('data_samples', BaseDataElement())
                 sample.set_metainfo({'skipped': tuple(skipped)})
             return packed
-        raise SampleReadError(f'No sample can be read. {self._unreadable}')
+        raise SampleReadError(f'No sample can be read. {self.unreadable}')
 
-    def _run_pipeline(self, results: dict) -> Any:
-        """Apply the transforms; name sample and file if one cannot read."""
-        sample_id = results['sample_id']
-        for transform in self.pipeline.transforms:
-            path, kind = file_of(transform, results)
-            try:
-                results = transform(results)
-            except Exception as error:
-                if not path or isinstance(error, MemoryError):
-                    raise
-                raise self._sample_error(
-                    error, sample_id, path, kind
-                ) from error
-            if results is None:
-                return None
-        return results
+    def run_pipeline(
+        self, results: dict, before_step: Callable[[int], None] | None = None
+    ) -> Any:
+        """Read and transform a frame, see :func:`.run_steps`."""
+        hint = '' if self.test_mode else self.skip_hint
+        return run_steps(self.pipeline.transforms, results, hint, before_step)
 
     @property
-    def _skip_hint(self) -> str:
-        """Tell how to train without an unreadable file."""
+    def skip_hint(self) -> str:
+        """str: How to train without an unreadable file."""
         return (
             ' To train without it: --cfg-options '
             f'{self.settings_path}.skip_unreadable=N allows for N such files.'
         )
-
-    def _sample_error(
-        self, error: Exception, sample_id: str, path: str, kind: str
-    ) -> SampleReadError:
-        """Describe why a sample cannot be read."""
-        # Of several sounds, the error tells which.
-        path = getattr(error, 'path', '') or path
-        if isinstance(error, FileReadError):
-            reason = str(error)
-        else:
-            reason = (
-                f'Cannot read the {kind} {path} ({type(error).__name__}: '
-                f"{error}). Restore it from the dataset's archive."
-            )
-        if not self.test_mode:
-            reason += self._skip_hint
-        return SampleReadError(f'Sample {sample_id}: {reason}', path)

@@ -6,6 +6,7 @@ A model that only looks scores the same whatever it hears.
 import bisect
 import copy
 import math
+from typing import Any
 
 import torch
 from mmengine.dataset import (
@@ -20,6 +21,7 @@ from torch import Tensor
 
 from ..structures.audio_labels import labels_tell_sounds
 from .base_avs_dataset import BaseAVSDataset
+from .clip_dataset import ClipDataset, frame_samples, views
 from .counterfactual_audio import (
     disturb,
     draw_offscreen,
@@ -54,7 +56,7 @@ def source_of(dataset, idx: int) -> tuple[BaseDataset, int]:
         before = dataset.cumulative_sizes[number - 1] if number else 0
         return source_of(dataset.datasets[number], idx - before)
     inner = getattr(dataset, 'dataset', None)
-    if inner is None:
+    if inner is None or isinstance(dataset, ClipDataset):
         return dataset, idx
     if isinstance(dataset, RepeatDataset):
         idx %= len(inner)
@@ -63,10 +65,28 @@ def source_of(dataset, idx: int) -> tuple[BaseDataset, int]:
     return source_of(inner, idx)
 
 
-def views(sample: dict) -> list[BaseDataElement]:
-    """Data samples of a frame: one, or all of test-time augmentation."""
-    found = sample['data_samples']
-    return found if isinstance(found, list) else [found]
+def with_audio_shift(
+    dataset: BaseAVSDataset | ClipDataset, seconds: float
+) -> BaseAVSDataset | ClipDataset:
+    """Copy a dataset, with the sound of another time.
+
+    The dataset itself stays what it is: others may read it.
+    """
+    shifted = copy.copy(dataset)
+    if isinstance(dataset, ClipDataset):
+        shifted.dataset = with_audio_shift(dataset.dataset, seconds)
+    else:
+        shifted.audio_shift = seconds
+    return shifted
+
+
+def real_frames(sample: dict | list[dict]) -> list[dict]:
+    """List the frames of a sample, without what only fills up a clip."""
+    return [
+        frame
+        for frame in frame_samples(sample)
+        if views(frame)[0].metainfo.get('frame_valid', True)
+    ]
 
 
 @DATASETS.register_module()
@@ -75,7 +95,8 @@ class CounterfactualAudioDataset:
 
     What is heard depends on the seed and on the name of the frame, and on
     nothing that was read before: a run that is resumed, or that reads in
-    another order, hears the same.
+    another order, hears the same. Around a ClipDataset, a clip as a whole
+    hears another one, frame by frame; what only fills it up stays silent.
 
     =========== =============================================================
     sound       what is heard
@@ -147,7 +168,7 @@ class CounterfactualAudioDataset:
         )
         self.partners: list[int] | None = None
         # Datasets, each with its copy that hears another time.
-        self._shifted: list[tuple[BaseAVSDataset, BaseAVSDataset]] = []
+        self._shifted: list[tuple[Any, Any]] = []
 
     @property
     def metainfo(self) -> dict:
@@ -192,22 +213,28 @@ class CounterfactualAudioDataset:
     def __len__(self) -> int:
         return len(self.dataset)
 
-    def __getitem__(self, idx: int) -> dict:
+    def __getitem__(self, idx: int) -> dict | list[dict]:
         self.full_init()
         if self.sound == 'shifted':
             return self._shift(idx)
         sample = self.dataset[idx]
-        partner = None
+        partners = [None]
         if self.partners is not None:
-            partner = views(self.dataset[self.partners[idx]])
-        for number, view in enumerate(views(sample)):
-            if partner is not None:
-                heard = partner[number].metainfo['sample_id']
-                view.set_metainfo(dict(heard_sample_id=heard))
-            view.audio = self._heard(
-                view, None if partner is None else partner[number].audio
-            )
+            partners = real_frames(self.dataset[self.partners[idx]])
+        for number, frame in enumerate(real_frames(sample)):
+            # A shorter clip begins again.
+            self._change(frame, partners[number % len(partners)])
         return sample
+
+    def _change(self, frame: dict, partner: dict | None) -> None:
+        """Give a frame its sound."""
+        for number, view in enumerate(views(frame)):
+            other = None
+            if partner is not None:
+                heard = views(partner)[number]
+                view.set_metainfo({'heard_sample_id': heard.sample_id})
+                other = heard.audio
+            view.audio = self._heard(view, other)
 
     def _heard(self, view: BaseDataElement, other: Tensor | None) -> Tensor:
         """Make the sound of a view from its own and its partner's."""
@@ -244,18 +271,17 @@ class CounterfactualAudioDataset:
         for known, shifted in self._shifted:
             if known is source:
                 return shifted[inner]
-        if not isinstance(source, BaseAVSDataset) or not any(
+        read = source.dataset if isinstance(source, ClipDataset) else source
+        if not isinstance(read, BaseAVSDataset) or not any(
             isinstance(step, CutAudioToFrame)
-            for step in source.pipeline.transforms
+            for step in read.pipeline.transforms
         ):
             raise ValueError(
                 "sound='shifted' needs an audio-visual dataset whose "
                 'pipeline cuts the sound of a clip to its frame '
-                f'(CutAudioToFrame), which {type(source).__name__} does '
+                f'(CutAudioToFrame), which {type(read).__name__} does '
                 'not have here.'
             )
-        # The dataset itself stays what it is: others may read it.
-        shifted = copy.copy(source)
-        shifted.audio_shift = self.seconds
+        shifted = with_audio_shift(source, self.seconds)
         self._shifted.append((source, shifted))
         return shifted[inner]

@@ -147,6 +147,8 @@ class RecordSoundingClasses(BaseTransform):
                 'RecordSoundingClasses needs gt_seg_map: place it after the '
                 'transform that loads the annotations'
             )
+        if not results.get('labeled', True):
+            return results  # Nothing tells what sounds.
         results['audio_labels'] = label_map_classes(
             results['gt_seg_map'], LoadAVSAnnotations.ignore_index
         )

@@ -105,7 +105,9 @@ class LoadAVSAnnotations(LoadAnnotations):
 
     Required Keys:
 
-    - seg_map_path
+    - seg_map_path (optional where ``labeled`` is False)
+    - labeled (bool, optional): False of a frame without a label, whose map is
+      ignored everywhere; see ClipDataset.
     - num_label_values (int): How many class ids the label files use.
     - label_map (dict, optional): From class ids of the files to those of the
       model, where the dataset uses other classes.
@@ -136,6 +138,9 @@ class LoadAVSAnnotations(LoadAnnotations):
             LabelReadError: If the file is missing, truncated, no map of
                 class ids, or of another size than the frame.
         """
+        if not results.get('labeled', True):
+            self._ignore_everything(results)
+            return
         path = results['seg_map_path']
         try:
             data = fileio.get(path, backend_args=self.backend_args)
@@ -158,6 +163,14 @@ class LoadAVSAnnotations(LoadAnnotations):
             )
         results['label_shape'] = labels.shape
         results['gt_seg_map'] = self._rename(labels, results.get('label_map'))
+        results.setdefault('seg_fields', []).append('gt_seg_map')
+
+    def _ignore_everything(self, results: dict) -> None:
+        """Add the label map of a frame that has none."""
+        results['label_shape'] = tuple(results['ori_shape'])
+        results['gt_seg_map'] = np.full(
+            results['label_shape'], self.ignore_index, np.uint8
+        )
         results.setdefault('seg_fields', []).append('gt_seg_map')
 
     def _turned(

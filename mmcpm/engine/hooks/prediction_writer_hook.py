@@ -29,6 +29,8 @@ class PredictionWriterHook(Hook):
     ) -> None:
         """Save the predictions of a batch."""
         for output in outputs:
+            if not output.get('frame_valid', True):
+                continue  # It only fills up a clip.
             labels = output.pred_sem_seg.data.cpu().numpy()[0]
             expected = tuple(output.get('ori_shape', labels.shape))[:2]
             if labels.shape != expected:

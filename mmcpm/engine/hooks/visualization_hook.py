@@ -86,6 +86,8 @@ class AVSVisualizationHook(Hook):
         if isinstance(inputs[0], list | tuple):
             inputs = inputs[0]  # Test-time augmentation: the first view.
         for item, output in zip(inputs, outputs, strict=True):
+            if not output.get('frame_valid', True):
+                continue  # It only fills up a clip.
             sample_id = output.sample_id
             # Backends make file names of it and do not make folders.
             name, out_file = f'{mode}_{sample_id.replace("/", "_")}', None

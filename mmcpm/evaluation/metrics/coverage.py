@@ -9,6 +9,7 @@ from mmengine.evaluator import BaseMetric
 from mmengine.logging import print_log
 from mmseg.registry import METRICS
 
+from ...structures.clips import is_scored
 from ..functional import IGNORE_INDEX
 
 # When the queries name classes -> where the prediction holds them.
@@ -50,7 +51,7 @@ class CoverageMetric(BaseMetric):
     def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
         """Score frames by their (audio) query classes, ids of shape (N,)."""
         num_classes = len(self.dataset_meta['classes'])
-        for sample in data_samples:
+        for sample in filter(is_scored, data_samples):
             missing = [f for f in STAGES.values() if f not in sample]
             if missing:
                 self._explain(missing)

@@ -13,6 +13,8 @@ from mmengine.dist import all_gather_object, is_main_process
 from mmengine.evaluator import BaseMetric
 from mmengine.logging import print_log
 
+from ...structures.clips import is_scored
+
 
 class FrameMetric(BaseMetric):
     """A metric over different frames, told apart by their ``sample_id``.
@@ -90,12 +92,14 @@ class FrameMetric(BaseMetric):
     def process(self, data_batch: dict, data_samples: Sequence[dict]) -> None:
         """Count the pixels of a batch of frames.
 
+        What only fills up a clip, and frames without a label, count nothing.
+
         Args:
             data_batch (dict): Not used.
             data_samples (Sequence[dict]): Frames with ``sample_id`` and the
                 ``required_fields``.
         """
-        for sample in data_samples:
+        for sample in filter(is_scored, data_samples):
             sample_id = sample.get('sample_id') or sample.get('img_path')
             for field in ('sample_id', *self.required_fields):
                 if field not in sample:
@@ -162,7 +166,8 @@ class FrameMetric(BaseMetric):
         self.check_names([frame[0] for frame in frames])
         self.num_frames = len(frames)
         whole = self.split_frames or size
-        if len(frames) != whole and is_main_process():
+        # A dataset of clips is shorter than the list of their frames.
+        if len(frames) < whole and is_main_process():
             print_log(
                 f'The dataset has {whole} frames, but {len(frames)} different '
                 f'ones were scored. {self.prefix}/ describes only these.',
