@@ -1,6 +1,10 @@
 from .assigners import FiniteHungarianAssigner
-from .audio_frontends import AudioFrontend
-from .backbones import AudioResNet, VGGish
+from .audio_frontends import (
+    AudioFrontend,
+    LogMelFrontend,
+    MelDecibelFrontend,
+)
+from .backbones import AudioResNet, PVTv2, VGGish
 from .classifiers import GMMClassifier
 from .decode_heads import (
     AVMask2FormerHead,
@@ -55,6 +59,9 @@ __all__ = [
     'FixedAssignmentMaskLoss',
     'ForegroundDiceLoss',
     'GMMClassifier',
+    'LogMelFrontend',
+    'MelDecibelFrontend',
+    'PVTv2',
     'PixelContrastiveLoss',
     'PromptContrastiveLoss',
     'RatioMaskLoss',

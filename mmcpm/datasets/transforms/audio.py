@@ -61,13 +61,29 @@ def cut_around(audio: np.ndarray, start: int, length: int) -> np.ndarray:
     return audio.take(range(start, start + length), axis=1, mode='wrap')
 
 
+def fit_clip(audio: np.ndarray, length: int) -> np.ndarray:
+    """Bring the sound of a clip to a length, as CAVP does.
+
+    Args:
+        audio (np.ndarray): Waveform, ``[channels, samples]``.
+        length (int): Wanted samples.
+
+    Returns:
+        np.ndarray: ``[channels, length]``: the center of a longer sound; a
+        shorter one is repeated from its beginning. Zeros of a sound without
+        samples.
+    """
+    start = max((audio.shape[1] - length) // 2, 0)
+    return cut_around(audio, start, length)
+
+
 @TRANSFORMS.register_module()
 class CutAudioToFrame(BaseTransform):
     """Cut the waveform of a clip to the window of its frame.
 
-    The window starts at ``audio_start``, or else ``frame_index`` seconds,
-    which may be a fraction. A sound that ends within the window is continued
-    with zeros; one that ended before gives zeros only, and
+    The window starts at ``audio_start``, or else ``frame_index`` times
+    ``step`` seconds, which may be a fraction. A sound that ends within the
+    window is continued with zeros; one that ended before gives zeros only, and
     ``audio_valid_samples`` is 0. With ``audio_shift`` the window is that many
     seconds later (earlier, if negative), and the sound is followed by itself:
     no window of it is cut short.
@@ -90,12 +106,35 @@ class CutAudioToFrame(BaseTransform):
 
     Args:
         seconds (float): Length of the window. Defaults to 1.0.
+        step (float): Seconds from the window of a frame to that of the next.
+            Defaults to 1.0, the distance of the frames. TPAVI, AVSegFormer
+            and COMBO cut the sound into VGGish's examples of 0.96 s, so that
+            sound and frames drift apart, by 0.36 s at the tenth frame; 0.96
+            reproduces it. Unused where there is an ``audio_start``.
+        clip_seconds (float, optional): Length to which the sound of the clip
+            is brought beforehand, see :func:`fit_clip`: CAVP's 10 s. Defaults
+            to None: as it is. Unused where there is an ``audio_start``.
     """
 
-    def __init__(self, seconds: float = 1.0) -> None:
+    def __init__(
+        self,
+        seconds: float = 1.0,
+        *,
+        step: float = 1.0,
+        clip_seconds: float | None = None,
+    ) -> None:
         if not seconds > 0:
             raise ValueError(f'seconds must be positive, got {seconds}')
+        if not step > 0:
+            raise ValueError(f'step must be positive, got {step}')
+        if clip_seconds is not None and not clip_seconds >= seconds:
+            raise ValueError(
+                f'clip_seconds must be at least seconds={seconds:g}, the '
+                f'length of the window, got {clip_seconds}'
+            )
         self.seconds = seconds
+        self.step = step
+        self.clip_seconds = clip_seconds
 
     def transform(self, results: dict) -> dict:
         """Cut ``results['audio']`` to the frame's window.
@@ -104,8 +143,15 @@ class CutAudioToFrame(BaseTransform):
             AudioReadError: If the file cannot be read.
         """
         rate = results['sample_rate']
-        start = results.get('audio_start', results['frame_index'])
         length = round(self.seconds * rate)
+        start = results.get('audio_start')
+        if start is None:
+            start = results['frame_index'] * self.step
+            if self.clip_seconds is not None:
+                results['audio'] = fit_clip(
+                    np.asarray(results['audio']),
+                    round(self.clip_seconds * rate),
+                )
         if shift := results.get('audio_shift'):
             results['audio'] = cut_around(
                 np.asarray(results['audio']),
@@ -120,7 +166,10 @@ class CutAudioToFrame(BaseTransform):
         return results
 
     def __repr__(self) -> str:
-        return f'{self.__class__.__name__}(seconds={self.seconds})'
+        return (
+            f'{self.__class__.__name__}(seconds={self.seconds}, '
+            f'step={self.step}, clip_seconds={self.clip_seconds})'
+        )
 
 
 @TRANSFORMS.register_module()

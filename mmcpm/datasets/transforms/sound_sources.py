@@ -11,7 +11,7 @@ import numpy as np
 from mmseg.registry import TRANSFORMS
 
 from ..errors import SampleReadError, why
-from .audio import cut_window
+from .audio import cut_window, fit_clip
 from .audio_loading import (
     LoadAudioFromFile,
     open_sound,
@@ -81,6 +81,8 @@ class LoadSoundSources(LoadAudioFromFile):
         sample_rate (int): The rate in Hz to resample to. Defaults to 16000.
         channels (str): 'mono' or 'stereo'. Defaults to 'stereo'.
         seconds (float): Length of the sound. Defaults to 3.0.
+        repeat_short (bool): Repeat a recording that is shorter from its
+            beginning, as CAVP does. Defaults to False: zeros follow it.
         backend_args (dict, optional): Arguments of the
             ``mmengine.fileio`` backend. Defaults to None.
     """
@@ -91,6 +93,7 @@ class LoadSoundSources(LoadAudioFromFile):
         sample_rate: int = 16000,
         channels: str = 'stereo',
         seconds: float = 3.0,
+        repeat_short: bool = False,
         backend_args: dict | None = None,
     ) -> None:
         if not seconds > 0:
@@ -101,6 +104,7 @@ class LoadSoundSources(LoadAudioFromFile):
             backend_args=backend_args,
         )
         self.seconds = seconds
+        self.repeat_short = repeat_short
 
     def transform(self, results: dict) -> dict:
         """Load and mix the sounds of a sample.
@@ -131,7 +135,7 @@ class LoadSoundSources(LoadAudioFromFile):
         return results
 
     def _read(self, path: str, channels: str) -> tuple[np.ndarray, int]:
-        """Read the center of a file; zeros follow a shorter one."""
+        """Read the center of a file; a shorter one is filled up."""
         length = round(self.seconds * self.sample_rate)
         try:
             with open_sound(path, self.backend_args) as sound:
@@ -143,6 +147,8 @@ class LoadSoundSources(LoadAudioFromFile):
                 "dataset's archive.",
                 path,
             ) from error
+        if self.repeat_short and audio.shape[1]:
+            audio = fit_clip(audio, length)
         return cut_window(audio, 0, length)
 
     @staticmethod

@@ -134,22 +134,24 @@ class AudioFrontend(nn.Module):
                 ``sample_rate`` Hz, S >= ``min_samples``.
 
         Returns:
-            tuple[Tensor, Tensor]: The linear magnitude and its compression,
-            each ``[B, channels, num_frames, n_fft // 2]`` float32.
+            tuple[Tensor, Tensor]: The linear magnitude (or what a subclass
+            transforms to) and its compression, each
+            ``[B, channels, num_frames, num_bins]`` float32.
 
         Raises:
             ValueError: If the waveform has another number of dimensions or
                 is too short.
         """
+        name = type(self).__name__
         if waveform.dim() != 3:
             raise ValueError(
-                'AudioFrontend expects waveforms of shape '
+                f'{name} expects waveforms of shape '
                 '[batch, channels, samples], but got '
                 f'{list(waveform.shape)}.'
             )
         if waveform.shape[-1] < self.min_samples:
             raise ValueError(
-                f'AudioFrontend makes {self.num_frames} frames and needs at '
+                f'{name} makes {self.num_frames} frames and needs at '
                 f'least {self.min_samples} samples '
                 f'({self.min_samples / self.sample_rate:.2f} s at '
                 f'{self.sample_rate} Hz), but got {waveform.shape[-1]}. Set '
@@ -157,12 +159,25 @@ class AudioFrontend(nn.Module):
                 'same duration.'
             )
         with torch.autocast(waveform.device.type, enabled=False):
-            magnitude = stft_magnitude(
-                waveform.float(), self.n_fft, self.window, self.hop_length
-            )
-            # The last frequency, Nyquist's, is left out.
-            magnitude = magnitude[..., : self.num_frames, : self.num_bins]
-            return magnitude, self.compress(magnitude)
+            linear = self.transform(waveform.float())
+            linear = linear[..., : self.num_frames, :]
+            return linear, self.compress(linear)
+
+    def transform(self, waveform: Tensor) -> Tensor:
+        """Compute the linear spectrogram of all frames.
+
+        Args:
+            waveform (Tensor): ``[B, channels, S]`` float32.
+
+        Returns:
+            Tensor: ``[B, channels, T, num_bins]``, at least ``num_frames``
+            frames.
+        """
+        magnitude = stft_magnitude(
+            waveform, self.n_fft, self.window, self.hop_length
+        )
+        # The last frequency, Nyquist's, is left out.
+        return magnitude[..., : self.num_bins]
 
     def compress(self, magnitude: Tensor) -> Tensor:
         """Make the network's input of linear magnitudes.

@@ -9,7 +9,7 @@ from mmcpm.datasets.transforms import (
     RecordSoundingClasses,
     SwapStereoOnFlip,
 )
-from mmcpm.datasets.transforms.audio import cut_around, cut_window
+from mmcpm.datasets.transforms.audio import cut_around, cut_window, fit_clip
 
 # The window of a frame
 
@@ -108,6 +108,36 @@ def test_long_clip_gives_its_last_second():
 def test_window_has_a_length():
     with pytest.raises(ValueError, match='positive, got 0'):
         CutAudioToFrame(seconds=0)
+    with pytest.raises(ValueError, match='step must be positive, got 0'):
+        CutAudioToFrame(step=0)
+    with pytest.raises(ValueError, match='at least seconds=3.*got 2'):
+        CutAudioToFrame(seconds=3, clip_seconds=2)
+
+
+def test_windows_may_drift_from_the_frames():
+    audio = np.arange(160000, dtype=np.float32)[None]
+    first = [int(cut(audio, i, step=0.96)['audio'][0, 0]) for i in (0, 1, 9)]
+    # 0.36 s early at the tenth frame.
+    assert first == [0, 15360, 138240]
+    results = {'audio': audio, 'sample_rate': 16000, 'frame_index': 9}
+    results = CutAudioToFrame(step=0.96, clip_seconds=5)(
+        {**results, 'audio_start': 7.5}
+    )
+    assert results['audio'][0, 0] == 120000
+
+
+def test_a_clip_is_repeated_or_cropped_at_its_center():
+    audio = np.arange(25, dtype=np.float32)[None]
+    assert fit_clip(audio, 60)[0].tolist() == [i % 25 for i in range(60)]
+    assert fit_clip(audio, 10)[0].tolist() == list(range(7, 17))
+    assert fit_clip(np.zeros((2, 0)), 4).tolist() == [[0] * 4] * 2
+    # 2.5 s for ten frames: the third second is continued by the beginning.
+    window = cut(audio, 2, rate=10, clip_seconds=10.0)
+    assert window['audio'][0].tolist() == [20, 21, 22, 23, 24, 0, 1, 2, 3, 4]
+    assert window['audio_valid_samples'] == 10
+    # Twelve seconds for ten: the first is left out.
+    audio = np.arange(120, dtype=np.float32)[None]
+    assert cut(audio, 3, rate=10, clip_seconds=10.0)['audio'][0, 0] == 40
 
 
 # Which classes sound
@@ -200,6 +230,8 @@ def test_branches_of_test_time_augmentation_are_independent():
 
 
 def test_representations():
-    assert repr(CutAudioToFrame()) == 'CutAudioToFrame(seconds=1.0)'
+    assert repr(CutAudioToFrame(step=0.96)) == (
+        'CutAudioToFrame(seconds=1.0, step=0.96, clip_seconds=None)'
+    )
     assert repr(SwapStereoOnFlip()) == 'SwapStereoOnFlip()'
     assert repr(RecordSoundingClasses()) == 'RecordSoundingClasses()'

@@ -169,3 +169,15 @@ def test_the_recording_at_fault_is_named(recordings, tmp_path):
 def test_no_duration_is_refused():
     with pytest.raises(ValueError, match='got 0'):
         LoadSoundSources(seconds=0)
+
+
+def test_a_short_recording_may_be_repeated(tmp_path, rng):
+    short = rng.uniform(-1, 1, RATE).astype(np.float32)
+    write(tmp_path / 'short.wav', short)
+    results = LoadSoundSources(channels='mono', repeat_short=True)(
+        {'audio_sources': [(str(tmp_path / 'short.wav'), None)]}
+    )
+    np.testing.assert_allclose(
+        results['audio'][0], np.tile(short, 3), atol=1e-4
+    )
+    assert results['audio_valid_samples'] == 3 * RATE
