@@ -47,6 +47,24 @@ for name in sys.argv[2:]:
     init_default_scope(cfg.default_scope)
     for hook in (*cfg.default_hooks.values(), *cfg.custom_hooks):
         HOOKS.build(hook)
+    # No weights are fetched here, frames are smaller, and sounds shorter.
+    cfg.model.backbone.init_cfg = None
+    cfg.model.audio_backbone.init_cfg = None
+    if cfg.model.audio_backbone.get('with_embedding'):
+        # It takes spectrograms of one size only.
+        cfg.model.audio_backbone.fc_channels = 64
+    else:
+        cfg.model.audio_frontend.num_frames = 32
+    head_cfg = cfg.model.decode_head
+    if 'num_points' in (head_cfg.get('train_cfg') or {}):
+        head_cfg.train_cfg.num_points = 784
+    if 'max_views' in (head_cfg.get('loss_contrast') or {}):
+        head_cfg.loss_contrast.max_views = 64
+    size = min(64, cfg.model.data_preprocessor.size[0])
+    cfg.model.data_preprocessor.size = (size, size)
+    if cfg.model.get('sound_bank'):
+        frontend = MODELS.build(cfg.model.audio_frontend)
+        cfg.model.sound_bank.samples = frontend.min_samples
     # Configs of one model and optimizer, for other data, take the same step.
     key = json.dumps([cfg.model.to_dict(), cfg.optim_wrapper.to_dict()],
                      sort_keys=True)
@@ -54,13 +72,6 @@ for name in sys.argv[2:]:
         outcome[name] = {**outcome[stepped[key]], **schedule}
         continue
     stepped[key] = name
-    # No weights are fetched here, frames are smaller, and sounds shorter.
-    cfg.model.backbone.init_cfg = None
-    cfg.model.audio_backbone.init_cfg = None
-    cfg.model.audio_frontend.num_frames = 32
-    cfg.model.decode_head.train_cfg.num_points = 784
-    size = min(64, cfg.model.data_preprocessor.size[0])
-    cfg.model.data_preprocessor.size = (size, size)
     model = revert_sync_batchnorm(MODELS.build(cfg.model)).train()
     head = model.decode_head
     last = cfg.model.decode_head.num_classes - 1
@@ -73,7 +84,7 @@ for name in sys.argv[2:]:
         label[:, :size // 2] = sounding
         sample.gt_sem_seg = PixelData(data=label)
         sample.audio = 0.1 * torch.randn(
-            cfg.model.audio_backbone.in_channels,
+            cfg.model.audio_backbone.get('in_channels', 1),
             model.audio_frontend.min_samples)
         sample.set_metainfo(dict(
             sample_id=f'{clip}/0', uid=str(clip), audio_labels=(sounding,)))
@@ -110,8 +121,8 @@ for name in sys.argv[2:]:
     changed = sum(not torch.equal(before[k], p)
                   for k, p in model.named_parameters())
     outcome[name] = dict(
-        wanted=[k for k in ('loss_vcp', 'loss_acp', 'loss_pcl')
-                if cfg.model.decode_head.get(k)],
+        wanted=[k for k, v in head_cfg.items()
+                if k.startswith('loss_') and v],
         losses={k: float(v) for k, v in logs.items() if 'loss' in k},
         unused=unused, untaught=untaught, changed=changed / len(before),
         **schedule)
@@ -147,7 +158,8 @@ def test_config_builds_and_takes_a_step(outcome, name):
     losses = result['losses']
     assert losses['loss'] < 1e4
     assert [k for k, v in losses.items() if not v > 0] == []
-    for part in (*result['wanted'], 'loss_cls', 'loss_mask', 'loss_dice'):
+    assert result['wanted']
+    for part in result['wanted']:
         assert any(f'decode.{part}' in k for k in losses), part
     assert not result['unused']
     assert result['untaught'] == []
