@@ -20,8 +20,9 @@ MIM_FOLDERS = ('configs', 'tools')
 MIM_SUFFIXES = ('.py', '.sh', '.yml', '.yaml', '.md', '.json')
 # Records of studies and benchmarks: evidence for readers of the repository.
 RECORDS = 'results'
-# These make the environment of a clone, and work in a clone only.
+# These make the environment of a clone or its files, and work in a clone only.
 CLONE_SCRIPTS = (
+    'model_zoo.py',
     'quickstart.py',
     'quickstart.sh',
     'run_tests.sh',

@@ -6,7 +6,8 @@ import pytest
 import yaml
 from mmdet.models.dense_heads import Mask2FormerHead
 from mmengine.config import Config
-from mmseg.registry import MODELS
+from mmengine.registry import init_default_scope
+from mmseg.registry import METRICS, MODELS
 
 ROOT = Path(__file__).resolve().parents[1]
 METAFILES = sorted((ROOT / 'configs').rglob('metafile.yml'))
@@ -63,16 +64,40 @@ def test_fields_agree_with_the_config(model):
     cfg = Config.fromfile(ROOT / model['Config'])
     metadata = model['Metadata']
     assert metadata['Batch Size'] == cfg.train_dataloader.batch_size
-    assert metadata['Epochs'] == cfg.train_cfg.max_epochs
-    datasets = DATASETS[metadata['Training Data']]
-    assert cfg.train_dataloader.dataset.type in datasets
-    assert metadata['Architecture'] == [
-        f'R-{cfg.model.backbone.depth}',
-        cfg.model.audio_backbone.type,
-        'Mask2Former',
-    ]
+    lengths = metadata.get('Epochs'), metadata.get('Iterations')
+    assert lengths == (
+        cfg.train_cfg.get('max_epochs'),
+        cfg.train_cfg.get('max_iters'),
+    )
+    dataset = cfg.train_dataloader.dataset
+    while 'dataset' in dataset:
+        dataset = dataset.dataset
+    assert dataset.type in DATASETS[metadata['Training Data']]
+    image, audio, method = metadata['Architecture']
+    if 'depth' in cfg.model.backbone:
+        assert image.startswith(f'R-{cfg.model.backbone.depth}')
+    assert cfg.model.audio_backbone.type.endswith(audio)
     head = MODELS.get(cfg.model.decode_head.type)
-    assert issubclass(head, Mask2FormerHead)
+    assert (method == 'Mask2Former') == issubclass(head, Mask2FormerHead)
+
+
+@per_model
+def test_results_have_a_source_and_a_protocol_of_the_config(model):
+    """In the format that OpenMMLab's tools read."""
+    cfg = Config.fromfile(ROOT / model['Config'])
+    init_default_scope(cfg.default_scope)
+    protocols = {METRICS.build(m).prefix for m in cfg.test_evaluator}
+    for result in model['Results']:
+        assert isinstance(result['Dataset'], str) and result['Task']
+        is_ours = result['Source'].startswith('ours: ')
+        assert is_ours or result['Source'].startswith('paper: ')
+        assert all((ROOT / f).is_file() for f in result.get('Records', ()))
+        assert bool(result.get('Records')) == is_ours
+        for name, score in result['Metrics'].items():
+            assert name.endswith(' (paper)') != is_ours
+            assert name.partition('/')[0] in protocols
+            assert isinstance(score, float) and 0 < score < 100
+    assert model.get('Weights', 'https://').startswith('https://')
 
 
 @per_model

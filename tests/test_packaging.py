@@ -21,6 +21,7 @@ ROOT = Path(__file__).resolve().parents[1]
 MIM = 'mmcpm/.mim/'
 # Work in a clone only: they make its environment.
 CLONE_SCRIPTS = {
+    'tools/analysis_tools/model_zoo.py',
     'tools/quickstart.py',
     'tools/quickstart.sh',
     'tools/run_tests.sh',
