@@ -4,7 +4,7 @@ import contextlib
 import json
 from pathlib import Path
 
-from mmcpm.utils.partial_file import PartialFile
+from mmcpm.utils.io import PartialFile
 
 from .frame_result import FrameResult
 

@@ -1,5 +1,6 @@
 """File names made of sample ids, and files written whole or not at all."""
 
+import contextlib
 import os
 import tempfile
 import uuid
@@ -41,6 +42,60 @@ def sample_file(directory: str | Path, sample_id: str, suffix: str) -> Path:
     return Path(directory, *parts[:-1], parts[-1] + suffix)
 
 
+class PartialFile:
+    """Name of a file until it is whole.
+
+    A program writes to ``path``, hidden beside its final place. Then it calls
+    :meth:`finish`, or, if it was interrupted and what is there can be used,
+    :meth:`keep`, or :meth:`discard`. Only a whole file gets the final name;
+    one that had it before stays until then.
+
+    Args:
+        final (str | Path): Path of the whole file; missing folders are made.
+
+    Attributes:
+        path (Path): Where to write.
+    """
+
+    def __init__(self, final: str | Path) -> None:
+        self.final = Path(final)
+        self.final.parent.mkdir(parents=True, exist_ok=True)
+        name = f'.{self.final.stem}{PARTIAL}{uuid.uuid4().hex[:12]}'
+        self.path = self.final.with_name(name + self.final.suffix)
+
+    @property
+    def partial(self) -> Path:
+        """Path: What :meth:`keep` calls the file."""
+        return self.final.with_name(
+            f'{self.final.stem}.partial{self.final.suffix}'
+        )
+
+    def finish(self) -> Path:
+        """Give the file its name.
+
+        Returns:
+            Path: The name.
+        """
+        os.replace(self.path, self.final)
+        with contextlib.suppress(OSError):
+            # Left by an earlier run that was interrupted.
+            self.partial.unlink(missing_ok=True)
+        return self.final
+
+    def keep(self) -> Path:
+        """Give the file a name that tells that it is not whole.
+
+        Returns:
+            Path: The name, such as ``out.partial.mp4``.
+        """
+        os.replace(self.path, self.partial)
+        return self.partial
+
+    def discard(self) -> None:
+        """Remove the file."""
+        self.path.unlink(missing_ok=True)
+
+
 def write_whole(
     path: str | Path,
     content: bytes | Callable[[str], None],
@@ -60,22 +115,19 @@ def write_whole(
         sync (bool): Whether bytes reach the disk before the file gets its
             name. Defaults to False.
     """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    name = f'.{path.stem}{PARTIAL}{uuid.uuid4().hex[:12]}{path.suffix}'
-    partial = path.with_name(name)
+    target = PartialFile(path)
     try:
         if callable(content):
-            content(str(partial))
+            content(str(target.path))
         else:
-            with open(partial, 'wb') as file:
+            with open(target.path, 'wb') as file:
                 file.write(content)
                 if sync:
                     file.flush()
                     os.fsync(file.fileno())
-        os.replace(partial, path)
+        target.finish()
     finally:
-        partial.unlink(missing_ok=True)
+        target.discard()
 
 
 def ensure_writable(directory: str | Path, option: str) -> None:

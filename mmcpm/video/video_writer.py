@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from mmcpm.utils.errors import UsageError
-from mmcpm.utils.partial_file import PartialFile
+from mmcpm.utils.io import PartialFile
 
 from .pyav import import_av
 

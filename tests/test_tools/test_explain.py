@@ -1,17 +1,21 @@
 import shutil
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import pytest
 import torch
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
+from mmseg.models.decode_heads import FCNHead
 from mmseg.registry import MODELS
 
+from mmcpm.analysis_tools.explain.report import check_head
 from mmcpm.dataset_converters.sounding_scenes.writer import (
     write_sounding_scenes,
 )
+from mmcpm.utils.errors import UsageError
 
 ROOT = Path(__file__).resolve().parents[2]
 FULL = ROOT / 'configs/cpm/cpm_r18_scenes_hard.py'
@@ -167,7 +171,10 @@ def test_models_without_an_audio_first_head_are_refused(
         "type='FCNHead', in_channels=512, channels=8, num_classes=13))\n"
     )
     error = refused(capsys, explain, config, checkpoint, tmp_path / 'out')
-    assert 'audio-first' in error and 'FCNHead' in error
+    assert 'EncoderDecoder, which takes no sound' in error
+    head = FCNHead(in_channels=8, channels=8, num_classes=13)
+    with pytest.raises(UsageError, match='audio-first.*FCNHead'):
+        check_head(SimpleNamespace(decode_head=head))
 
 
 def test_empty_and_silent_splits_are_refused(

@@ -7,7 +7,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mmcpm.utils.errors import UsageError
-from mmcpm.utils.io import ensure_writable, sample_file, write_whole
+from mmcpm.utils.io import (
+    PartialFile,
+    ensure_writable,
+    sample_file,
+    write_whole,
+)
 
 
 @pytest.mark.parametrize(
@@ -111,3 +116,36 @@ def test_ensure_writable_names_folder_and_option(tmp_path):
     (tmp_path / 'file').touch()
     with pytest.raises(UsageError, match=r'file/x.*Not a directory.*--out'):
         ensure_writable(tmp_path / 'file' / 'x', '--out')
+
+
+def names(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_whole_file_replaces_the_earlier_one(tmp_path):
+    (tmp_path / 'a.json').write_text('earlier')
+    (tmp_path / 'a.partial.json').write_text('earlier, too')
+    file = PartialFile(tmp_path / 'a.json')
+    file.path.write_text('new')
+    assert file.path.name.startswith('.') and file.path.suffix == '.json'
+    assert (tmp_path / 'a.json').read_text() == 'earlier'
+    assert file.finish() == tmp_path / 'a.json'
+    assert (tmp_path / 'a.json').read_text() == 'new'
+    assert names(tmp_path) == ['a.json']
+
+
+def test_part_is_kept_under_another_name(tmp_path):
+    (tmp_path / 'a.mp4').write_text('earlier')
+    file = PartialFile(tmp_path / 'a.mp4')
+    file.path.write_text('part')
+    assert file.keep() == tmp_path / 'a.partial.mp4'
+    assert (tmp_path / 'a.mp4').read_text() == 'earlier'
+    assert (tmp_path / 'a.partial.mp4').read_text() == 'part'
+
+
+def test_nothing_is_left(tmp_path):
+    file = PartialFile(tmp_path / 'new/a.mp4')
+    file.discard()
+    file.path.write_text('part')
+    file.discard()
+    assert names(tmp_path / 'new') == []

@@ -10,13 +10,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-import torch.nn as nn
 from matplotlib.figure import Figure
 from mmengine.registry import init_default_scope
 from mmseg.registry import DATASETS
 
-from mmcpm.analysis_tools.loading import load_model
-from mmcpm.apis import options
+from mmcpm.apis import init_model, options
 from mmcpm.apis.config_checks import check_classes, require
 from mmcpm.apis.train_and_test import read_config
 from mmcpm.models.decode_heads.av_mask2former_head import AVMask2FormerHead
@@ -63,7 +61,8 @@ def run(args: Namespace) -> Explanation:
         )
     ensure_writable(args.out, '--out')
     init_default_scope(cfg.get('default_scope') or 'mmseg')
-    model = load_model(cfg, args.checkpoint, check_head)
+    model = init_model(cfg, args.checkpoint)
+    check_head(model)
     dataset = DATASETS.build(cfg.test_dataloader.dataset)
     if not len(dataset):
         raise UsageError('the test split has no frames')
@@ -74,21 +73,16 @@ def run(args: Namespace) -> Explanation:
     return explain(model, frames, dataset.metainfo, Path(args.out), args.seed)
 
 
-def check_head(model: nn.Module) -> None:
+def check_head(model: AVEncoderDecoder) -> None:
     """Refuse a model whose queries cannot be explained.
 
     Raises:
         UsageError: If it has no audio-first head.
     """
-    head = getattr(model, 'decode_head', None)
-    if not (
-        isinstance(model, AVEncoderDecoder)
-        and isinstance(head, AVMask2FormerHead)
-    ):
+    if not isinstance(model.decode_head, AVMask2FormerHead):
         raise UsageError(
-            'the model must be an AVEncoderDecoder with an audio-first head '
-            '(AVMask2FormerHead, CPMHead), but the config has '
-            f'{type(model).__name__} with {type(head).__name__}'
+            'the model must have an audio-first head (AVMask2FormerHead, '
+            f'CPMHead), but has {type(model.decode_head).__name__}'
         )
 
 

@@ -11,8 +11,7 @@ import numpy as np
 from mmengine.registry import init_default_scope
 from mmseg.registry import DATASETS
 
-from mmcpm.analysis_tools.loading import load_model
-from mmcpm.apis import options
+from mmcpm.apis import init_model, options
 from mmcpm.apis.config_checks import check_classes, check_numbers, require
 from mmcpm.apis.train_and_test import read_config
 from mmcpm.utils.errors import UsageError
@@ -61,7 +60,7 @@ def run(args: Namespace) -> str:
     )
     if 0 in args.shift:
         raise UsageError('--shift 0 is the true sound: leave it out')
-    model = load_model(cfg, args.checkpoint)
+    model = init_model(cfg, args.checkpoint)
     dataset = DATASETS.build(cfg.test_dataloader.dataset)
     dataset.full_init()
     if not len(dataset):
