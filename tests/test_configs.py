@@ -49,6 +49,9 @@ for name in sys.argv[2:]:
         HOOKS.build(hook)
     # No weights are fetched here, frames are smaller, and sounds shorter.
     cfg.model.backbone.init_cfg = None
+    if 'drop_path_rate' in cfg.model.backbone:
+        # Of two frames it may drop both.
+        cfg.model.backbone.drop_path_rate = 0.0
     cfg.model.audio_backbone.init_cfg = None
     if cfg.model.audio_backbone.get('with_embedding'):
         # It takes spectrograms of one size only.

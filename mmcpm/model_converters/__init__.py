@@ -1,3 +1,4 @@
+from .avsbench import AVSBENCH
 from .code_base import CODE_BASES, CodeBase, find_code_base, register
 from .key_rules import Drop, Join, KeyReport, Rename, Split, convert_keys
 from .pvt_v2 import pvt_v2_rules
@@ -5,6 +6,7 @@ from .resnet import resnet_rules
 from .vggish import vggish_rules
 
 __all__ = [
+    'AVSBENCH',
     'CODE_BASES',
     'CodeBase',
     'Drop',

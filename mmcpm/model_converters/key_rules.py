@@ -28,7 +28,8 @@ class Rename:
             of the key stays. With ``$`` at its end it stands for the key.
         replacement (str): New beginning, with ``\1`` for the first group.
         new_axes (int): Axes of length 1 to append; two turn the weight of a
-            linear layer into that of a 1 x 1 convolution.
+            linear layer into that of a 1 x 1 convolution. Negative: to take
+            from the end.
     """
 
     pattern: str
@@ -44,6 +45,16 @@ class Rename:
         """
         rest = match.string[match.end() :]
         return match.expand(self.replacement) + rest
+
+    def reshape(self, value: Tensor) -> Tensor:
+        """Append or take away the axes of length 1.
+
+        Args:
+            value (Tensor): Weight of any shape.
+        """
+        if self.new_axes < 0 and {*value.shape[self.new_axes :]} == {1}:
+            return value.flatten(self.new_axes - 1)
+        return value[(...,) + (None,) * self.new_axes]
 
 
 @dataclass(frozen=True)
@@ -164,8 +175,7 @@ def convert_keys(
             report.mapped.setdefault(name, []).append(key)
             continue
         if isinstance(rule, Rename):
-            value = value[(...,) + (None,) * rule.new_axes]
-            names, values = (rule.expand(match),), (value,)
+            names, values = (rule.expand(match),), (rule.reshape(value),)
         else:
             names = tuple(
                 Rename('', new).expand(match) for new in rule.replacements

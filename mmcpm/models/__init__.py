@@ -13,6 +13,7 @@ from .decode_heads import (
     BaseAVHead,
     CAVPHead,
     CPMHead,
+    TPAVIHead,
 )
 from .layers import (
     AudioQueryGenerator,
@@ -22,6 +23,7 @@ from .layers import (
     DeformablePixelDecoder,
 )
 from .losses import (
+    AudioVisualMatchingLoss,
     FixedAssignmentMaskLoss,
     ForegroundDiceLoss,
     PixelContrastiveLoss,
@@ -35,7 +37,6 @@ from .segmentors import (
     CAVPEncoderDecoder,
     CPMEncoderDecoder,
 )
-from .utils.binary_scores import two_class_scores
 
 __all__ = [
     'AVEncoderDecoder',
@@ -47,6 +48,7 @@ __all__ = [
     'AudioFrontend',
     'AudioQueryGenerator',
     'AudioResNet',
+    'AudioVisualMatchingLoss',
     'AudioTransformerDecoder',
     'BaseAVHead',
     'CAVPEncoderDecoder',
@@ -66,6 +68,6 @@ __all__ = [
     'PromptContrastiveLoss',
     'RatioMaskLoss',
     'SetCriterion',
+    'TPAVIHead',
     'VGGish',
-    'two_class_scores',
 ]

@@ -4,6 +4,7 @@ from .avsegformer_star_head import AVSegFormerStarHead
 from .base_av_head import BaseAVHead
 from .cavp_head import CAVPHead
 from .cpm_head import CPMHead
+from .tpavi_head import TPAVIHead
 
 __all__ = [
     'AVMask2FormerHead',
@@ -12,4 +13,5 @@ __all__ = [
     'BaseAVHead',
     'CAVPHead',
     'CPMHead',
+    'TPAVIHead',
 ]

@@ -1,4 +1,5 @@
 from .acp_loss import RatioMaskLoss
+from .audio_visual_matching import AudioVisualMatchingLoss
 from .foreground_dice_loss import ForegroundDiceLoss
 from .pcl_loss import PromptContrastiveLoss
 from .pixel_contrastive_loss import PixelContrastiveLoss
@@ -6,6 +7,7 @@ from .set_criterion import SetCriterion
 from .vcp_loss import FixedAssignmentMaskLoss
 
 __all__ = [
+    'AudioVisualMatchingLoss',
     'FixedAssignmentMaskLoss',
     'ForegroundDiceLoss',
     'PixelContrastiveLoss',
