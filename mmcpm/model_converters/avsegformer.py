@@ -247,7 +247,7 @@ def losses() -> dict[str, Tensor]:
             MODELS.build(dict(mix, loss_weight=0.1)),
         )
         values |= {
-            f'avsegformer {name}: iou_loss': terms['loss_seg'],
+            f'avsegformer {name}: iou_loss': terms['loss_decode'],
             f'avsegformer {name}: mix_loss (times 0.1)': terms['loss_mix'],
             f'avsegformer {name}: total': sum(terms.values()),
         }

@@ -84,12 +84,12 @@ def frame_losses(
         ignore_index (int): Label that is left out.
 
     Returns:
-        dict[str, Tensor]: ``loss_seg`` and, if asked for, ``loss_mix``.
+        dict[str, Tensor]: ``loss_decode`` and, if asked for, ``loss_mix``.
     """
     size = tuple(labels.shape[-2:])
     ignore = dict(ignore_index=ignore_index)
     logits = resize(logits, size, mode='bilinear')
-    losses = {'loss_seg': loss_decode(logits, labels, **ignore)}
+    losses = {'loss_decode': loss_decode(logits, labels, **ignore)}
     if loss_mix is not None:
         mean = mask_feature.mean(1, keepdim=True)
         mean = resize(mean, size, mode='bilinear')
@@ -262,7 +262,7 @@ class AVSegFormerHead(BaseAVHead):
             data_samples (list[SegDataSample]): With ``gt_sem_seg``.
 
         Returns:
-            dict[str, Tensor]: ``loss_seg`` and, if there is one,
+            dict[str, Tensor]: ``loss_decode`` and, if there is one,
             ``loss_mix``.
         """
         image_features, audio, data_samples, factor = select_labeled(

@@ -194,7 +194,7 @@ def test_only_labeled_frames_enter_the_losses(make_head, inputs, frames):
         AudioFeatures([], audio.embedding[kept]),
         [samples[k] for k in kept],
     )
-    assert set(losses) == {'loss_seg', 'loss_mix'}
+    assert set(losses) == {'loss_decode', 'loss_mix'}
     for name, value in expected.items():
         assert value > 0
         torch.testing.assert_close(losses[name], value)
@@ -245,7 +245,7 @@ def test_losses_of_the_original_with_two_classes(subset, kind, expected):
     else:
         labels = normal(331, (10, 1, 64, 64))[:, 0]
     losses = frame_losses(pred, feature, (labels > 0).long(), loss, mix)
-    found = [float(losses[name]) for name in ('loss_seg', 'loss_mix')]
+    found = [float(losses[name]) for name in ('loss_decode', 'loss_mix')]
     assert found == pytest.approx(expected, rel=1e-5)
 
 
@@ -263,7 +263,7 @@ def test_losses_of_the_original_with_71_classes(make_head):
         head.loss_decode,
         head.loss_mix,
     )
-    found = [float(losses[name]) for name in ('loss_seg', 'loss_mix')]
+    found = [float(losses[name]) for name in ('loss_decode', 'loss_mix')]
     expected = (4.77707052230835, 0.020221970975399017)
     assert found == pytest.approx(expected, rel=1e-5)
 
