@@ -1,4 +1,5 @@
 from .avsbench import AVSBENCH
+from .avsegformer import AVSEGFORMER
 from .code_base import CODE_BASES, CodeBase, find_code_base, register
 from .key_rules import Drop, Join, KeyReport, Rename, Split, convert_keys
 from .pvt_v2 import pvt_v2_rules
@@ -7,6 +8,7 @@ from .vggish import vggish_rules
 
 __all__ = [
     'AVSBENCH',
+    'AVSEGFORMER',
     'CODE_BASES',
     'CodeBase',
     'Drop',

@@ -64,6 +64,39 @@ def project_embedding(
     return project(embedding)[:, None]
 
 
+def frame_losses(
+    logits: Tensor,
+    mask_feature: Tensor,
+    labels: Tensor,
+    loss_decode: nn.Module,
+    loss_mix: nn.Module | None,
+    ignore_index: int = 255,
+) -> dict[str, Tensor]:
+    """Compare predictions with label maps.
+
+    Args:
+        logits (Tensor): ``[B, logits, H, W]``.
+        mask_feature (Tensor): Gated, ``[B, C, h, w]``.
+        labels (Tensor): Class ids, ``[B, H, W]``.
+        loss_decode (nn.Module): Loss of the logits.
+        loss_mix (nn.Module, optional): Loss of the channel mean of the mask
+            feature.
+        ignore_index (int): Label that is left out.
+
+    Returns:
+        dict[str, Tensor]: ``loss_decode`` and, if asked for, ``loss_mix``.
+    """
+    size = tuple(labels.shape[-2:])
+    ignore = dict(ignore_index=ignore_index)
+    logits = resize(logits, size, mode='bilinear')
+    losses = {'loss_decode': loss_decode(logits, labels, **ignore)}
+    if loss_mix is not None:
+        mean = mask_feature.mean(1, keepdim=True)
+        mean = resize(mean, size, mode='bilinear')
+        losses['loss_mix'] = loss_mix(mean, labels, **ignore)
+    return losses
+
+
 @MODELS.register_module()
 class AVSegFormerHead(BaseAVHead):
     """Decode head of AVSegFormer.
@@ -229,7 +262,7 @@ class AVSegFormerHead(BaseAVHead):
             data_samples (list[SegDataSample]): With ``gt_sem_seg``.
 
         Returns:
-            dict[str, Tensor]: ``loss_seg`` and, if there is one,
+            dict[str, Tensor]: ``loss_decode`` and, if there is one,
             ``loss_mix``.
         """
         image_features, audio, data_samples, factor = select_labeled(
@@ -239,7 +272,14 @@ class AVSegFormerHead(BaseAVHead):
         logits, mask_feature = self.decode(
             image_features, self.encode_audio(audio)
         )
-        losses = self.frame_losses(logits, mask_feature, labels)
+        losses = frame_losses(
+            logits,
+            mask_feature,
+            labels,
+            self.loss_decode,
+            self.loss_mix,
+            self.ignore_index,
+        )
         return {name: factor * value for name, value in losses.items()}
 
     def _read_labels(self, data_samples: list[SegDataSample]) -> Tensor:
@@ -251,29 +291,6 @@ class AVSegFormerHead(BaseAVHead):
         for present, sample in zip(classes, data_samples, strict=True):
             check_class_ids(present, self.num_classes, sample.metainfo)
         return labels
-
-    def frame_losses(
-        self, logits: Tensor, mask_feature: Tensor, labels: Tensor
-    ) -> dict[str, Tensor]:
-        """Compare with label maps.
-
-        Args:
-            logits (Tensor): ``[B, logits, H, W]``.
-            mask_feature (Tensor): Gated, ``[B, C, h, w]``.
-            labels (Tensor): Class ids, ``[B, H, W]``.
-
-        Returns:
-            dict[str, Tensor]: See :meth:`loss`.
-        """
-        ignore = dict(ignore_index=self.ignore_index)
-        size = tuple(labels.shape[-2:])
-        logits = resize(logits, size, mode='bilinear')
-        losses = {'loss_seg': self.loss_decode(logits, labels, **ignore)}
-        if self.loss_mix is not None:
-            mean = mask_feature.mean(1, keepdim=True)
-            mean = resize(mean, size, mode='bilinear')
-            losses['loss_mix'] = self.loss_mix(mean, labels, **ignore)
-        return losses
 
     def predict(
         self,

@@ -1,0 +1,18 @@
+# AVSegFormer's program: AdamW at a constant rate of 2e-5 with PyTorch's weight
+# decay of 0.01 for all weights, 30 epochs.
+max_epochs = 30
+train_cfg = dict(
+    type='EpochBasedTrainLoop', max_epochs=max_epochs, val_interval=1
+)
+val_cfg = dict(type='ValLoop')
+test_cfg = dict(type='TestLoop')
+
+optim_wrapper = dict(
+    type='OptimWrapper',
+    optimizer=dict(type='AdamW', lr=2e-5, weight_decay=0.01),
+)
+param_scheduler = [
+    dict(type='ConstantLR', factor=1.0, begin=0, end=max_epochs, by_epoch=True)
+]
+# --auto-scale-lr: the rate above is meant for so many clips per step.
+auto_scale_lr = dict(enable=False, base_batch_size=2)

@@ -1,0 +1,13 @@
+# AVSegFormer* on AVSBench-Object MS3 at 224 x 224, trained as CPM is.
+_base_ = [
+    '../_base_/default_runtime.py',
+    '../_base_/datasets/ms3.py',
+    '../_base_/models/avsegformer_star_r50.py',
+    '../_base_/schedules/adamw_poly_100e.py',
+]
+
+model = dict(
+    data_preprocessor=dict(size=(224, 224)),
+    decode_head=dict(num_classes=2),
+)
+default_hooks = dict(checkpoint=dict(save_best='avsbench/JF'))
