@@ -86,6 +86,23 @@ test_dataloader = dict(
 )
 train_cfg = dict(max_epochs=1)
 """
+# The same in clips of four frames; of five or ten, the last is filled up.
+CLIPS = """
+_base_ = ['config.py']
+clips = dict(_delete_=True, type='ClipDataset', clip_length=4)
+train_dataloader = dict(
+    collate_fn=dict(type='clip_collate'),
+    dataset=dict(dataset=_base_.train_dataloader.dataset, **clips),
+)
+val_dataloader = dict(
+    collate_fn=dict(type='clip_collate'),
+    dataset=dict(dataset=_base_.val_dataloader.dataset, **clips),
+)
+test_dataloader = dict(
+    collate_fn=dict(type='clip_collate'),
+    dataset=dict(dataset=_base_.test_dataloader.dataset, **clips),
+)
+"""
 
 
 def run_tool(name, *arguments):
@@ -108,6 +125,7 @@ def folder(tmp_path_factory):
     config = ROOT / 'configs/avmask2former/avmask2former_r18_scenes.py'
     text = CONFIG.format(config=str(config), data=str(data))
     (folder / 'config.py').write_text(text)
+    (folder / 'clips.py').write_text(CLIPS)
     return folder
 
 
@@ -186,6 +204,88 @@ def test_listening_report(folder, trained, tmp_path):
     )
     content = json.loads((tmp_path / 'listening_report.json').read_text())
     assert 'silence' in content['sounds']
+
+
+def scores_of(folder, config, checkpoint, out, *options):
+    run_tool(
+        'test',
+        folder / config,
+        checkpoint,
+        *('--work-dir', out / 'work', '--scores', out / 'scores.json'),
+        *options,
+    )
+    content = json.loads((out / 'scores.json').read_text())
+    return content['metrics'], content['protocols']
+
+
+@pytest.mark.parametrize('options', [(), ('--tta', '--sound', 'silence')])
+def test_clips_are_scored_as_their_frames(folder, trained, tmp_path, options):
+    """A head that looks at each frame by itself scores the same."""
+    checkpoint, found = trained / 'epoch_1.pth', []
+    for config in ('config.py', 'clips.py'):
+        out = tmp_path / config
+        out.mkdir()
+        maps = ('--out', out / 'maps')
+        found.append(
+            scores_of(folder, config, checkpoint, out, *options, *maps)
+        )
+        names = [path.stem for path in (out / 'maps').rglob('*.png')]
+        # Of a clip, the context of the scored frames is segmented, too.
+        expected = '012' if config == 'config.py' else '0123'
+        assert sorted(names) == sorted(expected)
+    assert found[0] == found[1]
+    assert all(p['frames'] == 3 for p in found[1][1].values())
+
+
+def test_training_on_clips(folder, tmp_path):
+    run_tool('train', folder / 'clips.py', '--work-dir', tmp_path)
+    (log,) = tmp_path.rglob('2*.log')
+    # Eight frames of a clip of ten: two samples, one batch.
+    assert '[1/1]' in log.read_text()
+    assert (tmp_path / 'epoch_1.pth').is_file()
+
+
+def test_clips_need_their_collation(folder, tmp_path, capsys):
+    option = 'train_dataloader.collate_fn.type=pseudo_collate'
+    with pytest.raises(SystemExit):
+        run_tool(
+            'train',
+            folder / 'clips.py',
+            *('--work-dir', tmp_path, '--cfg-options', option),
+        )
+    assert 'train_dataloader gives clips' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize('input_kind', ['random', 'real'])
+def test_benchmark_of_clips(folder, tmp_path, input_kind):
+    out = tmp_path / 'out.json'
+    options = ('--size', 64, 64, '--repeats', 1, '--warmup', 0, '--no-memory')
+    run_tool(
+        'analysis_tools/benchmark',
+        folder / 'clips.py',
+        *('--task', 'train', '--out', out, '--input', input_kind, *options),
+    )
+    assert json.loads(out.read_text())['median_s'] > 0
+
+
+def test_listening_report_of_clips(folder, trained, tmp_path):
+    run_tool(
+        'analysis_tools/listening_report',
+        folder / 'clips.py',
+        trained / 'epoch_1.pth',
+        *('--out', tmp_path, '--snr', '--shift', 1, '--clips', 1),
+    )
+    content = json.loads((tmp_path / 'listening_report.json').read_text())
+    assert 'shifted_+1s' in content['sounds'] and content['frames'] == 3
+
+
+def test_sheets_of_clips(folder, tmp_path):
+    run_tool(
+        'analysis_tools/browse_dataset',
+        folder / 'clips.py',
+        *('--split', 'train', '--out', tmp_path, '--max-frames', 2),
+    )
+    assert len(list(tmp_path.rglob('*.png'))) == 1
 
 
 @pytest.mark.slow

@@ -18,6 +18,7 @@ from mmseg.registry import DATASETS, MODELS
 from mmseg.structures import SegDataSample
 from tqdm import tqdm
 
+from mmcpm.datasets.clip_dataset import frame_samples
 from mmcpm.utils.errors import UsageError
 from mmcpm.utils.io import ensure_writable
 from mmcpm.visualization.drawing import overlay_classes
@@ -79,6 +80,10 @@ def heading(data_sample: SegDataSample, classes: Sequence[str]) -> str:
     words = [f'{height} x {width} px']
     if data_sample.get('flip'):
         words.append(f'flipped ({data_sample.get("flip_direction")})')
+    if not data_sample.get('frame_valid', True):
+        words.append('fills up the clip')
+    elif not data_sample.get('labeled', True):
+        words.append('no label')
     lines = [
         f'frame {data_sample.sample_id.rpartition("/")[2]}',
         ', '.join(words),
@@ -164,19 +169,23 @@ def run(args: Namespace) -> list[Path]:
         choose_clips(clips, args.clips, args.num), 'clips', disable=None
     ):
         indices = [i for i in clips[clip] for _ in range(args.views)]
-        columns = [
-            sheet_column(
-                dataset[index],
-                preprocessor,
-                args.split == 'train',
-                classes,
-                palette,
-            )
-            for index in indices[: args.max_frames]
-        ]
+        columns, number = [], 0
+        while number < len(indices) and len(columns) < args.max_frames:
+            # Of ClipDataset a sample is several frames.
+            columns += [
+                sheet_column(
+                    frame,
+                    preprocessor,
+                    args.split == 'train',
+                    classes,
+                    palette,
+                )
+                for frame in frame_samples(dataset[indices[number]])
+            ]
+            number += 1
         title = f'{clip}, {args.split} split, as the model gets it'
-        if len(indices) > len(columns):
-            title += f' (the first {len(columns)} of {len(indices)} views)'
+        if number < len(indices):
+            title += f' (the first {number} of {len(indices)} views)'
         figure = draw_sheet(title, columns, classes, palette)
         sheets.append(save_sheet(figure, args.out, clip))
     return sheets

@@ -16,7 +16,11 @@ from mmengine.runner import Runner, ValLoop
 from mmengine.runner.amp import autocast
 from mmseg.models import SegDataPreProcessor
 from PIL import Image
+from torch.utils.data import Dataset
 
+from mmcpm.datasets.clip_dataset import ClipDataset, frame_samples
+from mmcpm.datasets.dataset_wrappers import source_of
+from mmcpm.engine.hooks.epoch_seed_hook import nested_datasets
 from mmcpm.utils.errors import UsageError
 
 ORIENTATION = 0x0112  # The tag of EXIF.
@@ -45,31 +49,35 @@ def check_padding(model: nn.Module) -> None:
             )
 
 
+def has_clip_samples(dataset: Dataset) -> bool:
+    """Tell whether the samples of a dataset are clips of frames."""
+    parts = nested_datasets(dataset)
+    return any(isinstance(part, ClipDataset) for part in parts)
+
+
 def check_batches(loop: Any, model: nn.Module) -> None:
     """Refuse evaluation batches of frames that differ in size."""
     batch_size = getattr(loop.dataloader, 'batch_size', None) or 1
     dataset = loop.dataloader.dataset
+    has_clips = has_clip_samples(dataset)
     if (
-        batch_size == 1
+        (batch_size == 1 and not has_clips)
         or not hasattr(dataset, 'get_data_info')
         or not isinstance(
             getattr(model, 'data_preprocessor', None), SegDataPreProcessor
         )
     ):
         return
-    kinds = [
-        stored_size(dataset.get_data_info(i).get('img_path'))
-        for i in range(len(dataset))
-    ]
+    kinds = [stored_sizes(dataset, i) for i in range(len(dataset))]
     read: dict[Any, tuple] = {}
     for indices in batches(loop, batch_size):
-        # One frame of each stored size tells what the pipeline makes of it.
+        # One sample of each stored size tells what the pipeline makes of it.
         different = {kinds[i]: i for i in reversed(indices)}
-        if len(different) == 1:
+        if len(different) == 1 and len(set(*different)) == 1:
             continue
         for kind, index in different.items():
             if kind not in read:
-                read[kind] = input_size(dataset[index])
+                read[kind] = sample_size(dataset, index)
         first, *others = sorted(different, key=different.get)
         for kind in others:
             if read[kind] != read[first]:
@@ -117,6 +125,34 @@ def stored_size(path: str | None) -> tuple | None:
             return image.size, image.getexif().get(ORIENTATION)
     except (OSError, SyntaxError, ValueError):
         return None
+
+
+def stored_sizes(dataset: Dataset, index: int) -> tuple:
+    """Read the sizes of the pictures of a sample: one, or those of a clip."""
+    source, inner = source_of(dataset, index)
+    infos = [dataset.get_data_info(index)]
+    if isinstance(source, ClipDataset):
+        infos = source.frames_of(inner)
+    return tuple(stored_size(info.get('img_path')) for info in infos)
+
+
+def sample_size(dataset: Dataset, index: int) -> tuple:
+    """Height and width of a sample after the pipeline.
+
+    Raises:
+        UsageError: If the frames of a clip differ in it.
+    """
+    frames = frame_samples(dataset[index])
+    sizes = sorted({input_size(frame) for frame in frames})
+    if len(sizes) > 1:
+        uid = dataset.get_data_info(index).get('uid')
+        raise UsageError(
+            f'the frames of the clip {uid} differ in size after the pipeline '
+            f'({", ".join(map(str, sizes))}, height and width), but those of '
+            'an evaluation batch must have one. Let the pipeline resize to '
+            'one size (Resize with keep_ratio=False)'
+        )
+    return sizes[0]
 
 
 def input_size(sample: dict) -> tuple:

@@ -1,5 +1,6 @@
 """Datasets of a configuration, found within their wrappers."""
 
+import copy
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -7,6 +8,7 @@ from mmengine.config import Config, ConfigDict
 from mmengine.dataset import ClassBalancedDataset
 from mmseg.registry import DATASETS
 
+from mmcpm.datasets import ClipDataset
 from mmcpm.utils.config_types import is_type, type_name, type_of
 from mmcpm.utils.errors import UsageError
 
@@ -37,6 +39,28 @@ def wrapped(settings: dict) -> list[tuple[str, ConfigDict]]:
     if isinstance(inner, list | tuple):
         found += [(f'datasets.{i}', each) for i, each in enumerate(inner)]
     return [(name, each) for name, each in found if isinstance(each, dict)]
+
+
+def without_clips(settings: ConfigDict) -> ConfigDict:
+    """Take ClipDataset out of a dataset, for tools that show single frames.
+
+    Args:
+        settings (ConfigDict): A dataset, or wrappers around datasets.
+
+    Returns:
+        ConfigDict: The same, of frames.
+    """
+    if is_type(settings, ClipDataset, DATASETS):
+        return settings['dataset']
+    settings = copy.copy(settings)
+    for name, inner in wrapped(settings):
+        key, _, number = name.partition('.')
+        if number:
+            settings[key] = [*settings[key]]
+            settings[key][int(number)] = without_clips(inner)
+        else:
+            settings[key] = without_clips(inner)
+    return settings
 
 
 def innermost_datasets(

@@ -191,8 +191,9 @@ def scale_lr_for_accumulation(runner: Runner) -> None:
     base = settings['base_batch_size']
     batch = runner.cfg.train_dataloader.batch_size * runner.world_size
     runner.auto_scale_lr = {**settings, 'base_batch_size': base / count}
+    # Of ClipDataset, samples are clips.
     runner.logger.info(
-        f'An update takes {count} batches of {batch} frames, {count * batch} '
+        f'An update takes {count} batches of {batch} samples, {count * batch} '
         f'in all; the learning rate is meant for {base}.'
     )
 

@@ -9,10 +9,12 @@ import torch
 import torch.nn as nn
 from mmengine.dataset import InfiniteSampler
 from mmengine.dist import get_world_size, is_main_process
-from mmengine.runner import IterBasedTrainLoop, Runner
+from mmengine.runner import IterBasedTrainLoop, Runner, ValLoop
 from mmseg.structures import SegDataSample
 from torch.utils.data import DataLoader, Dataset
 
+from mmcpm.datasets import clip_collate
+from mmcpm.datasets.clip_dataset import frame_samples
 from mmcpm.engine.hooks.epoch_seed_hook import nested_datasets
 from mmcpm.evaluation.metrics.frame_metric import FrameMetric
 from mmcpm.models.decode_heads.cpm_head_cfg import NO_MIXTURE
@@ -79,6 +81,9 @@ def check_data(model: nn.Module, loop, is_evaluation: bool) -> None:
             if inner is not dataset and len(inner):
                 check_sample(model, inner[0])
     sample = dataset[0]
+    check_collation(loop, sample)
+    # Of a clip, what holds for its first frame holds for all.
+    sample = frame_samples(sample)[0]
     check_sample(model, sample)
     if is_evaluation:
         check_batches(loop, model)
@@ -162,6 +167,32 @@ def check_sample(model: nn.Module, sample: dict) -> None:
             'Set seconds and num_frames to the same duration (1 s: 96 '
             'frames, 3 s: 300)'
         )
+
+
+def check_collation(loop, sample: dict | list) -> None:
+    """Refuse clips that are not joined as such, and frames that are."""
+    collate = getattr(loop.dataloader, 'collate_fn', None)
+    collate = getattr(collate, 'func', collate)  # mmengine's partial.
+    if isinstance(sample, list) == (collate is clip_collate):
+        return
+    name = 'train_dataloader'
+    if hasattr(loop, 'evaluator'):
+        name = (
+            'val_dataloader'
+            if isinstance(loop, ValLoop)
+            else ('test_dataloader')
+        )
+    if isinstance(sample, list):
+        raise UsageError(
+            f'the dataset of {name} gives clips (ClipDataset), which are '
+            f"joined by {name}.collate_fn=dict(type='clip_collate'), but "
+            f'{name}.collate_fn is {getattr(collate, "__name__", collate)}'
+        )
+    raise UsageError(
+        f"{name}.collate_fn=dict(type='clip_collate') joins clips, but the "
+        'dataset gives single frames. Put ClipDataset around it, or leave '
+        'collate_fn out'
+    )
 
 
 def check_mixtures(model: nn.Module) -> None:

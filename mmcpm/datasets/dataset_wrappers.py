@@ -65,6 +65,26 @@ def source_of(dataset, idx: int) -> tuple[BaseDataset, int]:
     return source_of(inner, idx)
 
 
+def sample_indices(dataset) -> dict[str, int]:
+    """Tell which sample of a dataset holds a frame.
+
+    Args:
+        dataset (Dataset): A dataset, or wrappers around one.
+
+    Returns:
+        dict[str, int]: Indices by ``sample_id``; those of clips for all
+        frames that they have.
+    """
+    indices = {}
+    for index in range(len(dataset)):
+        source, inner = source_of(dataset, index)
+        infos = [dataset.get_data_info(index)]
+        if isinstance(source, ClipDataset):
+            infos = source.frames_of(inner)
+        indices.update({info['sample_id']: index for info in infos})
+    return indices
+
+
 def with_audio_shift(
     dataset: BaseAVSDataset | ClipDataset, seconds: float
 ) -> BaseAVSDataset | ClipDataset:

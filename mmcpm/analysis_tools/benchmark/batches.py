@@ -1,5 +1,7 @@
 """Batches to time a model with: made up, or read from a dataset."""
 
+from collections.abc import Mapping
+
 import torch
 import torch.nn.functional as F
 from mmengine.config import Config
@@ -9,13 +11,16 @@ from mmseg.registry import DATASETS, TRANSFORMS
 from mmseg.structures import SegDataSample
 from torch import Tensor
 
-from mmcpm.apis.nested_settings import innermost_datasets
+from mmcpm.apis.nested_settings import innermost_datasets, nested_datasets
+from mmcpm.datasets.clip_dataset import ClipDataset, frame_samples
 from mmcpm.datasets.transforms import CutAudioToFrame, LoadSoundSources
 from mmcpm.utils.config_types import is_type
 
 # Objects in a made-up frame, as in AVSBench: most frames have one or two
 # classes beside the background, some have more.
 OBJECTS = (2, 4)
+# Meta keys of the frames of a clip.
+CLIP_KEYS = ('uid', 'frame_index', 'clip_length', 'frame_valid', 'labeled')
 
 
 def random_labels(
@@ -63,13 +68,38 @@ def audio_shape(cfg: Config) -> tuple[int, int]:
     return channels, round(seconds * rate)
 
 
+def clip_length_of(cfg: Config) -> int:
+    """Frames of a sample of the training: T of ClipDataset, or 1."""
+    outermost = (cfg.get('train_dataloader') or {}).get('dataset')
+    return max(
+        (
+            settings.clip_length
+            for _, settings in nested_datasets(outermost, '')
+            if is_type(settings, ClipDataset, DATASETS)
+        ),
+        default=1,
+    )
+
+
 def random_batch(
     cfg: Config, size: tuple[int, int], batch: int, seed: int = 0
 ) -> dict:
-    """Make up a batch as a dataloader gives it."""
+    """Make up a batch as a dataloader gives it.
+
+    Args:
+        cfg (Config): Tells classes, sound and, if it trains on clips, their
+            length.
+        size (tuple[int, int]): Height and width of the images.
+        batch (int): Samples: frames, or clips.
+        seed (int): Seed of the images.
+
+    Returns:
+        dict: ``inputs`` and ``data_samples``.
+    """
+    length = clip_length_of(cfg)
     generator = torch.Generator().manual_seed(seed)
     inputs, data_samples = [], []
-    for _ in range(batch):
+    for index in range(batch * length):
         inputs.append(
             torch.randint(
                 0, 256, (3, *size), generator=generator, dtype=torch.uint8
@@ -79,22 +109,33 @@ def random_batch(
             size, cfg.model.decode_head.num_classes, generator
         )
         audio = 0.1 * torch.randn(audio_shape(cfg), generator=generator)
-        data_samples.append(pack_sample(label, audio))
+        clip = dict(
+            uid=f'clip {index // length}',
+            frame_index=index % length,
+            clip_length=length,
+        )
+        data_samples.append(pack_sample(label, audio, clip))
     return dict(inputs=inputs, data_samples=data_samples)
 
 
-def pack_sample(label: Tensor, audio: Tensor | None) -> SegDataSample:
+def pack_sample(
+    label: Tensor, audio: Tensor | None, meta: Mapping | None = None
+) -> SegDataSample:
     """Make the data sample of a frame.
 
     Args:
         label (Tensor): Class ids ``[1, H, W]``.
         audio (Tensor, optional): ``[channels, samples]``.
+        meta (Mapping, optional): Further meta information.
     """
     size = tuple(label.shape[-2:])
     sounding = [k for k in label.unique().tolist() if k not in (0, 255)]
     sample = SegDataSample(
         metainfo=dict(
-            ori_shape=size, img_shape=size, audio_labels=tuple(sounding)
+            meta or {},
+            ori_shape=size,
+            img_shape=size,
+            audio_labels=tuple(sounding),
         )
     )
     sample.gt_sem_seg = PixelData(data=label)
@@ -110,15 +151,19 @@ def real_batch(
     init_default_scope(cfg.get('default_scope') or 'mmseg')
     dataset = DATASETS.build(cfg[f'{split}_dataloader'].dataset)
     inputs, data_samples = [], []
-    for index in range(batch):
-        sample = dataset[index % len(dataset)]
+    frames = [
+        frame
+        for index in range(batch)
+        for frame in frame_samples(dataset[index % len(dataset)])
+    ]
+    for sample in frames:
         image = F.interpolate(
             sample['inputs'][None].float(), size, mode='bilinear'
         )
         label = sample['data_samples'].gt_sem_seg.data
         label = F.interpolate(label[None].float(), size)[0].long()
         inputs.append(image[0].to(torch.uint8))
-        data_samples.append(
-            pack_sample(label, sample['data_samples'].get('audio'))
-        )
+        found = sample['data_samples']
+        clip = {key: found.get(key) for key in CLIP_KEYS if key in found}
+        data_samples.append(pack_sample(label, found.get('audio'), clip))
     return dict(inputs=inputs, data_samples=data_samples)

@@ -3,6 +3,7 @@
 import copy
 from argparse import Namespace
 from collections.abc import Callable
+from typing import Any
 
 from mmcv.transforms import Compose
 from mmengine.config import Config
@@ -11,6 +12,8 @@ from mmseg.datasets.transforms import RandomCrop
 from mmseg.registry import DATASETS, TRANSFORMS
 
 from mmcpm.apis.nested_settings import innermost_datasets
+from mmcpm.datasets.clip_dataset import ClipDataset
+from mmcpm.datasets.dataset_wrappers import source_of
 from mmcpm.engine.hooks.epoch_seed_hook import seed_everything
 from mmcpm.utils.config_types import is_type
 from mmcpm.utils.errors import UsageError
@@ -22,7 +25,7 @@ from .steps import compare, interleave, time_statistics
 
 def build_reader(
     cfg: Config, size: tuple[int, int], stock: bool
-) -> tuple[Callable[[int], dict], Compose, int]:
+) -> tuple[Callable[[int], Any], Compose, int]:
     """Build what reads a sample of the training data."""
     loader = dict(cfg, train_dataloader=copy.deepcopy(cfg.train_dataloader))
     parts = innermost_datasets(loader, 'train_dataloader')
@@ -43,8 +46,11 @@ def build_reader(
     dataset = DATASETS.build(loader['train_dataloader'].dataset)
     compose = Compose(pipeline)
 
-    def read(index: int) -> dict:
+    def read(index: int) -> Any:
         seed_everything(index)
+        source, inner = source_of(dataset, index % len(dataset))
+        if isinstance(source, ClipDataset):
+            return [compose(info) for info in source.frames_of(inner)]
         return compose(dataset.get_data_info(index % len(dataset)))
 
     return read, compose, len(dataset)

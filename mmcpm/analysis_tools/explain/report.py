@@ -16,6 +16,7 @@ from mmseg.registry import DATASETS
 
 from mmcpm.apis import init_model, options
 from mmcpm.apis.config_checks import check_classes, require
+from mmcpm.apis.nested_settings import without_clips
 from mmcpm.apis.train_and_test import read_config
 from mmcpm.models.decode_heads.av_mask2former_head import AVMask2FormerHead
 from mmcpm.models.segmentors import AVEncoderDecoder
@@ -63,7 +64,7 @@ def run(args: Namespace) -> Explanation:
     init_default_scope(cfg.get('default_scope') or 'mmseg')
     model = init_model(cfg, args.checkpoint)
     check_head(model)
-    dataset = DATASETS.build(cfg.test_dataloader.dataset)
+    dataset = DATASETS.build(without_clips(cfg.test_dataloader.dataset))
     if not len(dataset):
         raise UsageError('the test split has no frames')
     if args.frames:

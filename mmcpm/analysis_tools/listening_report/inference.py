@@ -13,6 +13,7 @@ from mmseg.registry import METRICS
 from mmseg.structures import SegDataSample
 
 from mmcpm.datasets import CounterfactualAudioDataset
+from mmcpm.datasets.clip_dataset import frame_samples
 from mmcpm.evaluation import (
     AVSBenchJFMetric,
     AVSSLegacyMetric,
@@ -104,22 +105,25 @@ def count(
 
 @torch.no_grad()
 def segment(
-    model: nn.Module, dataset: Any, index: int
+    model: nn.Module, dataset: Any, index: int, sample_id: str
 ) -> tuple[torch.Tensor, SegDataSample]:
     """Segment one frame.
 
     Args:
         model (nn.Module): Model in evaluation mode.
         dataset (Dataset): Dataset, of any sound.
-        index (int): Index of the frame.
+        index (int): Index of the frame, or of its clip.
+        sample_id (str): Name of the frame.
 
     Returns:
         tuple[Tensor, SegDataSample]: The frame, uint8 ``[3, H, W]``, and
         its sample with label, prediction and ``audio``.
     """
-    frame = dataset[index]
+    frames = frame_samples(dataset[index])
+    names = [each['data_samples'].sample_id for each in frames]
+    number = names.index(sample_id)
+    frame = frames[number]
     audio = frame['data_samples'].audio
-    (result,) = model.test_step(pseudo_collate([frame]))
-    result = result.cpu()
+    result = model.test_step(pseudo_collate(frames))[number].cpu()
     result.set_data({'audio': audio})
     return frame['inputs'], result

@@ -7,7 +7,7 @@ import numpy as np
 import torch.nn as nn
 from matplotlib.figure import Figure
 
-from mmcpm.datasets.dataset_wrappers import SAMPLE_RATE
+from mmcpm.datasets.dataset_wrappers import SAMPLE_RATE, sample_indices
 
 from .figures import Panel, Row, draw_classes, draw_clips, draw_scores
 from .inference import segment
@@ -95,15 +95,14 @@ def clip_rows(
         tuple[list[Row], int]: What to draw, and the sample rate in Hz.
     """
     true = shown[0]
-    indices = {
-        true.dataset.get_data_info(i)['sample_id']: i
-        for i in range(len(true.dataset))
-    }
+    indices = sample_indices(true.dataset)
     rows, sample_rate = [], SAMPLE_RATE
     for each in clips:
         panels = []
         for one in shown:
-            image, result = segment(model, one.dataset, indices[each.frame])
+            image, result = segment(
+                model, one.dataset, indices[each.frame], each.frame
+            )
             audio = result.audio.numpy()
             sample_rate = result.get('sample_rate', sample_rate)
             if one is true:

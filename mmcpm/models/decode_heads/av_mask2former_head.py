@@ -20,6 +20,7 @@ from ..losses.class_weights import class_weights
 from ..losses.set_criterion import FrameTargets, SetCriterion, SetTerms
 from ..ops.attention import replace_attention
 from ..utils.arguments import check_arguments, check_type
+from ..utils.labeled_frames import select_labeled
 from ..utils.query_predictions import PixelDecoderOutput, QueryPredictions
 from ..utils.semantic_inference import INFERENCE_MODES
 from .base_av_head import BaseAVHead
@@ -299,6 +300,9 @@ class AVMask2FormerHead(BaseAVHead, Mask2FormerHead):
             the last layer and ``d{i}.*`` of the earlier ones; ``d0`` is the
             audio decoder's.
         """
+        image_features, audio, data_samples, _ = select_labeled(
+            image_features, audio, data_samples
+        )
         targets = self.criterion.read_targets(data_samples)
         # 1. and 2.: audio, then image
         pixels, predictions = self._decode_queries(image_features, audio)

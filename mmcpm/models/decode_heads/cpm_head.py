@@ -18,6 +18,7 @@ from ..layers.class_prompts import pad_classes
 from ..losses.acp_loss import recoverable_prompts, unexplained_ratio
 from ..losses.matched_masks import prompted_indices
 from ..losses.set_criterion import FrameTargets, SetTerms
+from ..utils.labeled_frames import select_labeled
 from ..utils.mixing import MixedAudio
 from ..utils.prompt_stats import prompt_log_vars
 from ..utils.query_predictions import (
@@ -150,6 +151,9 @@ class CPMHead(AVMask2FormerHead):
             raise ValueError(NO_MIXTURE)
         if self.prompts is None:
             return super().loss(image_features, audio, data_samples)
+        image_features, audio, data_samples, _ = select_labeled(
+            image_features, audio, data_samples
+        )
         targets = self.criterion.read_targets(data_samples)
         first = self.num_queries
 

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from ...structures.audio_features import AudioFeatures
 from ...structures.clips import is_scored
+from .mixing import MixedAudio
 from .transfers import few_numbers
 
 
@@ -60,6 +61,14 @@ def select_labeled(
         clip_length=1,
         valid=None,
     )
+    mixture = getattr(audio, 'mixture', None)
+    if mixture is not None:
+        levels, *others = mixture
+        mixture = MixedAudio(
+            [level[index] for level in levels],
+            *(part if part is None else part[index] for part in others),
+        )
+        audio = replace(audio, mixture=mixture)
     return LabeledFrames(
         [level[index] for level in image_features],
         audio,

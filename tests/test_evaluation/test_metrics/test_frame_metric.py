@@ -75,6 +75,20 @@ def test_names_of_the_scores_are_known_before(protocol):
     assert build_metric(protocol, 'own').score_names()[0].startswith('own')
 
 
+@every_protocol
+@pytest.mark.parametrize(
+    'flags', [dict(frame_valid=False), dict(labeled=False)]
+)
+def test_what_has_no_label_is_not_scored(protocol, flags):
+    """Padding and context of clips: not even a name or a size counts."""
+    samples, other = example_samples(), example_samples()[:2]
+    for sample in other:
+        sample.update(flags, sample_id=f'c/{sample["sample_id"][-1]}')
+        sample['gt_sem_seg']['data'] = torch.full((1, 7, 7), 255)
+    expected = evaluate(protocol, samples)
+    assert evaluate(protocol, [*other, *samples], batch_size=4) == expected
+
+
 # --- Independence ---
 
 
