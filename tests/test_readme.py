@@ -18,6 +18,7 @@ FRONT = ROOT / 'README.md'
 MODELS = ROOT / 'mmcpm/models/README.md'
 FILES = [
     FRONT,
+    ROOT / 'tools/TROUBLESHOOTING.md',
     *sorted(
         path
         for folder in ('configs', 'mmcpm', 'tools')

@@ -5,6 +5,7 @@ from argparse import Namespace
 from pathlib import Path
 
 from mmcpm.utils.errors import UsageError, reported
+from mmcpm.video.video_reader import VideoReader
 
 from . import options
 from .av_inferencer import AVSInferencer
@@ -44,6 +45,10 @@ def run(args: Namespace) -> VideoSummary:
                 'name'
             )
         outputs.check()
+        source = make_input(args)
+        if 'video' in source:
+            # A model takes longer to load than a mistake to find.
+            VideoReader(args.video).close()
         cfg, _ = resolve_config(args.config)
         options.apply_cfg_options(cfg, args.cfg_options)
         inferencer = AVSInferencer(
@@ -51,7 +56,7 @@ def run(args: Namespace) -> VideoSummary:
         )
         summary = segment_video(
             inferencer,
-            make_input(args),
+            source,
             outputs,
             batch_size=args.batch_size,
             fps=args.fps,

@@ -1,5 +1,6 @@
 """The pictures of a video file, each with the time at which it is shown."""
 
+import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -14,6 +15,10 @@ from .pyav import VideoReadError, import_av, open_container
 LARGEST_RATE = 480
 # Where a file tells no rate.
 USUAL_RATE = Fraction(25)
+# Containers that tell how long their pictures last, and pictures that end
+# earlier by more seconds than this were cut off.
+TELLING = ('matroska', 'mov', 'avi')
+TOLERANCE_SECONDS = 0.5
 TURNS = {
     90: cv2.ROTATE_90_COUNTERCLOCKWISE,
     180: cv2.ROTATE_180,
@@ -213,10 +218,16 @@ class VideoReader:
         size = self.info.width, self.info.height
         step = float(1 / self.info.rate)
         frame, index, time = self._first, 0, 0.0
+        told = self._told_seconds()
         while frame is not None:
             yield VideoFrame(frame, index, time, size)
+            shown = step
+            if frame.duration:
+                shown = float(frame.duration * Fraction(frame.time_base))
             frame, index = next(self._frames, None), index + 1
             if frame is None:
+                # FFmpeg takes the end of a file that was cut for its end.
+                self.is_cut |= time + shown < told - TOLERANCE_SECONDS
                 return
             stamp = None
             if frame.pts is not None:
@@ -225,6 +236,21 @@ class VideoReader:
                 )
             # Without a time stamp, or with one that steps back.
             time = stamp if stamp is not None and stamp > time else time + step
+
+    def _told_seconds(self) -> float:
+        """Length of the pictures alone, as the file tells; 0 if not."""
+        name = self._container.format.name
+        if not any(kind in name for kind in TELLING):
+            return 0.0
+        stream = self._stream
+        if stream.duration:
+            return float(stream.duration * stream.time_base)
+        # Such as 00:01:02.500000000.
+        told = stream.metadata.get('DURATION', '')
+        with contextlib.suppress(ValueError):
+            hours, minutes, seconds = map(float, told.split(':'))
+            return 3600 * hours + 60 * minutes + seconds
+        return 0.0
 
     def close(self) -> None:
         """Close the file."""

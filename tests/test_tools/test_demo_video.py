@@ -141,6 +141,10 @@ def test_faults_are_told_in_one_message(refuses, checkpoint, clip, tmp_path):
     assert Path('notes.mp4').read_text() == 'Dear diary'
 
 
+def test_video_is_looked_at_before_the_model(refuses):
+    assert 'video not found' in refuses('no.pth', 'no.mp4')
+
+
 def test_ctrl_c_in_the_middle(checkpoint, video_writer, tmp_path):
     images = [np.full((64, 64, 3), k % 255, np.uint8) for k in range(3000)]
     clip = video_writer(Path('long.mkv'), images)

@@ -103,9 +103,13 @@ def test_damaged_packets_are_passed_over_and_counted(video_writer, tmp_path):
 def test_file_that_was_cut_short_gives_what_is_there(video_writer, tmp_path):
     images = [gray(8 * i, (64, 64)) for i in range(30)]
     path = video_writer(tmp_path / 'a.mkv', images)
+    with VideoReader(path) as reader:
+        assert len(list(reader)) == 30
+        assert not reader.is_cut
     path.write_bytes(path.read_bytes()[: path.stat().st_size * 2 // 3])
     with VideoReader(path) as reader:
         number = len(list(reader))
+        assert reader.is_cut
     assert 5 < number < 30
 
 

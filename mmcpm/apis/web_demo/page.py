@@ -1,21 +1,15 @@
-"""The web page itself; the only file that needs Gradio."""
+"""The web page itself, made of Gradio's components."""
 
-import logging
-import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import gradio as gr
-from gradio import processing_utils
-from mmengine.logging import print_log
-
-from mmcpm.utils.errors import UsageError
 
 from .jobs import MUTE, SOLO, SWAP, Jobs, Result
-from .limits import check_clip, shown_name, without_paths
+from .limits import check_clip, shown_name
+from .messages import page_error, told
 from .session_files import SessionFiles
-from .style import CSS, PLAY_BOTH, SCRIPT
+from .style import PLAY_BOTH
 
 # Jobs that wait; more visitors are asked to come back.
 LONGEST_QUEUE = 8
@@ -42,9 +36,6 @@ SOLO_NOTE = """*Solo* separates the source with the model's own ratio masks,
 where the model finds it. They are as good as the model is: expect remains of
 other sounds."""
 SOLO_MISSING = '*Solo* is not offered: {reason}.'
-BROKEN = (
-    'Something went wrong on the server, and is in its log. Try another clip.'
-)
 
 
 def build_page(
@@ -64,9 +55,8 @@ def build_page(
         model (str): Name of the model.
 
     Returns:
-        gr.Blocks: To be launched with :func:`launch_options`.
+        gr.Blocks: To be launched with :func:`.launch.launch_options`.
     """
-    _forbid_downloads()
     own_line, other_line = 'avs-own', 'avs-other'
     no_solo = jobs.no_solo
     changes = [
@@ -78,14 +68,14 @@ def build_page(
     def arrive(clip: str | None, request: gr.Request) -> None:
         files.own(request.session_hash, clip)
         if clip:
-            _told(check_clip, clip, jobs.limits)
+            told(check_clip, clip, jobs.limits)
 
     def segment(
         clip: str | None, rate: float, last: dict, request: gr.Request
     ) -> tuple:
         session = request.session_hash
         files.own(session, clip)
-        result = _told(jobs.segment, clip, _bounded(rate))
+        result = told(jobs.segment, clip, _bounded(rate))
         # Of the clip before this one.
         gone = [p for p in last.get('files', []) if p not in (clip, None)]
         files.drop(session, *gone) if gone else None
@@ -103,7 +93,6 @@ def build_page(
             state,
             gr.update(choices=names, value=names[0] if names else None),
             gr.update(visible=True),
-            gr.update(visible=True),
             gr.update(value=None, label='With another sound'),
             '',
             '',
@@ -118,10 +107,10 @@ def build_page(
         request: gr.Request,
     ) -> tuple:
         if 'clip' not in state:
-            raise _error('find what sounds in a clip first')
+            raise page_error('find what sounds in a clip first')
         session = request.session_hash
         files.own(session, other)
-        result = _told(
+        result = told(
             jobs.compare,
             state['clip'],
             state['result'],
@@ -197,22 +186,24 @@ def build_page(
         with gr.Column(visible=False) as second:
             gr.Markdown(COMPARISON)
             with gr.Row(elem_classes='avs-two'):
-                change = gr.Radio(
-                    changes,
-                    value=MUTE,
-                    label='Replace the sound',
-                    elem_id='avs-change',
-                )
-                source = gr.Dropdown(
-                    [], label='Source that sounds alone', visible=False
-                )
-                with gr.Column(visible=False) as swap:
-                    other = gr.File(
-                        label='Second clip, or a sound',
-                        file_types=['video', 'audio'],
-                        height=120,
+                with gr.Column():
+                    change = gr.Radio(
+                        changes,
+                        value=MUTE,
+                        label='Replace the sound',
+                        elem_id='avs-change',
                     )
-                    _add_samples('Or that of:', samples, other)
+                with gr.Column():
+                    source = gr.Dropdown(
+                        [], label='Source that sounds alone', visible=False
+                    )
+                    with gr.Column(visible=False) as swap:
+                        other = gr.File(
+                            label='Second clip, or a sound',
+                            file_types=['video', 'audio'],
+                            height=160,
+                        )
+                        _add_samples('Or that of:', samples, other)
             with gr.Row(elem_classes='avs-two'):
                 again = gr.Button(
                     'Compare', variant='primary', elem_id='avs-again'
@@ -225,19 +216,32 @@ def build_page(
             )
 
         outputs = [
-            own_video, own_html, own_notes, state, source, results, second,
+            own_video, own_html, own_notes, state, source, second,
             other_video, other_html, other_notes,
         ]  # fmt: skip
         one = {'concurrency_id': QUEUE, 'concurrency_limit': 1}
         clip.upload(arrive, clip, api_name=False)
+        # The player shows the place in the queue, and how long it takes.
         start.click(
-            segment, [clip, rate, state], outputs, api_name='segment', **one
+            lambda: gr.update(visible=True),
+            None,
+            results,
+            api_name=False,
+            queue=False,
+        ).then(
+            segment,
+            [clip, rate, state],
+            outputs,
+            api_name='segment',
+            show_progress_on=own_video,
+            **one,
         )
         again.click(
             compare,
             [state, change, source, other, rate],
             [other_video, other_html, other_notes],
             api_name='compare',
+            show_progress_on=other_video,
             **one,
         )
         change.change(
@@ -246,51 +250,6 @@ def build_page(
         page.unload(leave)
     page.queue(max_size=LONGEST_QUEUE, default_concurrency_limit=1)
     return page
-
-
-def launch_options(jobs: Jobs, host: str, port: int | None) -> dict[str, Any]:
-    """Arguments of ``launch``: nothing is shared, sent or kept.
-
-    Args:
-        jobs (Jobs): Has the limits.
-        host (str): Address to listen at.
-        port (int, optional): Port; the first free one from 7860 on if None.
-
-    Returns:
-        dict[str, Any]: Arguments.
-    """
-    return {
-        'server_name': host,
-        'server_port': port,
-        'share': False,
-        'show_error': False,
-        'quiet': True,
-        'max_file_size': int(jobs.limits.megabytes * 1e6),
-        'enable_monitoring': False,
-        'ssr_mode': False,
-        'pwa': False,
-        'mcp_server': False,
-        'run_history': False,
-        'footer_links': [],
-        'css': CSS,
-        'js': SCRIPT,
-        'theme': gr.themes.Default(
-            font=['system-ui', 'sans-serif'],
-            font_mono=['ui-monospace', 'monospace'],
-        ),
-    }
-
-
-def _forbid_downloads() -> None:
-    """Let no request make the server fetch an address in place of a file.
-
-    A file that a request names by its address would be downloaded.
-    """
-
-    async def refuse(*_: Any, **__: Any) -> None:
-        raise _error('this page takes uploads, and no addresses')
-
-    processing_utils.async_ssrf_protected_download = refuse
 
 
 def _player(label: str, name: str) -> gr.Video:
@@ -315,29 +274,6 @@ def _add_samples(
                 api_name=False,
                 queue=False,
             )
-
-
-def _told(work: Callable, *args: Any, **kwargs: Any) -> Any:
-    """Do some work; a visitor is told a mistake, and no more of a fault."""
-    try:
-        return work(*args, **kwargs)
-    except UsageError as error:
-        message = without_paths(str(error), {})
-        raise _error(message) from None
-    except Exception as error:
-        print_log(f'web page: {error!r}', 'current', logging.ERROR)
-        traceback.print_exc()
-        raise _error(BROKEN) from None
-
-
-def _error(message: str) -> gr.Error:
-    """A message that stays until it is closed."""
-    return gr.Error(
-        message,
-        duration=None,
-        title='Please note',
-        print_exception=False,
-    )
 
 
 def _bounded(rate: float) -> float:

@@ -76,7 +76,8 @@ def serve(
     files: SessionFiles,
 ) -> None:
     """Build the page, tell its address, and wait for Ctrl-C."""
-    from .page import build_page, launch_options
+    from .launch import launch_options
+    from .page import build_page
 
     jobs = Jobs(inferencer, limits, files.keep)
     name = Path(args.config).stem

@@ -16,6 +16,8 @@ CSS = """
 .avs-axis span {position: absolute; transform: translateX(-50%);
   white-space: nowrap; opacity: .8;}
 .avs-axis span:first-child {transform: none;}
+.avs-axis .avs-end {left: auto !important; right: 0; transform: none;}
+.avs-row em {padding-left: 8px; font-style: normal; opacity: .8;}
 .avs-head {position: absolute; top: 0; bottom: 20px; width: 2px;
   background: #e11d48; pointer-events: none; z-index: 2;}
 .avs-two {flex-wrap: wrap;}

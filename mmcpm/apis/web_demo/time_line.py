@@ -14,6 +14,9 @@ STRIP = 640, 96
 # Seconds between marks of the axis, and the most marks.
 MARKS = (0.5, 1, 2, 5, 10, 30, 60, 300, 600)
 MOST_MARKS = 7
+# Marks behind this share of the axis would stick out of it.
+LAST_SHARE = 0.96
+NOTHING = 'The model finds nothing that sounds.'
 
 
 @dataclass(frozen=True)
@@ -155,16 +158,24 @@ def time_line(
         name = html.escape(own[0].name)
         rows.append(_row(f'{name}<small>{total:.1f} s</small>', bars))
     if not spans:
-        rows.append(_row('nothing', 'The model finds nothing that sounds.'))
-    marks = ''.join(
-        f'<span style="left:{100 * mark / seconds:.2f}%">{mark:g} s</span>'
-        for mark in axis_marks(seconds)
+        rows.append(_row('nothing', f'<em>{NOTHING}</em>'))
+    marks = axis_marks(seconds)
+    axis = ''.join(
+        _mark(mark, seconds, ' s' if mark == marks[-1] else '')
+        for mark in marks
     )
     return (
         f'<div class="avs-line" data-video="{html.escape(video)}" '
         f'data-seconds="{seconds:.3f}">{"".join(rows)}'
-        f'<div class="avs-axis"><b></b><div>{marks}</div></div></div>'
+        f'<div class="avs-axis"><b></b><div>{axis}</div></div></div>'
     )
+
+
+def _mark(mark: float, seconds: float, unit: str) -> str:
+    """A second of the axis; near its end it must not stick out."""
+    end = ' class="avs-end"' if mark > LAST_SHARE * seconds else ''
+    place = 100 * mark / seconds
+    return f'<span{end} style="left:{place:.2f}%">{mark:g}{unit}</span>'
 
 
 def _row(name: str, content: str) -> str:

@@ -5,6 +5,7 @@ import os
 import re
 import socket
 import tempfile
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -32,7 +33,8 @@ def served(inferencer, video_writer, half_bright, beeps, monkeypatch):
     with tempfile.TemporaryDirectory() as folder, \
             tempfile.TemporaryDirectory() as outside:  # fmt: skip
         monkeypatch.setenv('GRADIO_TEMP_DIR', folder)
-        from mmcpm.apis.web_demo.page import build_page, launch_options
+        from mmcpm.apis.web_demo.launch import launch_options
+        from mmcpm.apis.web_demo.page import build_page
 
         files = SessionFiles(folder)
         jobs = Jobs(inferencer, Limits(4.0, 1.0, 64 * 64), files.keep)
@@ -53,6 +55,13 @@ def served(inferencer, video_writer, half_bright, beeps, monkeypatch):
             yield address.rstrip('/'), files.folder, clip
         finally:
             page.close(verbose=False)
+
+
+@pytest.fixture
+def short_queue(monkeypatch):
+    """One job may wait."""
+    page = pytest.importorskip('mmcpm.apis.web_demo.page')
+    monkeypatch.setattr(page, 'LONGEST_QUEUE', 1)
 
 
 @pytest.fixture
@@ -210,6 +219,29 @@ def test_two_at_once_wait_for_each_other(served, client):
     other.close()
 
 
+def test_a_full_queue_is_said(short_queue, served, client, monkeypatch):
+    from gradio_client import handle_file
+
+    release = threading.Event()
+    segment = Jobs.segment
+
+    def wait(*args):
+        assert release.wait(WAIT_SECONDS)
+        return segment(*args)
+
+    monkeypatch.setattr(Jobs, 'segment', wait)
+    clip = handle_file(str(served[2]))
+    jobs = [client.submit(clip, 2, api_name='/segment') for _ in range(4)]
+    end = time.monotonic() + WAIT_SECONDS
+    while sum(job.done() for job in jobs) < 2:
+        assert time.monotonic() < end
+        time.sleep(0.1)
+    release.set()
+    told = [str(job.exception(WAIT_SECONDS)) for job in jobs]
+    assert sum('Queue is full' in one for one in told) == 2
+    assert told.count('None') == 2
+
+
 def test_the_page_asks_nothing_of_the_network(served):
     with urllib.request.urlopen(served[0]) as answer:
         text = answer.read().decode()
@@ -232,6 +264,8 @@ def test_in_a_browser(served, browser):
                   "b => b.textContent.includes('one beep'))")  # fmt: skip
     browser.wait("document.querySelector('#avs-clip video')")
     browser.click("document.querySelector('#avs-start')")
+    # There is something to see before there is a result.
+    browser.wait("document.querySelector('#avs-own')")
     browser.wait("document.querySelector('#avs-own video')?.readyState > 1")
     browser.wait("document.querySelectorAll('.avs-line .avs-row i').length")
     browser.run("const v = document.querySelector('#avs-own video');"
