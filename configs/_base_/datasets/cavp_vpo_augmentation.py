@@ -1,5 +1,5 @@
-# How CAVP augments VPO: some factors of a frame's size, bicubic, and colors, in
-# place of the `rescale` and `distort` of the datasets.
+# How CAVP augments VPO: some factors of a frame's size, bicubic, and colors,
+# in place of the `rescale` and `distort` of the datasets.
 cavp_rescale = dict(
     type='RandomChoice',
     transforms=[
