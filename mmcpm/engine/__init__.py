@@ -1,3 +1,3 @@
-from . import hooks, optim_wrappers
+from . import hooks, optim_wrappers, optimizers, schedulers
 
-__all__ = ['hooks', 'optim_wrappers']
+__all__ = ['hooks', 'optim_wrappers', 'optimizers', 'schedulers']

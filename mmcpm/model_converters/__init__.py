@@ -1,5 +1,6 @@
 from .avsbench import AVSBENCH
 from .avsegformer import AVSEGFORMER
+from .cavp import CAVP
 from .code_base import CODE_BASES, CodeBase, find_code_base, register
 from .key_rules import Drop, Join, KeyReport, Rename, Split, convert_keys
 from .pvt_v2 import pvt_v2_rules
@@ -9,6 +10,7 @@ from .vggish import vggish_rules
 __all__ = [
     'AVSBENCH',
     'AVSEGFORMER',
+    'CAVP',
     'CODE_BASES',
     'CodeBase',
     'Drop',

@@ -1,0 +1,3 @@
+from .group_poly_lr import GroupPolyLR
+
+__all__ = ['GroupPolyLR']
