@@ -58,6 +58,28 @@ def clip_of(layout, split, index):
     return make_clip(world, split, index, seed=5, size=48)
 
 
+@pytest.mark.parametrize('layout', ['s4', 'ms3'])
+def test_loaders_of_clips(roots, layout):
+    """Of S4's training clips one frame in five is labeled, else all are."""
+    config = Config.fromfile(CONFIGS / f'{layout}_clips.py')
+    for split, number in zip(SPLITS, CLIPS, strict=True):
+        loader = config[f'{split}_dataloader']
+        loader.dataset.dataset.data_root = str(roots / layout)
+        loader.num_workers = 0
+        loader = Runner.build_dataloader(loader, seed=0)
+        size = 4 if split == 'train' else 1
+        assert len(loader.dataset) == number
+        for batch in loader:
+            samples = batch['data_samples']
+            assert len(samples) == len(batch['inputs']) == 5 * size
+            assert [s.frame_index for s in samples] == [*range(5)] * size
+            first = (layout, split) == ('s4', 'train')
+            assert [s.labeled for s in samples] == (
+                [True, *[not first] * 4] * size
+            )
+            assert all(s.frame_valid for s in samples)
+
+
 @pytest.mark.parametrize('layout', LAYOUTS)
 @pytest.mark.parametrize('prefix', ['', 'scenes_'])
 def test_loaders_give_what_a_model_takes(roots, layout, prefix):
