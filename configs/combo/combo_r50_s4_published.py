@@ -4,7 +4,9 @@ _base_ = ['./combo_r50_s4.py']
 
 load = [
     _base_.load[0],
-    dict(type='LoadMaskige', folder='data/AVSBench-Object/Single-source/maskige'),
+    dict(
+        type='LoadMaskige', folder='data/AVSBench-Object/Single-source/maskige'
+    ),
     *_base_.load[1:],
 ]
 pack = dict(type='PackMaskigeInputs')

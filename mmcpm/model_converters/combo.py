@@ -53,9 +53,7 @@ def pixel_decoder_rules() -> list[Rule]:
     layer = rf'{old}transformer\.encoder\.layers\.(\d+)\.'
     new_layer = rf'{new}encoder.layers.\1.'
     return [
-        Rename(
-            rf'{old}input_proj\.(\d)\.0\.', rf'{new}input_convs.\1.conv.'
-        ),
+        Rename(rf'{old}input_proj\.(\d)\.0\.', rf'{new}input_convs.\1.conv.'),
         Rename(rf'{old}input_proj\.(\d)\.1\.', rf'{new}input_convs.\1.gn.'),
         Rename(
             rf'{old}transformer\.level_embed$', f'{new}level_encoding.weight'
@@ -130,11 +128,11 @@ def predictor_rules() -> list[Rule]:
         Rename(rf'{ffn}linear1\.', f'{layer}ffn.layers.0.0.'),
         Rename(rf'{ffn}linear2\.', f'{layer}ffn.layers.1.'),
         Rename(rf'{ffn}norm\.', f'{layer}norms.2.'),
-        Rename(rf'{old}decoder_norm\.', f'{new}transformer_decoder.post_norm.'),
-        Rename(rf'{old}class_embed\.', f'{new}cls_embed.'),
         Rename(
-            rf'{old}(query_feat|query_embed|level_embed)\.', rf'{new}\1.'
+            rf'{old}decoder_norm\.', f'{new}transformer_decoder.post_norm.'
         ),
+        Rename(rf'{old}class_embed\.', f'{new}cls_embed.'),
+        Rename(rf'{old}(query_feat|query_embed|level_embed)\.', rf'{new}\1.'),
     ]
     # Activations have a number there, and are no entries of the list here.
     rules += [

@@ -1,7 +1,7 @@
 from .audio_query_generator import AudioQueryGenerator
+from .audio_query_mlp import AudioQueryMLP
 from .audio_transformer_decoder import AudioTransformerDecoder
 from .avsegformer_pixel_decoder import AVSegFormerPixelDecoder
-from .audio_query_mlp import AudioQueryMLP
 from .bilateral_fusion import BilateralFusion
 from .class_prompts import ClassPrompts
 from .pixel_decoder import DeformablePixelDecoder
@@ -9,8 +9,8 @@ from .pixel_decoder import DeformablePixelDecoder
 __all__ = [
     'AVSegFormerPixelDecoder',
     'AudioQueryGenerator',
-    'AudioTransformerDecoder',
     'AudioQueryMLP',
+    'AudioTransformerDecoder',
     'BilateralFusion',
     'ClassPrompts',
     'DeformablePixelDecoder',
