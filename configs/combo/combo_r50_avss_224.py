@@ -3,7 +3,7 @@
 # 90,000 iterations. Frames are flipped and their colors changed, but not
 # scaled or cropped. The original trains this one in mixed precision: --amp.
 _base_ = [
-    '../_base_/default_runtime.py',
+    '../_base_/iter_runtime.py',
     '../_base_/datasets/avss_224_clips.py',
     '../_base_/models/combo_r50.py',
     '../_base_/schedules/adamw_poly_90k.py',

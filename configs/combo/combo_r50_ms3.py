@@ -1,7 +1,7 @@
 # COMBO on AVSBench-Object MS3 at 224 x 224, without maskiges: 8 clips of five
 # labeled frames per step, 20,000 iterations, evaluated every 400.
 _base_ = [
-    '../_base_/default_runtime.py',
+    '../_base_/iter_runtime.py',
     '../_base_/datasets/ms3_clips.py',
     '../_base_/models/combo_r50.py',
     '../_base_/schedules/adamw_poly_90k.py',

@@ -2,7 +2,7 @@
 # frames per step, of which the first is labeled; all enter the inter-frame
 # loss. 90,000 iterations.
 _base_ = [
-    '../_base_/default_runtime.py',
+    '../_base_/iter_runtime.py',
     '../_base_/datasets/s4_clips.py',
     '../_base_/models/combo_r50.py',
     '../_base_/schedules/adamw_poly_90k.py',

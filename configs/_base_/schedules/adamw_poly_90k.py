@@ -1,7 +1,7 @@
 # COMBO's schedule: AdamW of rate 1e-4 and weight decay 0.05, a tenth of the
 # rate for pretrained image backbones, gradients clipped, polynomial decay of
 # power 0.9 over 90,000 iterations without warm-up. No decay on norms and
-# embeddings. Evaluation every 5,000 iterations.
+# embeddings. Evaluation every 5,000 iterations. Goes with iter_runtime.py.
 max_iters = 90000
 val_interval = 5000
 train_cfg = dict(
@@ -39,9 +39,3 @@ param_scheduler = [
 ]
 # --auto-scale-lr: the rate above is meant for 8 clips per step.
 auto_scale_lr = dict(enable=False, base_batch_size=8)
-
-log_processor = dict(by_epoch=False)
-default_hooks = dict(
-    logger=dict(log_metric_by_epoch=False),
-    checkpoint=dict(by_epoch=False, interval=val_interval),
-)
