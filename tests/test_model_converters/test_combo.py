@@ -1,8 +1,13 @@
 """The published layout of COMBO, written down by its parts."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
+from mmengine.config import Config
+from mmengine.registry import init_default_scope
+from mmseg.registry import MODELS
 
 from mmcpm.model_converters import convert_keys, find_code_base
 from mmcpm.model_converters.combo import combo_rules, describe_variant
@@ -12,6 +17,7 @@ from mmcpm.model_converters.combo_trace import (
 )
 from mmcpm.utils.errors import UsageError
 
+CONFIGS = Path(__file__).resolve().parents[2] / 'configs'
 FROZEN_NORM = ('weight', 'bias', 'running_mean', 'running_var')
 BOTH = ('weight', 'bias')
 
@@ -126,21 +132,22 @@ def published(backbone_keys):
 LAYOUTS = {'r50': (resnet_keys, 883), 'pvt': (pvt_keys, 2457)}
 
 
-def build_meta(backbone):
-    """The model of the published config, without memory for weights."""
-    from pathlib import Path
-
-    from mmengine.config import Config
-    from mmengine.registry import init_default_scope
-    from mmseg.registry import MODELS
-
-    root = Path(__file__).resolve().parents[2]
-    cfg = Config.fromfile(
-        root / f'configs/combo/combo_{backbone}_s4_published.py'
-    )
+def build_narrow(backbone):
+    """A model of the published depth, hence with its names."""
+    cfg = Config.fromfile(CONFIGS / '_base_/models/combo_r18_tiny.py').model
+    published = CONFIGS / f'combo/combo_{backbone}_s4_published.py'
+    cfg.backbone = Config.fromfile(published).model.backbone
+    if backbone == 'r50':
+        cfg.backbone.update(base_channels=8, stem_channels=8)
+    else:
+        cfg.backbone.embed_dims = 8
+        cfg.decode_head.in_channels = [8, 16, 40, 64]
+    cfg.maskige_backbone = cfg.backbone
+    cfg.audio_backbone.norm_cfg = None
+    cfg.decode_head.transformer_decoder.num_layers = 9
+    cfg.decode_head.pixel_decoder.encoder.num_layers = 6
     init_default_scope('mmseg')
-    with torch.device('meta'):
-        return MODELS.build(cfg.model)
+    return MODELS.build(cfg)
 
 
 @pytest.mark.parametrize('backbone', LAYOUTS)
@@ -154,7 +161,7 @@ def test_every_key_has_its_place(backbone):
     assert list(report.dropped) == ['criterion.empty_weight']
     expected = {
         name
-        for name in build_meta(backbone).state_dict()
+        for name in build_narrow(backbone).state_dict()
         if not name.endswith('num_batches_tracked')
     }
     assert converted.keys() == expected
