@@ -34,7 +34,8 @@ for name in sys.argv[2:]:
     from mmcpm.apis.unused_settings import check_files
     check_files(cfg)
     schedule = dict(
-        ends=[cfg.param_scheduler[-1].end, cfg.train_cfg.max_epochs],
+        ends=[cfg.param_scheduler[-1].end,
+              cfg.train_cfg.get('max_epochs') or cfg.train_cfg.max_iters],
         batches=[cfg.auto_scale_lr.base_batch_size,
                  cfg.train_dataloader.batch_size],
         imports=cfg.custom_imports['imports'])
@@ -89,6 +90,9 @@ for name in sys.argv[2:]:
         sample.audio = 0.1 * torch.randn(
             cfg.model.audio_backbone.get('in_channels', 1),
             model.audio_frontend.min_samples)
+        if cfg.model.get('maskige_backbone'):
+            sample.maskige = torch.randint(
+                0, 256, (3, size, size), dtype=torch.uint8)
         sample.set_metainfo(dict(
             sample_id=f'{clip}/0', uid=str(clip), audio_labels=(sounding,)))
         data_samples.append(sample)
@@ -111,18 +115,17 @@ for name in sys.argv[2:]:
         if not parameter.any():
             torch.nn.init.normal_(parameter, std=0.01)
     wrapper = build_optim_wrapper(model, cfg.optim_wrapper)
-    before = {k: p.detach().clone() for k, p in model.named_parameters()}
+    trained = {k: p for k, p in model.named_parameters() if p.requires_grad}
+    before = {k: p.detach().clone() for k, p in trained.items()}
     losses = model(**model.data_preprocessor(data, True), mode='loss')
     total, logs = model.parse_losses(losses)
     total.backward()
-    trained = {k: p for k, p in model.named_parameters() if p.requires_grad}
     unused = [k for k, p in trained.items() if p.grad is None]
     untaught = [
         k for k, p in trained.items()
         if p.grad is not None and not p.grad.any()]
     wrapper.step()
-    changed = sum(not torch.equal(before[k], p)
-                  for k, p in model.named_parameters())
+    changed = sum(not torch.equal(before[k], p) for k, p in trained.items())
     outcome[name] = dict(
         wanted=[k for k, v in head_cfg.items()
                 if k.startswith('loss_') and v],

@@ -1,5 +1,5 @@
 # COMBO's published model on S4, for converted checkpoints:
-# a second backbone reads maskiges, and sounds reach the queries as coded.
+# a second backbone reads maskiges; sounds are cut and reach queries as coded.
 _base_ = ['./combo_pvt_s4.py']
 
 load = [
@@ -7,7 +7,9 @@ load = [
     dict(
         type='LoadMaskige', folder='data/AVSBench-Object/Single-source/maskige'
     ),
-    *_base_.load[1:],
+    _base_.load[1],
+    dict(type='CutAudioToFrame', step=0.96),
+    *_base_.load[3:],
 ]
 pack = dict(type='PackMaskigeInputs')
 train_pipeline = [

@@ -1,11 +1,13 @@
 # COMBO's published model on AVSBench-Semantic, for its checkpoints:
-# a second backbone reads maskiges, and sounds reach the queries as coded.
+# a second backbone reads maskiges; sounds are cut and reach queries as coded.
 _base_ = ['./combo_r50_avss_224.py']
 
 load = [
     _base_.load[0],
     dict(type='LoadMaskige', folder='data/AVSBench-Semantic/maskige'),
-    *_base_.load[1:],
+    _base_.load[1],
+    dict(type='CutAudioToFrame', step=0.96),
+    *_base_.load[3:],
 ]
 pack = dict(type='PackMaskigeInputs')
 train_pipeline = [
