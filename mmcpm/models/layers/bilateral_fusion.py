@@ -71,7 +71,8 @@ class BilateralAttention(nn.Module):
             audio (Tensor): Sounds with their position, ``[B, D]``.
 
         Returns:
-            Tensor: ``[B, heads, P]`` float32, of sum 1 over the pixels.
+            Tensor: ``[B, heads, P]``, float32 or finer, of sum 1 over the
+            pixels.
         """
         key = self.audio_proj(audio).unflatten(-1, self.heads)
         key = key * self.heads[1] ** -0.5  # [B, heads, d]
@@ -79,8 +80,8 @@ class BilateralAttention(nn.Module):
         bias = self.visual_proj.bias.unflatten(0, self.heads)
         folded = torch.einsum('bhd,hdc->bhc', key, weight)
         logits = folded @ visual.mT + (key * bias).sum(-1, keepdim=True)
-        logits = logits.float().clamp(-MAX_LOGIT, MAX_LOGIT)
-        return logits.softmax(-1)
+        precise = torch.promote_types(logits.dtype, torch.float32)
+        return logits.to(precise).clamp(-MAX_LOGIT, MAX_LOGIT).softmax(-1)
 
     def forward(
         self,
