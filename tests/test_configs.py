@@ -54,6 +54,8 @@ for name in sys.argv[2:]:
         # Of two frames it may drop both.
         cfg.model.backbone.drop_path_rate = 0.0
     cfg.model.audio_backbone.init_cfg = None
+    if cfg.model.get('maskige_backbone'):
+        cfg.model.maskige_backbone = cfg.model.backbone
     if cfg.model.audio_backbone.get('with_embedding'):
         # It takes spectrograms of one size only.
         cfg.model.audio_backbone.fc_channels = 64
@@ -95,6 +97,10 @@ for name in sys.argv[2:]:
                 0, 256, (3, size, size), dtype=torch.uint8)
         sample.set_metainfo(dict(
             sample_id=f'{clip}/0', uid=str(clip), audio_labels=(sounding,)))
+        if cfg.train_dataloader.dataset.get('type') == 'ClipDataset':
+            # Models of clips get one of two frames.
+            sample.set_metainfo(dict(
+                uid='0', frame_index=clip, clip_length=2))
         data_samples.append(sample)
     inputs = [
         torch.randint(0, 256, (3, size, size), dtype=torch.uint8)

@@ -154,8 +154,8 @@ class COMBOHead(AVMask2FormerHead):
 
         Returns:
             dict[str, Tensor]: Those of AVMask2FormerHead and, with clips of
-            two frames or more, ``d{i}.loss_frame`` of all predictions but
-            the last.
+            two frames or more, ``loss_frame``, the sum over all predictions
+            but the last.
         """
         # 1. all frames of the clips
         pixels, predictions = self._decode_queries(image_features, audio)
@@ -184,8 +184,7 @@ class COMBOHead(AVMask2FormerHead):
                 audio.clip_length,
                 audio.valid,
             )
-            for layer, value in enumerate(terms):
-                losses[f'd{layer}.loss_frame'] = value
+            losses['loss_frame'] = terms.sum()
         return losses
 
     def predict(

@@ -62,7 +62,7 @@ def test_gate_is_squeeze_and_excitation():
 def test_losses_of_clips_and_predictions(model, batch):
     model.train()
     losses = run(model, batch, 'loss')
-    assert losses['decode.d0.loss_frame'] > 0
+    assert losses['decode.loss_frame'] > 0
     model.eval()
     with torch.no_grad():
         results = run(model, batch, 'predict')
