@@ -34,7 +34,8 @@ for name in sys.argv[2:]:
     from mmcpm.apis.unused_settings import check_files
     check_files(cfg)
     schedule = dict(
-        ends=[cfg.param_scheduler[-1].end, cfg.train_cfg.max_epochs],
+        ends=[cfg.param_scheduler[-1].end,
+              cfg.train_cfg.get('max_epochs') or cfg.train_cfg.max_iters],
         batches=[cfg.auto_scale_lr.base_batch_size,
                  cfg.train_dataloader.batch_size],
         imports=cfg.custom_imports['imports'])
@@ -53,6 +54,8 @@ for name in sys.argv[2:]:
         # Of two frames it may drop both.
         cfg.model.backbone.drop_path_rate = 0.0
     cfg.model.audio_backbone.init_cfg = None
+    if cfg.model.get('maskige_backbone'):
+        cfg.model.maskige_backbone = cfg.model.backbone
     if cfg.model.audio_backbone.get('with_embedding'):
         # It takes spectrograms of one size only.
         cfg.model.audio_backbone.fc_channels = 64
@@ -89,8 +92,15 @@ for name in sys.argv[2:]:
         sample.audio = 0.1 * torch.randn(
             cfg.model.audio_backbone.get('in_channels', 1),
             model.audio_frontend.min_samples)
+        if cfg.model.get('maskige_backbone'):
+            sample.maskige = torch.randint(
+                0, 256, (3, size, size), dtype=torch.uint8)
         sample.set_metainfo(dict(
             sample_id=f'{clip}/0', uid=str(clip), audio_labels=(sounding,)))
+        if cfg.train_dataloader.dataset.get('type') == 'ClipDataset':
+            # Models of clips get one of two frames.
+            sample.set_metainfo(dict(
+                uid='0', frame_index=clip, clip_length=2))
         data_samples.append(sample)
     inputs = [
         torch.randint(0, 256, (3, size, size), dtype=torch.uint8)
@@ -111,18 +121,17 @@ for name in sys.argv[2:]:
         if not parameter.any():
             torch.nn.init.normal_(parameter, std=0.01)
     wrapper = build_optim_wrapper(model, cfg.optim_wrapper)
-    before = {k: p.detach().clone() for k, p in model.named_parameters()}
+    trained = {k: p for k, p in model.named_parameters() if p.requires_grad}
+    before = {k: p.detach().clone() for k, p in trained.items()}
     losses = model(**model.data_preprocessor(data, True), mode='loss')
     total, logs = model.parse_losses(losses)
     total.backward()
-    trained = {k: p for k, p in model.named_parameters() if p.requires_grad}
     unused = [k for k, p in trained.items() if p.grad is None]
     untaught = [
         k for k, p in trained.items()
         if p.grad is not None and not p.grad.any()]
     wrapper.step()
-    changed = sum(not torch.equal(before[k], p)
-                  for k, p in model.named_parameters())
+    changed = sum(not torch.equal(before[k], p) for k, p in trained.items())
     outcome[name] = dict(
         wanted=[k for k, v in head_cfg.items()
                 if k.startswith('loss_') and v],

@@ -202,6 +202,11 @@ def convert_weights(
         for name, value in own.items():
             if (full := f'{part}.{name}') in expected:
                 state[full] = value.detach().float().clone()
+    for name, value in expected.items():
+        # Frozen normalizations count nothing (detectron2's FrozenBN).
+        own, _, kind = name.rpartition('.')
+        if kind == 'num_batches_tracked' and f'{own}.running_var' in state:
+            state.setdefault(name, torch.zeros_like(value))
     missing = sorted(expected.keys() - state.keys())
     extra = sorted(state.keys() - expected.keys())
     reshaped = [

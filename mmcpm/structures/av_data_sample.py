@@ -13,6 +13,8 @@ DATA_FIELDS = {
     'PackAVSInputs',
     'offscreen_audio': 'waveform of a sound that is not in view, as `audio`; '
     'PackAVSInputs, after LoadOffscreenAudio',
+    'maskige': 'picture of mask proposals, uint8 [3, H, W] as the image; '
+    'PackMaskigeInputs, after LoadMaskige',
     'pred_sem_seg': 'predicted label map, int64 [1, H, W]; the segmentor',
     'seg_logits': 'scores of the classes, [classes, H, W]; the segmentor',
     'audio_query_classes': 'see AVPrediction, [N]; the segmentor',

@@ -3,6 +3,7 @@ from .audio_loading import LoadAudioFromFile
 from .formatting import PackAVSInputs
 from .label_values import LoadBinaryAnnotations, LoadTranslatedAnnotations
 from .loading import LoadAVSAnnotations, LoadFrameFromFile
+from .maskige import LoadMaskige, PackMaskigeInputs, SplitMaskige
 from .offscreen import LoadOffscreenAudio
 from .resizing import RandomRescale, ResizeAsOriginal
 from .sound_sources import LoadSoundSources
@@ -13,12 +14,15 @@ __all__ = [
     'LoadAudioFromFile',
     'LoadBinaryAnnotations',
     'LoadFrameFromFile',
+    'LoadMaskige',
     'LoadOffscreenAudio',
     'LoadSoundSources',
     'LoadTranslatedAnnotations',
     'PackAVSInputs',
+    'PackMaskigeInputs',
     'RandomRescale',
     'RecordSoundingClasses',
     'ResizeAsOriginal',
+    'SplitMaskige',
     'SwapStereoOnFlip',
 ]

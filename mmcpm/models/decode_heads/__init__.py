@@ -3,6 +3,7 @@ from .avsegformer_head import AVSegFormerHead
 from .avsegformer_star_head import AVSegFormerStarHead
 from .base_av_head import BaseAVHead
 from .cavp_head import CAVPHead
+from .combo_head import COMBOHead
 from .cpm_head import CPMHead
 from .tpavi_head import TPAVIHead
 
@@ -12,6 +13,7 @@ __all__ = [
     'AVSegFormerStarHead',
     'BaseAVHead',
     'CAVPHead',
+    'COMBOHead',
     'CPMHead',
     'TPAVIHead',
 ]

@@ -1,6 +1,7 @@
 from .acp_loss import RatioMaskLoss
 from .audio_visual_matching import AudioVisualMatchingLoss
 from .foreground_dice_loss import ForegroundDiceLoss
+from .inter_frame_loss import InterFrameLoss
 from .pcl_loss import PromptContrastiveLoss
 from .pixel_contrastive_loss import PixelContrastiveLoss
 from .set_criterion import SetCriterion
@@ -10,6 +11,7 @@ __all__ = [
     'AudioVisualMatchingLoss',
     'FixedAssignmentMaskLoss',
     'ForegroundDiceLoss',
+    'InterFrameLoss',
     'PixelContrastiveLoss',
     'PromptContrastiveLoss',
     'RatioMaskLoss',

@@ -208,9 +208,11 @@ class MSDeformAttn(MultiScaleDeformableAttention):
         grid = (self.num_heads, self.num_levels, self.num_points)
         # Locations are finer than half precision can tell.
         offsets = self.sampling_offsets(query).unflatten(-1, (*grid, 2))
-        offsets = offsets.to(reference_points.dtype)
+        precise = torch.promote_types(offsets.dtype, reference_points.dtype)
+        offsets = offsets.to(precise)
         weights = self.attention_weights(query)
-        weights = weights.unflatten(-1, (grid[0], -1)).float().softmax(-1)
+        weights = weights.unflatten(-1, (grid[0], -1))
+        weights = weights.to(precise).softmax(-1)
         _, _, extents = _level_tensors(spatial_shapes, query.device)
         locations = reference_points[:, :, None, :, None] + (
             offsets / extents[:, None]

@@ -36,6 +36,22 @@ class QueryPredictions(NamedTuple):
     # Their products with the mask feature are masks, [L, B, T, C].
     mask_embedding: Tensor
 
+    def of_images(self, index: Tensor) -> 'QueryPredictions':
+        """Select images of the batch.
+
+        Args:
+            index (Tensor): Their places in the batch, ``[I]`` int64.
+
+        Returns:
+            QueryPredictions: Of these images alone.
+        """
+        return QueryPredictions(
+            self.query[index],
+            self.state[:, index],
+            self.class_scores[:, index],
+            self.mask_embedding[:, index],
+        )
+
 
 class PromptedPredictions(NamedTuple):
     """Predictions of N class-agnostic queries and K prompts per image."""

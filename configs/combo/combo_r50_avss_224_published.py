@@ -1,0 +1,27 @@
+# COMBO's published model on AVSBench-Semantic, for its checkpoints:
+# a second backbone reads maskiges; sounds are cut and reach queries as coded.
+_base_ = ['./combo_r50_avss_224.py']
+
+load = [
+    _base_.load[0],
+    dict(type='LoadMaskige', folder='data/AVSBench-Semantic/maskige'),
+    _base_.load[1],
+    dict(type='CutAudioToFrame', step=0.96),
+    *_base_.load[3:],
+]
+pack = dict(type='PackMaskigeInputs')
+train_pipeline = [
+    *load,
+    *_base_.flip,
+    dict(type='SplitMaskige'),
+    _base_.distort,
+    pack,
+]
+test = dict(dataset=dict(dataset=dict(pipeline=[*load, pack])))
+train_dataloader = dict(dataset=dict(dataset=dict(pipeline=train_pipeline)))
+val_dataloader = test
+test_dataloader = test
+model = dict(
+    maskige_backbone=_base_.model.backbone,
+    decode_head=dict(audio_broadcast='as_coded'),
+)
