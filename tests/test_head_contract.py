@@ -218,7 +218,7 @@ def scores_of(folder, config, checkpoint, out, *options):
     return content['metrics'], content['protocols']
 
 
-@pytest.mark.parametrize('options', [(), ('--tta', '--sound', 'silence')])
+@pytest.mark.parametrize('options', [('--tta', '--sound', 'silence')])
 def test_clips_are_scored_as_their_frames(folder, trained, tmp_path, options):
     """A head that looks at each frame by itself scores the same."""
     checkpoint, found = trained / 'epoch_1.pth', []

@@ -263,7 +263,7 @@ def alike(avss_root, tmp_path_factory):
 
 
 @settings(
-    max_examples=12,
+    max_examples=6,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )

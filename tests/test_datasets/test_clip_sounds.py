@@ -46,7 +46,6 @@ def build(root, sound, clip_length=None, **kwargs):
     ('sound', 'settings'),
     [
         ('silence', {}),
-        ('noise', {}),
         ('noise', {'snr': 0.0}),
         ('shifted', {'seconds': 1.5}),
     ],
