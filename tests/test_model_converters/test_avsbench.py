@@ -59,8 +59,10 @@ def published():
     return weights
 
 
-def plain_forward(w, features, sounds):
+def plain_forward(w, features, sounds, flag=None):
     """The program's forward pass of one clip, quadratic, by its keys."""
+    flag = torch.ones(FRAMES) if flag is None else flag
+    sounds, flag = sounds * flag[:, None], flag[:, None, None, None]
 
     def conv(x, name, **kwargs):
         function = F.conv3d if x.dim() == 5 else F.conv2d
@@ -77,6 +79,7 @@ def plain_forward(w, features, sounds):
             conv(x, f'conv{level}.conv2d_list.{k}', padding=d, dilation=d)
             for k, d in enumerate((3, 6, 12, 18))
         )
+        x = x * flag
         b = f'tpavi_b{level}'
         clip = x.transpose(0, 1)[None]  # [1, C, T, H, W]
         aligned = F.linear(
@@ -106,7 +109,7 @@ def plain_forward(w, features, sounds):
             w[f'{b}.norm_layer.weight'],
             w[f'{b}.norm_layer.bias'],
         )
-        x = z.movedim(-1, 1)[0].transpose(0, 1)
+        x = z.movedim(-1, 1)[0].transpose(0, 1) * flag
         maps.insert(0, F.relu(x))
         path = f'path{level}'
         if fused is not None:
@@ -115,13 +118,15 @@ def plain_forward(w, features, sounds):
         fused = F.interpolate(
             x, scale_factor=2, mode='bilinear', align_corners=True
         )
+        fused = fused * flag
     x = conv(fused, 'output_conv.0', padding=1)
     x = F.interpolate(x, scale_factor=2, mode='bilinear')
     x = F.relu(conv(x, 'output_conv.2', padding=1))
-    return conv(x, 'output_conv.4'), maps
+    return conv(x, 'output_conv.4') * flag, maps
 
 
-def test_converted_weights_compute_the_same(published):
+@pytest.mark.parametrize('flag', [None, [1, 1, 1, 0, 0]])
+def test_converted_weights_compute_the_same(published, flag):
     assert find_code_base(published) is AVSBENCH
     state, report = convert_keys(published, AVSBENCH.rules(published))
     assert {*report.dropped} == {
@@ -149,9 +154,12 @@ def test_converted_weights_compute_the_same(published):
         for width, s in zip(WIDTHS, (1, 2, 4, 8), strict=True)
     ]
     sounds = torch.rand(FRAMES, AUDIO)
-    logits, maps = plain_forward(published, features, sounds)
+    flag = None if flag is None else torch.tensor(flag)
+    logits, maps = plain_forward(published, features, sounds, flag)
+    valid = None if flag is None else flag.bool()
+    audio = AudioFeatures([], sounds, FRAMES, valid)
     with torch.no_grad():
-        found = head.decode(features, AudioFeatures([], sounds, FRAMES))
+        found = head.decode(features, audio)
     assert found.logits.shape == logits.shape == (FRAMES, 1, 64, 64)
     assert (found.logits - logits).abs().max() < 1e-4 * logits.std()
     for own, expected in zip(found.visual_maps, maps, strict=True):
