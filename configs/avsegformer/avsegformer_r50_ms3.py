@@ -20,7 +20,6 @@ tta_pipeline = [*load, _base_.tta_pipeline[-1]]
 clips = dict(dataset=dict(dataset=dict(pipeline=pipeline)))
 train_dataloader = dict(clips, batch_size=2)
 val_dataloader = test_dataloader = clips
-# The published scores are at this size, too.
 val_evaluator = test_evaluator = [
     dict(type='AVSBenchJFMetric', size=(512, 512)),
     dict(type='DatasetIoUFMetric', size=(512, 512)),

@@ -1,6 +1,6 @@
 # AVSegFormer on AVSBench-Object S4, as its program trains it: frames and masks
-# resized to 512 x 512, no augmentation, clips of five frames whose first is
-# labeled, two per step; the image backbone is frozen for five epochs.
+# resized to 512 x 512 (and scored so), clips of five frames whose first is
+# labeled, two per step, not augmented; backbone frozen for five epochs.
 _base_ = [
     '../_base_/default_runtime.py',
     '../_base_/datasets/s4_clips.py',
@@ -21,7 +21,6 @@ tta_pipeline = [*load, _base_.tta_pipeline[-1]]
 clips = dict(dataset=dict(dataset=dict(pipeline=pipeline)))
 train_dataloader = dict(clips, batch_size=2)
 val_dataloader = test_dataloader = clips
-# The published scores are at this size, too.
 val_evaluator = test_evaluator = [
     dict(type='AVSBenchJFMetric', size=(512, 512)),
     dict(type='DatasetIoUFMetric', size=(512, 512)),
