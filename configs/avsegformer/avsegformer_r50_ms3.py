@@ -14,14 +14,16 @@ model = dict(
         loss_decode=dict(_delete_=True, type='ForegroundDiceLoss'),
     ),
 )
-resize = dict(type='Resize', scale=(512, 512), keep_ratio=False)
-train_pipeline = [*_base_.load, resize, _base_.pack]
-# Scored at the size of the label files, 224 x 224.
-test_pipeline = [_base_.load[0], resize, *_base_.load[1:], _base_.pack]
-train = dict(dataset=dict(dataset=dict(pipeline=train_pipeline)))
-train_dataloader = dict(train, batch_size=2)
-val_dataloader = dict(dataset=dict(dataset=dict(pipeline=test_pipeline)))
-test_dataloader = val_dataloader
+load = [*_base_.load, dict(type='ResizeAsOriginal', size=(512, 512))]
+pipeline = [*load, _base_.pack]
+tta_pipeline = [*load, _base_.tta_pipeline[-1]]
+clips = dict(dataset=dict(dataset=dict(pipeline=pipeline)))
+train_dataloader = dict(clips, batch_size=2)
+val_dataloader = test_dataloader = clips
+val_evaluator = test_evaluator = [
+    dict(type='AVSBenchJFMetric', size=(512, 512)),
+    dict(type='DatasetIoUFMetric', size=(512, 512)),
+]
 custom_hooks = [*_base_.custom_hooks, dict(type='FreezeHook', epochs=10)]
 find_unused_parameters = True
-default_hooks = dict(checkpoint=dict(save_best='avsbench/JF'))
+default_hooks = dict(checkpoint=dict(save_best='avsbench_512/JF'))
