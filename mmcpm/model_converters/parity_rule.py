@@ -109,6 +109,7 @@ FUNCTIONS = {
         for module in ('', 'np.', 'numpy.', 'torch.')
         for name in ('ones', 'zeros')
     },
+    **dict.fromkeys(('np.concatenate', 'torch.cat'), np.concatenate),
     **dict.fromkeys(('np.array', 'np.asarray', 'torch.tensor'), np.asarray),
 }
 OPERATORS = {

@@ -34,6 +34,8 @@ def test_descriptions():
     parse = parity_rule.parse_input
     assert parse('rule.audio(201, (5, 1, 96, 64))').shape == (5, 1, 96, 64)
     assert parse('[1] * 2 + [0] * 3') == [1, 1, 0, 0, 0]
+    joined = parse('torch.cat([torch.ones(1), torch.zeros(2)])')
+    assert joined.tolist() == [1, 0, 0]
     assert parse(None) is None and parse([1, 0]) == [1, 0]
     sum_of_two = parse(
         '(rule.image(3, (2, 1)) + 0.1 * rule.image(4, (2, 3))).reshape(6)'
