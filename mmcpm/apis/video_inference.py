@@ -9,6 +9,7 @@ from typing import Any
 from tqdm import tqdm
 
 from mmcpm.utils.errors import UsageError
+from mmcpm.utils.interrupts import interrupt_later
 from mmcpm.utils.io import PARTIAL
 
 from .av_inferencer import AVSInferencer
@@ -76,7 +77,9 @@ def segment_video(
             for frame, result, is_new in _with_progress(
                 stream, clip, inferencer.show_progress
             ):
-                writer.add(frame, result, is_new)
+                # Half a frame would cost the video more than that frame.
+                with interrupt_later():
+                    writer.add(frame, result, is_new)
             _note_damage(clip, summary)
             writer.finish()
         except BaseException as error:
