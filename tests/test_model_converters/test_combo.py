@@ -16,6 +16,7 @@ from mmcpm.model_converters.combo_trace import (
     select_audio,
     trace,
 )
+from mmcpm.model_converters.conversion import convert_weights
 from mmcpm.utils.errors import UsageError
 
 CONFIGS = Path(__file__).resolve().parents[2] / 'configs'
@@ -166,6 +167,28 @@ def test_every_key_has_its_place(backbone):
         if not name.endswith('num_batches_tracked')
     }
     assert converted.keys() == expected
+
+
+def test_frozen_norms_of_the_file_have_no_counters():
+    """The model's count from zero; all other weights come from the file."""
+    source, target = build_narrow('r50'), build_narrow('r50')
+    state = source.state_dict()
+    keys = published(resnet_keys)
+    _, report = convert_keys(
+        {key: torch.zeros(1) for key in keys}, combo_rules(keys)
+    )
+    weights = {key: state[name] for name, (key,) in report.mapped.items()}
+    weights['criterion.empty_weight'] = torch.ones(10)
+    code_base = find_code_base(weights)
+    convert_weights(target, weights, code_base, {}, 'a config')
+    for name, value in target.state_dict().items():
+        expected = state[name]
+        if name.endswith('num_batches_tracked'):
+            expected = torch.tensor(0)
+        assert torch.equal(value, expected), name
+    del weights['backbone.stem.conv1.norm.running_var']
+    with pytest.raises(UsageError, match='backbone.bn1'):
+        convert_weights(target, weights, code_base, {}, 'a config')
 
 
 def test_trace_is_the_model_as_coded_in_float64():
