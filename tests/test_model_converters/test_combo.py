@@ -14,7 +14,9 @@ from mmcpm.model_converters.combo import combo_rules, describe_variant
 from mmcpm.model_converters.combo_trace import (
     reference_losses,
     select_audio,
+    trace,
 )
+from mmcpm.model_converters.conversion import convert_weights
 from mmcpm.utils.errors import UsageError
 
 CONFIGS = Path(__file__).resolve().parents[2] / 'configs'
@@ -165,6 +167,66 @@ def test_every_key_has_its_place(backbone):
         if not name.endswith('num_batches_tracked')
     }
     assert converted.keys() == expected
+
+
+def test_frozen_norms_of_the_file_have_no_counters():
+    """The model's count from zero; all other weights come from the file."""
+    source, target = build_narrow('r50'), build_narrow('r50')
+    state = source.state_dict()
+    keys = published(resnet_keys)
+    _, report = convert_keys(
+        {key: torch.zeros(1) for key in keys}, combo_rules(keys)
+    )
+    weights = {key: state[name] for name, (key,) in report.mapped.items()}
+    weights['criterion.empty_weight'] = torch.ones(10)
+    code_base = find_code_base(weights)
+    convert_weights(target, weights, code_base, {}, 'a config')
+    for name, value in target.state_dict().items():
+        expected = state[name]
+        if name.endswith('num_batches_tracked'):
+            expected = torch.tensor(0)
+        assert torch.equal(value, expected), name
+    del weights['backbone.stem.conv1.norm.running_var']
+    with pytest.raises(UsageError, match='backbone.bn1'):
+        convert_weights(target, weights, code_base, {}, 'a config')
+
+
+def test_trace_is_the_model_as_coded_in_float64():
+    torch.manual_seed(0)
+    model = build_narrow('r50').eval()
+    inputs = {
+        name: torch.randint(0, 256, (2, 3, 64, 64), dtype=torch.uint8)
+        for name in ('images', 'pre_masks')
+    }
+    inputs['audio'] = torch.randn(2, 1, 96, 64)
+    with torch.no_grad():
+        found = trace(model, inputs)
+        # The model is as it was before.
+        head, mean = model.decode_head, model.data_preprocessor.mean
+        assert head.audio_broadcast == 'frame'
+        assert next(model.parameters()).dtype == torch.float32
+        head.audio_broadcast = 'as_coded'
+        pictures = [
+            (inputs[name] - mean) / model.data_preprocessor.std
+            for name in ('images', 'pre_masks')
+        ]
+        levels = model.extract_feat(torch.cat(pictures, 1))
+        audio = model.encode_spectrogram(inputs['audio'])
+        logits, masks = head(levels, audio)
+    assert found['predictor.pred_masks'].dtype == torch.float64
+    expected = {f'predictor.aux_outputs[{i}]': i for i in range(9)}
+    for name, layer in {**expected, 'predictor': 9}.items():
+        torch.testing.assert_close(
+            found[f'{name}.pred_logits'].float(),
+            logits[layer],
+            rtol=1e-3,
+            atol=1e-3,
+        )
+    assert found['predictor.pred_masks'].shape == masks[-1].shape
+    assert found['sem_seg'].shape == (2, 9, 64, 64)
+    assert found['backbone[res5]'].shape == (2, 256, 2, 2)
+    assert found['scale_factor_module.3'].shape == (2, 256)
+    assert found['fusion_module.b_attn audio'].shape == (2, 128)
 
 
 def test_names_of_mask2former_and_of_the_backbone():
