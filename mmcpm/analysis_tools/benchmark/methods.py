@@ -15,7 +15,7 @@ from mmcpm.apis.config_checks import fill_num_classes, require
 from mmcpm.apis.train_and_test import read_config
 from mmcpm.utils.io import write_whole
 
-from .batches import random_batch
+from .batches import clip_settings, random_batch
 from .flops import count
 from .memory import CPU_METHOD, CUDA_METHOD, peak_memory
 from .peers import prepare, stock_model
@@ -102,9 +102,12 @@ def _settings(args: Namespace, config: str, stock: bool = False) -> dict:
     cfg = read_config(config)
     require(cfg, ('model', 'train_dataloader', 'optim_wrapper'))
     fill_num_classes(cfg, options.DATALOADERS)
+    samples = args.batch
+    for settings in clip_settings(cfg):
+        settings.clip_length, samples = args.batch, 1
     return dict(
         cfg=cfg,
-        batch=random_batch(cfg, tuple(args.size), args.batch),
+        batch=random_batch(cfg, tuple(args.size), samples),
         task=args.task,
         size=tuple(args.size),
         device=args.device,

@@ -8,7 +8,7 @@ from mmcpm.analysis_tools.benchmark import methods
 
 ROOT = Path(__file__).resolve().parents[3]
 BASE = str(ROOT / 'configs/avmask2former/avmask2former_r18_scenes.py')
-CPM = str(ROOT / 'configs/cpm/cpm_r18_scenes.py')
+TPAVI = str(ROOT / 'configs/tpavi/tpavi_r18_scenes.py')
 
 
 def method(name, seconds, ratio, peak):
@@ -61,7 +61,7 @@ def test_methods_take_turns_with_stock(tmp_path, monkeypatch, task):
     out = tmp_path / 'out.json'
     report = methods.run(
         Namespace(
-            configs=[BASE, CPM],
+            configs=[BASE, TPAVI],
             stock=BASE,
             task=task,
             size=(64, 64),
@@ -77,9 +77,20 @@ def test_methods_take_turns_with_stock(tmp_path, monkeypatch, task):
     assert json.loads(out.read_text()) == report
     # The optimizers of all would not fit into memory together.
     assert groups == ([2, 2] if task == 'train' else [3])
-    stock, base, cpm = report['methods']
+    stock, base, clips = report['methods']
     assert stock['ratio'] == 1 and base['ratio'] == 0.5
-    assert cpm['ratio'] == (0.5 if task == 'train' else 1.5)
-    # Audio and prompts come on top of the same visual model.
-    assert stock['parameters'] < base['parameters'] < cpm['parameters']
+    assert clips['ratio'] == (0.5 if task == 'train' else 1.5)
+    # The audio comes on top of the same visual model.
+    assert 0 < stock['parameters'] < base['parameters']
     assert 0 < stock['multiply_adds'] < base['multiply_adds']
+
+
+def test_frames_of_a_step_are_one_clip_of_methods_of_clips():
+    args = Namespace(
+        task='infer', size=(32, 32), batch=3, device='cpu', dtype='fp32'
+    )
+    frames = methods._settings(args, BASE)['batch']['data_samples']
+    assert [s.metainfo['clip_length'] for s in frames] == [1, 1, 1]
+    clip = methods._settings(args, TPAVI)['batch']['data_samples']
+    assert [s.metainfo['clip_length'] for s in clip] == [3, 3, 3]
+    assert [s.metainfo['frame_index'] for s in clip] == [0, 1, 2]
