@@ -32,6 +32,12 @@ def build_parser() -> argparse.ArgumentParser:
         help='length of the schedule (default: as configured)',
     )
     parser.add_argument(
+        '--as-long-as',
+        metavar='NAME',
+        help='give every configuration the epochs that take the time of this '
+        'one, by the seconds per step on record',
+    )
+    parser.add_argument(
         '--data-root', metavar='DIR', help='the dataset (of all trainings)'
     )
     parser.add_argument(
@@ -94,6 +100,8 @@ def main(argv: list[str] | None = None) -> None:
     args = parser.parse_args(argv)
     if args.configs and args.data_root is None:
         parser.error('--data-root is needed to train')
+    if args.as_long_as and args.epochs:
+        parser.error('give either --epochs or --as-long-as')
     if args.jobs < 1:
         parser.error(f'--jobs must be positive, but got {args.jobs}')
     out = Path(args.out)
@@ -104,22 +112,28 @@ def main(argv: list[str] | None = None) -> None:
         # than all threads for one run after the other.
         share = max(1, len(os.sched_getaffinity(0)) // args.jobs)
         os.environ.setdefault('OMP_NUM_THREADS', str(share))
+    from mmcpm.analysis_tools.study.lengths import equal_time_epochs
     from mmcpm.analysis_tools.study.runs import Study, read_records
     from mmcpm.analysis_tools.study.table import study_table
     from mmcpm.utils.errors import reported
 
     with reported('study.py'):
-        if args.configs:
+        lengths = {args.epochs: args.configs} if args.configs else {}
+        if args.as_long_as:
+            lengths = equal_time_epochs(
+                args.configs, read_records(out), args.as_long_as
+            )
+        for epochs, configs in lengths.items():
             Study(
                 ROOT,
                 out,
                 Path(args.work_dir).absolute(),
                 Path(args.data_root).absolute(),
-                epochs=args.epochs,
+                epochs=epochs,
                 split=args.split,
                 options=args.cfg_options,
                 keep_checkpoints=args.keep_checkpoints,
-            ).run(args.configs, args.seeds, args.jobs)
+            ).run(configs, args.seeds, args.jobs)
         records = read_records(out)
         print(study_table(records, tuple(args.baseline)))
         if args.plots:

@@ -17,3 +17,5 @@ train_dataloader = dict(
 )
 val_dataloader = dict(batch_size=8, num_workers=2, dataset=dataset)
 test_dataloader = dict(batch_size=8, num_workers=2, dataset=dataset)
+
+test_evaluator = [*_base_.val_evaluator, dict(type='AVSSLegacyMetric')]

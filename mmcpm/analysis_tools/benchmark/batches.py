@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import torch
 import torch.nn.functional as F
-from mmengine.config import Config
+from mmengine.config import Config, ConfigDict
 from mmengine.registry import init_default_scope
 from mmengine.structures import PixelData
 from mmseg.registry import DATASETS, TRANSFORMS
@@ -68,17 +68,19 @@ def audio_shape(cfg: Config) -> tuple[int, int]:
     return channels, round(seconds * rate)
 
 
+def clip_settings(cfg: Config) -> list[ConfigDict]:
+    """Settings of ClipDataset that the training samples come through."""
+    outermost = (cfg.get('train_dataloader') or {}).get('dataset')
+    return [
+        settings
+        for _, settings in nested_datasets(outermost, '')
+        if is_type(settings, ClipDataset, DATASETS)
+    ]
+
+
 def clip_length_of(cfg: Config) -> int:
     """Frames of a sample of the training: T of ClipDataset, or 1."""
-    outermost = (cfg.get('train_dataloader') or {}).get('dataset')
-    return max(
-        (
-            settings.clip_length
-            for _, settings in nested_datasets(outermost, '')
-            if is_type(settings, ClipDataset, DATASETS)
-        ),
-        default=1,
-    )
+    return max((s.clip_length for s in clip_settings(cfg)), default=1)
 
 
 def random_batch(

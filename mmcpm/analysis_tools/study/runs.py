@@ -32,6 +32,7 @@ from ..quickstart import (
     read_ceiling,
     run_step,
 )
+from .table import LEGACY
 
 # Scalars of the last training epoch that tell how a method fared.
 PROMPT_STATS = (
@@ -294,6 +295,7 @@ def summarize_run(scores: dict[str, dict], scalars: list[dict]) -> dict:
     return {
         'mIoU': scores['model'][f'{PROTOCOL}/mIoU'],
         'Fbeta': scores['model'][f'{PROTOCOL}/Fbeta'],
+        **{k: v for k, v in scores['model'].items() if k in LEGACY},
         'sts': [round(line['stability_score'], 4) for line in epochs],
         'coverage': scores['model'].get('coverage/td_a'),
         'coverage_final': scores['model'].get('coverage/final'),

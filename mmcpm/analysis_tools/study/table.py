@@ -10,6 +10,8 @@ from pathlib import Path
 
 # Settings that change how fast a run is, not what it learns.
 SPEED_SETTINGS = ('num_workers',)
+# Scores of AVSBench's own code, where a config has its metric.
+LEGACY = ('avss_legacy/mIoU', 'avss_legacy/Fbeta')
 
 
 def variant(record: dict) -> str:
@@ -82,11 +84,16 @@ def study_table(records: list[dict], baselines: tuple[str, ...] = ()) -> str:
                 f'There are no runs of the baseline {name!r}. There are: '
                 f'{", ".join(groups)}.'
             )
+    # Studies of one method leave these out.
+    legacy = ('Fbeta', *LEGACY)
+    if not all(key in record for record in records for key in legacy):
+        legacy = ()
     titles = [
         'config',
         'seeds',
         'steps',
         'mIoU',
+        *(('F-beta', *LEGACY) if legacy else ()),
         *(f'gain over `{name}`' for name in baselines),
         'silence',
         'swapped',
@@ -100,6 +107,7 @@ def study_table(records: list[dict], baselines: tuple[str, ...] = ()) -> str:
             str(len(runs)),
             f'{runs[0]["iterations"]}',
             _mean_and_deviation(runs),
+            *(_mean(runs, key) for key in legacy),
             *(
                 '' if name == other else _gain(runs, groups[other])
                 for other in baselines
@@ -107,15 +115,18 @@ def study_table(records: list[dict], baselines: tuple[str, ...] = ()) -> str:
             _mean(runs, 'mIoU_silence'),
             _mean(runs, 'mIoU_swapped'),
             _coverage(runs),
-            f'{statistics.fmean(run["sts"][-1] for run in runs):.2f}',
+            _stability(runs),
         ]
         lines.append(f'| {" | ".join(cells)} |')
     return '\n'.join(lines)
 
 
 def _mean(runs: list[dict], key: str) -> str:
-    """Mean over the runs, per cent."""
-    return f'{100 * statistics.fmean(run[key] for run in runs):.1f}'
+    """Mean over the runs, per cent; '-' where some have none."""
+    values = [run.get(key) for run in runs]
+    if None in values:
+        return '-'
+    return f'{100 * statistics.fmean(values):.1f}'
 
 
 def _mean_and_deviation(runs: list[dict]) -> str:
@@ -142,3 +153,10 @@ def _coverage(runs: list[dict]) -> str:
     if all(run.get('coverage_final') is not None for run in runs):
         text += f' → {_mean(runs, "coverage_final")}'
     return text
+
+
+def _stability(runs: list[dict]) -> str:
+    """Stability score of the last epoch; '-' for heads without matching."""
+    if not all(run['sts'] for run in runs):
+        return '-'
+    return f'{statistics.fmean(run["sts"][-1] for run in runs):.2f}'

@@ -66,3 +66,25 @@ def test_table_by_hand():
     ]
     with pytest.raises(ValueError, match="'d'.*b, a, c"):
         study_table(records, ('d',))
+
+
+def test_protocols_and_heads_without_queries():
+    scores = {
+        'Fbeta': 0.61,
+        'avss_legacy/mIoU': 0.42,
+        'avss_legacy/Fbeta': 0.53,
+    }
+    pixels = run('tpavi', 0.5, coverage=None, sts=[], **scores)
+    lines = study_table([pixels, run('cpm', 0.7, **scores)]).splitlines()
+    assert lines[0].split(' | ')[3:7] == [
+        'mIoU',
+        'F-beta',
+        'avss_legacy/mIoU',
+        'avss_legacy/Fbeta',
+    ]
+    assert lines[2:] == [
+        '| `tpavi` | 1 | 12 | 50.0 | 61.0 | 42.0 | 53.0 | 10.0 | 25.0 | - '
+        '| - |',
+        '| `cpm` | 1 | 12 | 70.0 | 61.0 | 42.0 | 53.0 | 10.0 | 25.0 | 50.0 '
+        '| 1.00 |',
+    ]
