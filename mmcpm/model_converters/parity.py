@@ -2,18 +2,11 @@
 
 Compares a model of mmcpm with reference tensors of the original program: both
 get weights and inputs by the same rule, the weights through the converter.
-
-A reference file (``.npz``) holds, for a tensor X of run r, every n-th value in
-``r/X|sample`` with n in ``r/X|step``, its ``r/X|shape``, and mean, standard
-deviation, minimum and maximum in ``r/X|stats``; for a loss its ``NAME|value``;
-and in ``info`` what the inputs of every run were.
 """
 
-import json
 import math
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +17,7 @@ from mmengine.infer import BaseInferencer
 from torch import Tensor
 
 from mmcpm.apis.train_and_test import read_config
-from mmcpm.utils.errors import UsageError, shorten
+from mmcpm.utils.errors import UsageError
 
 from . import parity_rule
 from .code_base import (
@@ -36,117 +29,18 @@ from .code_base import (
 )
 from .conversion import build_model, convert_weights
 from .key_rules import KeyReport, unwrap_weights
+from .parity_report import Comparison, ParityReport
+from .reference_files import (
+    make_inputs,
+    read_golden,
+    read_layout,
+    weights_by_rule,
+)
 
 # Largest relative difference of a loss, and what the rounding of a sum of
 # terms around 1 may amount to in float32.
 LOSS_BAR = 1e-5
 LOSS_ROUNDING = 2e-7
-
-
-@dataclass
-class Comparison:
-    """One tensor, or one loss, beside its reference.
-
-    Attributes:
-        name (str): Name in the reference file.
-        shape (tuple[int]): Shape there; empty for a loss.
-        difference (float): Largest absolute difference; NaN if the model
-            has no such tensor.
-        scale (float): Standard deviation of the reference tensor, or the
-            absolute value of the reference loss.
-        bar (float): Largest difference that is allowed.
-        note (str): Why there is no difference, if there is none.
-    """
-
-    name: str
-    shape: tuple[int, ...]
-    difference: float
-    scale: float
-    bar: float
-    note: str = ''
-
-    @property
-    def passed(self) -> bool:
-        """Whether the difference is within its bar; NaN is not."""
-        return self.difference <= self.bar
-
-    @property
-    def relative(self) -> float:
-        """The difference divided by the scale."""
-        return self.difference / self.scale if self.scale else math.nan
-
-
-@dataclass
-class ParityReport:
-    """Result of a parity check.
-
-    Attributes:
-        model (str): Layout, such as 'tpavi_r50_s4'; empty for losses.
-        config (str): Config of the model.
-        keys (list[str]): What became of the keys of the layout, in lines.
-        seconds (float): Duration of all forward passes.
-        comparisons (list[Comparison]): One per tensor of the file.
-    """
-
-    model: str
-    config: str
-    keys: list[str]
-    seconds: float
-    comparisons: list[Comparison]
-
-    @property
-    def passed(self) -> bool:
-        """Whether every tensor of the file is within its bar."""
-        return all(item.passed for item in self.comparisons)
-
-    def as_dict(self) -> dict[str, Any]:
-        """All of it, for JSON.
-
-        Returns:
-            dict[str, Any]: With ``passed``, also of every comparison.
-        """
-        return {
-            'passed': self.passed,
-            'torch': torch.__version__,
-            **asdict(self),
-            'comparisons': [
-                {
-                    **asdict(item),
-                    'relative': item.relative,
-                    'passed': item.passed,
-                }
-                for item in self.comparisons
-            ],
-        }
-
-    def table(self) -> str:
-        """All comparisons as a table of text.
-
-        Returns:
-            str: Lines: tensor, shape, difference, relative, bar, result.
-        """
-        head = ('tensor', 'shape', 'max diff', 'relative', 'bar', '')
-        lines = [head]
-        for item in self.comparisons:
-            result = 'ok' if item.passed else 'FAIL'
-            lines.append(
-                (
-                    item.name,
-                    ' x '.join(map(str, item.shape)),
-                    f'{item.difference:.2e}',
-                    f'{item.relative:.2e}',
-                    f'{item.bar:.2e}',
-                    f'{result} {item.note}'.strip(),
-                )
-            )
-        widths = [max(len(line[k]) for line in lines) for k in range(5)]
-        return '\n'.join(
-            '  '.join(
-                text.ljust(width)
-                for text, width in zip(line, [*widths, 0], strict=True)
-            ).rstrip()
-            for line in lines
-        )
 
 
 def check_parity(
@@ -215,74 +109,6 @@ def check_parity(
     return report
 
 
-def read_golden(path: str | Path) -> tuple[dict[str, np.ndarray], dict]:
-    """Read a reference file.
-
-    Args:
-        path (str | Path): An .npz file.
-
-    Returns:
-        tuple[dict[str, np.ndarray], dict]: Arrays by name, and ``info``.
-
-    Raises:
-        UsageError: If it is none.
-    """
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            arrays = dict(archive)
-        return arrays, json.loads(str(arrays.pop('info')))
-    except (OSError, ValueError, KeyError, AttributeError) as error:
-        raise UsageError(
-            f'{path} is no reference file: expected an .npz with arrays and '
-            f"'info', a JSON text ({error})"
-        ) from error
-
-
-def read_layout(path: str | Path) -> dict[str, Any]:
-    """Read the keys, shapes and dtypes of a published weight file.
-
-    Args:
-        path (str | Path): A JSON file.
-
-    Returns:
-        dict[str, Any]: With ``model`` and ``keys``.
-
-    Raises:
-        UsageError: If it is none.
-    """
-    try:
-        layout = json.loads(Path(path).read_text())
-        for _, shape, _ in layout['keys']:
-            tuple(map(int, shape))
-        if isinstance(layout['model'], str):
-            return layout
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UsageError(
-            f"{path} is no layout: expected JSON with 'model' and 'keys', a "
-            f'list of [key, shape, dtype] ({error})'
-        ) from error
-    raise UsageError(f"{path} is no layout: 'model' must be a name")
-
-
-def weights_by_rule(layout: Mapping[str, Any]) -> dict[str, Tensor]:
-    """Make the weights of a published file by rule.
-
-    Args:
-        layout (Mapping[str, Any]): With ``keys`` and, optionally, the prefix
-            of all keys, ``prefix_in_file``.
-
-    Returns:
-        dict[str, Tensor]: By the keys of the file, with prefix.
-    """
-    prefix = layout.get('prefix_in_file') or ''
-    state = {}
-    for key, shape, dtype in layout['keys']:
-        bare = key.removeprefix(prefix)
-        value = parity_rule.weight(bare, shape).astype(dtype)
-        state[prefix + bare] = torch.from_numpy(value)
-    return state
-
-
 def build_by_rule(
     layout: Mapping[str, Any], code_base: CodeBase
 ) -> tuple[nn.Module, KeyReport]:
@@ -327,27 +153,6 @@ def config_path(code_base: CodeBase, layout: Mapping[str, Any]) -> Path:
     """Find the config of a layout, in a checkout or as it is installed."""
     root = Path(BaseInferencer._get_repo_or_mim_dir('mmcpm'))
     return root / code_base.configs[layout['model']]
-
-
-def make_inputs(descriptions: Mapping[str, Any]) -> dict[str, Any]:
-    """Make the inputs of a run from their descriptions.
-
-    Args:
-        descriptions (Mapping[str, Any]): By name: text for
-            :func:`.parity_rule.parse_input`, lists, numbers or None; prose
-            under 'call' or 'note' is kept.
-
-    Returns:
-        dict[str, Any]: Tensors, None or prose.
-    """
-    inputs = {}
-    for name, value in descriptions.items():
-        if name not in ('call', 'note'):
-            value = parity_rule.parse_input(value)
-        if isinstance(value, list | tuple | np.ndarray):
-            value = torch.as_tensor(np.asarray(value))
-        inputs[name] = value
-    return inputs
 
 
 def find_tensor(
@@ -447,15 +252,3 @@ def compare_losses(
             )
         )
     return comparisons
-
-
-def failed_names(report: ParityReport) -> str:
-    """Name what is not within its bar.
-
-    Args:
-        report (ParityReport): Result of a check.
-
-    Returns:
-        str: Names, the first ones if there are many.
-    """
-    return shorten([i.name for i in report.comparisons if not i.passed])

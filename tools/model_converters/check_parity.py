@@ -35,7 +35,8 @@ def main(argv: list[str] | None = None) -> None:
         argv (list[str], optional): Arguments; those of the process if None.
     """
     args = build_parser().parse_args(argv)
-    from mmcpm.model_converters.parity import check_parity, failed_names
+    from mmcpm.model_converters.parity import check_parity
+    from mmcpm.model_converters.parity_report import failed_names
     from mmcpm.utils.errors import reported
     from mmcpm.utils.io import ensure_writable, write_whole
 

@@ -16,6 +16,7 @@ from mmengine.runner.checkpoint import CheckpointLoader
 from mmseg.registry import MODELS
 from torch import Tensor
 
+from ..layers.mlp import mlp
 from ..utils.pretrained import pretrained_cfg
 
 # Convolutions per block, with widths in multiples of the first block's. Every
@@ -105,14 +106,13 @@ class VGGish(BaseModule):
         if with_embedding:
             stride = 2 ** len(BLOCKS)
             time, bands = (size // stride for size in EMBEDDING_INPUT)
-            self.embeddings = nn.Sequential(
-                nn.Linear(time * bands * channels, fc_channels),
-                nn.ReLU(inplace=True),
-                nn.Linear(fc_channels, fc_channels),
-                nn.ReLU(inplace=True),
-                nn.Linear(fc_channels, embedding_channels),
-                nn.ReLU(inplace=True),
+            self.embeddings = mlp(
+                time * bands * channels,
+                fc_channels,
+                fc_channels,
+                embedding_channels,
             )
+            self.embeddings.append(nn.ReLU(inplace=True))
         if frozen:
             self.requires_grad_(False)
 

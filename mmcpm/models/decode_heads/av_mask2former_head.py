@@ -3,10 +3,7 @@
 With a linear classifier this is the baseline of the paper's Table 4.
 """
 
-import copy
-
 import torch
-import torch.nn.functional as F
 from mmengine.config import ConfigDict
 from mmseg.models.decode_heads import Mask2FormerHead
 from mmseg.registry import MODELS
@@ -15,15 +12,20 @@ from torch import Tensor
 
 from ...structures.audio_features import AudioFeatures
 from ...structures.av_prediction import AVPrediction
-from ..layers.mask_position import MaskPosition, encode_position
-from ..losses.class_weights import class_weights
+from ..layers.mask_position import MaskPosition
+from ..layers.masked_attention import attend_within_masks, flatten_levels
+from ..losses.class_weights import weigh_classes
 from ..losses.set_criterion import FrameTargets, SetCriterion, SetTerms
 from ..ops.attention import replace_attention
 from ..utils.arguments import check_arguments, check_type
 from ..utils.labeled_frames import select_labeled
-from ..utils.query_predictions import PixelDecoderOutput, QueryPredictions
-from ..utils.semantic_inference import INFERENCE_MODES
-from .base_av_head import BaseAVHead
+from ..utils.query_predictions import (
+    PixelDecoderOutput,
+    QueryPredictions,
+    mask_logits,
+)
+from ..utils.semantic_inference import INFERENCE_MODES, check_inference_mode
+from .base_av_head import BaseAVHead, check_num_classes
 
 
 @MODELS.register_module()
@@ -63,21 +65,9 @@ class AVMask2FormerHead(BaseAVHead, Mask2FormerHead):
     ) -> None:
         check_arguments(type(self).__name__, Mask2FormerHead, kwargs)
         check_type('audio_query_decoder', audio_query_decoder)
-        if inference_mode not in INFERENCE_MODES:
-            raise ValueError(
-                f'inference_mode must be one of {tuple(INFERENCE_MODES)}, but '
-                f'got {inference_mode!r}.'
-            )
-        if not 2 <= num_classes <= 255:
-            raise ValueError(
-                'num_classes counts the background and must lie in 2..255, '
-                'the ids that 8-bit label maps can hold beside one to '
-                f'ignore, but got {num_classes}.'
-            )
-        loss_cls = ConfigDict(copy.deepcopy(dict(loss_cls)))
-        loss_cls.class_weight = class_weights(
-            loss_cls.get('class_weight'), num_classes, no_object_weight
-        )
+        check_inference_mode(inference_mode)
+        check_num_classes(num_classes)
+        loss_cls = weigh_classes(loss_cls, num_classes, no_object_weight)
         # BaseAVHead asks for methods only: mmseg's head sets what it would.
         Mask2FormerHead.__init__(
             self,
@@ -132,17 +122,12 @@ class AVMask2FormerHead(BaseAVHead, Mask2FormerHead):
         mask_feature, memories = self.pixel_decoder(image_features)
         if self.mask_position is not None:
             mask_feature = self.mask_position(mask_feature)
-        encoding = self.decoder_positional_encoding
-        keys, positions, sizes = [], [], []
-        for level in range(self.num_transformer_feat_level):
-            memory = memories[level]
-            size = tuple(memory.shape[-2:])
-            key = self.decoder_input_projs[level](memory)
-            key = key.flatten(2).transpose(1, 2)  # [B, h * w, C]
-            keys.append(key + self.level_embed.weight[level])
-            position = encode_position(encoding, memory)
-            positions.append(position.flatten(2).transpose(1, 2))
-            sizes.append(size)
+        keys, positions, sizes = flatten_levels(
+            memories[: self.num_transformer_feat_level],
+            self.decoder_input_projs,
+            self.level_embed.weight,
+            self.decoder_positional_encoding,
+        )
         return PixelDecoderOutput(mask_feature, keys, positions, sizes)
 
     def encode_audio(self, audio: AudioFeatures) -> Tensor:
@@ -212,37 +197,14 @@ class AVMask2FormerHead(BaseAVHead, Mask2FormerHead):
             QueryPredictions: Before the first and after every layer, or the
             last one (L = 1).
         """
-        # Resizing commutes with the product: masks of the size of a level
-        # are products with the resized feature.
-        with torch.no_grad():
-            small_features = [
-                F.interpolate(
-                    pixels.mask_feature,
-                    size,
-                    mode='bilinear',
-                    align_corners=False,
-                ).flatten(2)
-                for size in pixels.sizes
-            ]  # [B, C, h * w]
-        states = [self.transformer_decoder.post_norm(query)]
-        embeddings = [self.embed_masks(states[0], pixels)]
-        for index, layer in enumerate(self.transformer_decoder.layers):
-            level = index % self.num_transformer_feat_level
-            with torch.no_grad():
-                outside = embeddings[-1] @ small_features[level] < 0
-                # A query whose mask is empty attends everywhere instead.
-                outside &= ~outside.all(dim=-1, keepdim=True)
-            query = layer(
-                query=query,
-                key=pixels.keys[level],
-                value=pixels.keys[level],
-                query_pos=query_pos,
-                key_pos=pixels.positions[level],
-                self_attn_mask=self_attn_mask,
-                cross_attn_mask=outside,
-            )
-            states.append(self.transformer_decoder.post_norm(query))
-            embeddings.append(self.embed_masks(states[-1], pixels))
+        query, states, embeddings = attend_within_masks(
+            self.transformer_decoder,
+            query,
+            query_pos,
+            pixels,
+            self.embed_masks,
+            self_attn_mask,
+        )
         if last_only:
             states, embeddings = states[-1:], embeddings[-1:]
         state = torch.stack(states)
@@ -266,10 +228,8 @@ class AVMask2FormerHead(BaseAVHead, Mask2FormerHead):
             before the first and after every visual layer.
         """
         pixels, predictions = self._decode_queries(image_features, audio)
-        mask_logits = torch.einsum(
-            'lbnc,bchw->lbnhw', predictions.mask_embedding, pixels.mask_feature
-        )
-        return list(predictions.class_scores), list(mask_logits)
+        masks = mask_logits(predictions.mask_embedding, pixels.mask_feature)
+        return list(predictions.class_scores), list(masks)
 
     def _decode_queries(
         self, image_features: list[Tensor], audio: AudioFeatures
@@ -376,18 +336,14 @@ class AVMask2FormerHead(BaseAVHead, Mask2FormerHead):
         _, query_pos = self.init_queries(len(audio_query))
         last = self.decode(audio_query, query_pos, pixels, last_only=True)
         (class_scores,) = last.class_scores
-        mask_logits = torch.einsum(
-            'bnc,bchw->bnhw', last.mask_embedding[0], pixels.mask_feature
-        )
+        masks = mask_logits(last.mask_embedding[0], pixels.mask_feature)
         prediction = AVPrediction(
-            INFERENCE_MODES[self.inference_mode](
-                class_scores, mask_logits, size
-            ),
+            INFERENCE_MODES[self.inference_mode](class_scores, masks, size),
             audio_query_classes=self.audio_query_classes(audio_query),
             query_classes=class_scores.argmax(-1),
         )
         if self.keep_query_masks:
             probability = class_scores.softmax(-1).max(-1).values
             prediction.query_scores = probability
-            prediction.query_masks = mask_logits
+            prediction.query_masks = masks
         return prediction

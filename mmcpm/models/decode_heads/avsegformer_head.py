@@ -25,6 +25,7 @@ from ..losses.point_sampling import classes_present
 from ..ops.attention import replace_attention
 from ..utils.binary_scores import two_class_scores
 from ..utils.labeled_frames import select_labeled
+from ..utils.query_predictions import mask_logits
 from .base_av_head import BaseAVHead
 
 
@@ -228,7 +229,7 @@ class AVSegFormerHead(BaseAVHead):
         gate = self.channel_gate(audio.token, mask_feature)
         mask_feature = mask_feature * gate[..., None, None]
         # 4. classify pixels by their products with the queries
-        products = torch.einsum('bnc,bchw->bnhw', query, mask_feature)
+        products = mask_logits(query, mask_feature)
         return (
             self.conv_seg(mask_feature + self.mask_mlp(products)),
             mask_feature,

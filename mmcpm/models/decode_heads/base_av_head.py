@@ -49,6 +49,7 @@ class BaseAVHead(BaseModule, metaclass=ABCMeta):
         init_cfg: dict | None = None,
     ) -> None:
         super().__init__(init_cfg)
+        check_num_classes(num_classes)
         # EncoderDecoder reads these four.
         self.num_classes = self.out_channels = num_classes
         self.ignore_index = ignore_index
@@ -122,6 +123,23 @@ class BaseAVHead(BaseModule, metaclass=ABCMeta):
         size = tuple(image_features[0].shape[-2:])
         encoded = self.encode_audio(audio)
         return self.predict(image_features, encoded, size).scores
+
+
+def check_num_classes(num_classes: int) -> None:
+    """Refuse a number of classes that no label map can have.
+
+    Args:
+        num_classes (int): Classes including background.
+
+    Raises:
+        ValueError: If it is not in 2..255.
+    """
+    if not 2 <= num_classes <= 255:
+        raise ValueError(
+            'num_classes counts the background and must lie in 2..255, the '
+            'ids that 8-bit label maps can hold beside one to ignore, but '
+            f'got {num_classes}.'
+        )
 
 
 def check_head(head: nn.Module) -> None:

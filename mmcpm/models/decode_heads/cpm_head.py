@@ -12,9 +12,10 @@ from mmseg.structures import SegDataSample
 from torch import Tensor
 
 from ...structures.audio_features import AudioFeatures
-from ...structures.audio_labels import foreground_classes, get_audio_labels
+from ...structures.audio_labels import get_audio_labels
 from ..layers.block_mask import block_mask
-from ..layers.class_prompts import pad_classes
+from ..layers.class_prompts import classes_to_prompt, pad_classes
+from ..layers.mlp import mlp
 from ..losses.acp_loss import recoverable_prompts, unexplained_ratio
 from ..losses.matched_masks import prompted_indices
 from ..losses.set_criterion import FrameTargets, SetTerms
@@ -98,13 +99,7 @@ class CPMHead(AVMask2FormerHead):
             self.loss_pcl = MODELS.build(ConfigDict(loss_pcl, embed_dims=dims))
         if self.loss_acp is not None:
             self.audio_post_norm = nn.LayerNorm(dims)
-            self.audio_mask_embed = nn.Sequential(
-                nn.Linear(dims, dims),
-                nn.ReLU(inplace=True),
-                nn.Linear(dims, dims),
-                nn.ReLU(inplace=True),
-                nn.Linear(dims, dims),
-            )
+            self.audio_mask_embed = mlp(dims, dims, dims, dims)
             self.audio_mask_feature = nn.Conv2d(dims, dims, 1)
 
     @property
@@ -159,9 +154,14 @@ class CPMHead(AVMask2FormerHead):
 
         # 1. queries and prompts attend to audio and image, in one pass
         pixels = self.forward_pixel_decoder(image_features)
-        prompted = self.decode_prompts(
-            pixels, audio, self.prompt_classes(data_samples, targets)
+        chosen = classes_to_prompt(
+            self.label_source,
+            data_samples,
+            targets.classes,
+            self.num_classes,
+            self.ignore_index,
         )
+        prompted = self.decode_prompts(pixels, audio, chosen)
         classes, labels, valid, _, predictions = prompted
 
         # 2. match the class-agnostic queries; a prompt has its own class
@@ -208,28 +208,6 @@ class CPMHead(AVMask2FormerHead):
         # 6. statistics of the prompts, for the log
         losses.update(prompt_log_vars(prompted, feature, targets.label_maps))
         return losses
-
-    def prompt_classes(
-        self, data_samples: list[SegDataSample], targets: FrameTargets
-    ) -> list[list[int]]:
-        """Classes to prompt, see ``label_source``.
-
-        Args:
-            data_samples (list[SegDataSample]): With ``audio_labels`` (of the
-                whole frame).
-            targets (FrameTargets): Classes of the crops.
-
-        Returns:
-            list[list[int]]: Class ids, per image.
-        """
-        if self.label_source == 'full':
-            return get_audio_labels(
-                data_samples, self.num_classes, self.ignore_index
-            )
-        return [
-            list(foreground_classes(found, self.ignore_index))
-            for found in targets.classes
-        ]
 
     def decode_prompts(
         self,

@@ -1,9 +1,10 @@
 """Audio queries without attention: a projection of the sound, added to all."""
 
-import torch.nn as nn
 from mmengine.model import BaseModule
 from mmseg.registry import MODELS
 from torch import Tensor
+
+from .mlp import mlp
 
 
 @MODELS.register_module()
@@ -26,12 +27,8 @@ class AudioQueryMLP(BaseModule):
         init_cfg: dict | None = None,
     ) -> None:
         super().__init__(init_cfg)
-        self.mlp = nn.Sequential(
-            nn.Linear(in_channels, hidden_channels),
-            nn.ReLU(inplace=True),
-            nn.Linear(hidden_channels, hidden_channels),
-            nn.ReLU(inplace=True),
-            nn.Linear(hidden_channels, out_channels),
+        self.mlp = mlp(
+            in_channels, hidden_channels, hidden_channels, out_channels
         )
 
     def forward(

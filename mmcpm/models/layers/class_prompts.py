@@ -5,16 +5,51 @@ space of the query embeddings, fed back as a query.
 """
 
 import math
+from collections.abc import Iterable, Sequence
 
 import torch
 import torch.nn as nn
 from mmengine.model import BaseModule
 from mmseg.registry import MODELS
+from mmseg.structures import SegDataSample
 from torch import Tensor
 
+from ...structures.audio_labels import (
+    IGNORE_INDEX,
+    foreground_classes,
+    get_audio_labels,
+)
 from ..utils.transfers import few_numbers
 
 SOURCES = ('gmm', 'mean', 'table')
+
+
+def classes_to_prompt(
+    source: str,
+    data_samples: Sequence[SegDataSample],
+    crop_classes: Sequence[Iterable[int]],
+    num_classes: int,
+    ignore_index: int = IGNORE_INDEX,
+) -> list[list[int]]:
+    """Choose the classes to prompt.
+
+    Args:
+        source (str): 'full': classes that sound in the whole frame; 'crop':
+            those that are left in the crop.
+        data_samples (Sequence[SegDataSample]): With ``audio_labels``, the
+            classes of the whole frame.
+        crop_classes (Sequence[Iterable[int]]): Classes of the crops.
+        num_classes (int): Classes with the background.
+        ignore_index (int): Label that is no class.
+
+    Returns:
+        list[list[int]]: Class ids, per image.
+    """
+    if source == 'full':
+        return get_audio_labels(data_samples, num_classes, ignore_index)
+    return [
+        list(foreground_classes(found, ignore_index)) for found in crop_classes
+    ]
 
 
 def pad_classes(classes: list[list[int]], device: torch.device) -> Tensor:

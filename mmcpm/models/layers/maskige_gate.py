@@ -4,6 +4,8 @@ import torch.nn as nn
 from mmengine.model import BaseModule
 from torch import Tensor
 
+from .mlp import mlp
+
 
 class MaskigeGate(BaseModule):
     """Adds a level of the maskige, weighted channel by channel.
@@ -20,12 +22,8 @@ class MaskigeGate(BaseModule):
         self, channels: int, ratio: int = 16, init_cfg: dict | None = None
     ) -> None:
         super().__init__(init_cfg)
-        self.gate = nn.Sequential(
-            nn.Linear(channels, channels // ratio),
-            nn.ReLU(inplace=True),
-            nn.Linear(channels // ratio, channels),
-            nn.Sigmoid(),
-        )
+        self.gate = mlp(channels, channels // ratio, channels)
+        self.gate.append(nn.Sigmoid())
 
     def forward(
         self, image_feature: Tensor, maskige_feature: Tensor

@@ -1,13 +1,36 @@
 """The weight of each class in the class loss, from a list or a file."""
 
+import copy
 import io
 import math
 from collections.abc import Sequence
 
 import mmengine.fileio as fileio
 import numpy as np
+from mmengine.config import ConfigDict
 
 NO_OBJECT_WEIGHT = 0.1
+
+
+def weigh_classes(
+    loss_cls: dict, num_classes: int, no_object_weight: float | None = None
+) -> ConfigDict:
+    """Give a class loss one weight per class.
+
+    Args:
+        loss_cls (dict): Its config; ``class_weight`` as for
+            :func:`class_weights`.
+        num_classes (int): Number of classes, with the background.
+        no_object_weight (float, optional): Weight of "no object".
+
+    Returns:
+        ConfigDict: A copy with the list of weights.
+    """
+    loss_cls = ConfigDict(copy.deepcopy(dict(loss_cls)))
+    loss_cls.class_weight = class_weights(
+        loss_cls.get('class_weight'), num_classes, no_object_weight
+    )
+    return loss_cls
 
 
 def class_weights(

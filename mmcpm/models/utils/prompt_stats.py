@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from mmdet.utils import reduce_mean
 from torch import Tensor
 
-from .query_predictions import PromptedPredictions
+from .query_predictions import PromptedPredictions, mask_logits
 
 
 @torch.no_grad()
@@ -28,7 +28,7 @@ def prompt_overlap(
         tuple[Tensor, Tensor]: IoU ``[B, K]`` float32, and whether the class
         has a pixel, ``[B, K]`` bool.
     """
-    masks = torch.einsum('bkc,bchw->bkhw', mask_embedding, mask_feature) > 0
+    masks = mask_logits(mask_embedding, mask_feature) > 0
     small = F.interpolate(label_maps[:, None].float(), masks.shape[-2:])
     wanted = small == labels[..., None, None]  # [B, K, h, w]
     shared = (masks & wanted).sum((2, 3)).float()

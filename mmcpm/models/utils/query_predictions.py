@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+import torch
 from torch import Tensor
 
 
@@ -19,6 +20,19 @@ class PixelDecoderOutput(NamedTuple):
     # Factor of each channel of the mask feature in the masks, [B, C], if the
     # sound gates the channels.
     channel_gate: Tensor | None = None
+
+
+def mask_logits(embedding: Tensor, feature: Tensor) -> Tensor:
+    """Multiply mask embeddings with the mask feature.
+
+    Args:
+        embedding (Tensor): ``[..., B, T, C]``.
+        feature (Tensor): ``[B, C, h, w]``.
+
+    Returns:
+        Tensor: ``[..., B, T, h, w]``.
+    """
+    return torch.einsum('...bnc,bchw->...bnhw', embedding, feature)
 
 
 class QueryPredictions(NamedTuple):

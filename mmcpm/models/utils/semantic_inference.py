@@ -122,3 +122,19 @@ def argmax_inference(
 
 
 INFERENCE_MODES = {'semantic': semantic_inference, 'argmax': argmax_inference}
+
+
+def check_inference_mode(mode: str) -> None:
+    """Refuse unknown ways from queries to a segmentation.
+
+    Args:
+        mode (str): One of :data:`INFERENCE_MODES`.
+
+    Raises:
+        ValueError: Names the known ones.
+    """
+    if mode not in INFERENCE_MODES:
+        raise ValueError(
+            f'inference_mode must be one of {tuple(INFERENCE_MODES)}, but got '
+            f'{mode!r}.'
+        )

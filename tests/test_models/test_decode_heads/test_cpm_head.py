@@ -251,21 +251,26 @@ def test_linear_weights_and_mixtures_are_told_apart(tiny_cfg, build):
     assert 'cls_embed.mean' in report.unexpected_keys
 
 
-def test_classes_of_the_crop(head, samples_of):
+@pytest.mark.parametrize(
+    ('source', 'expected'),
+    [('full', [[1, 3, 6], [2]]), ('crop', [[1, 3], []])],
+)
+def test_classes_that_are_prompted(
+    head, features, samples_of, monkeypatch, source, expected
+):
+    image, _, mixed = features()
     samples = samples_of((1, 3), (2,))
     samples[0].set_metainfo(dict(audio_labels=(1, 3, 6)))
     samples[1].gt_sem_seg.data[:] = 255
-    targets = head.criterion.read_targets(samples)
-    assert head.prompt_classes(samples, targets) == [[1, 3, 6], [2]]
-    head.label_source = 'crop'
-    assert head.prompt_classes(samples, targets) == [[1, 3], []]
+    head.label_source = source
 
+    def stop(pixels, audio, classes):
+        raise LookupError(classes)
 
-def test_missing_classes_are_explained(head, make_batch):
-    samples = make_batch()['data_samples']
-    del samples[1].audio_labels
-    with pytest.raises(KeyError, match='RecordSoundingClasses'):
-        head.prompt_classes(samples, head.criterion.read_targets(samples))
+    monkeypatch.setattr(head, 'decode_prompts', stop)
+    with pytest.raises(LookupError) as caught:
+        head.loss(image, mixed, samples)
+    assert caught.value.args == (expected,)
 
 
 @pytest.mark.parametrize('source', ['full', 'crop'])

@@ -2,10 +2,11 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from mmseg.structures import SegDataSample
 
 from mmcpm.models.classifiers import GMMClassifier
 from mmcpm.models.layers import ClassPrompts
-from mmcpm.models.layers.class_prompts import pad_classes
+from mmcpm.models.layers.class_prompts import classes_to_prompt, pad_classes
 
 CPU = torch.device('cpu')
 
@@ -26,6 +27,22 @@ def classifier():
     )
     classifier.enqueue(torch.randn(12, 16), torch.tensor([1, 3] * 6))
     return classifier
+
+
+def test_classes_of_frame_and_crop():
+    """Without background and pixels to be ignored."""
+    samples = [
+        SegDataSample(metainfo=dict(audio_labels=labels))
+        for labels in ((1, 3, 4), (2,))
+    ]
+    crops = [[0, 1, 3], [0, 255]]
+    chosen = {
+        source: classes_to_prompt(source, samples, crops, 5)
+        for source in ('full', 'crop')
+    }
+    assert chosen == {'full': [[1, 3, 4], [2]], 'crop': [[1, 3], []]}
+    with pytest.raises(KeyError, match='RecordSoundingClasses'):
+        classes_to_prompt('full', [SegDataSample()], [[0]], 5)
 
 
 @given(st.lists(st.sets(st.integers(0, 4)), min_size=1, max_size=4))
