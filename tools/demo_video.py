@@ -58,7 +58,8 @@ def build_parser() -> argparse.ArgumentParser:
         type=int,
         default=4,
         metavar='N',
-        help='frames that the model gets at once (default: 4)',
+        help='frames that the model gets at once, in whole clips if it '
+        'compares frames (default: 4)',
     )
     parser.add_argument(
         '--sound',

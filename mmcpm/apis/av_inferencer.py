@@ -51,6 +51,11 @@ class AVSInferencer(BaseInferencer):
     ``sample_rate`` (of the dict; by default that of the model), or 'silence'.
     ``name`` is what sample ids begin with.
 
+    A model that compares T frames with each other, whose config tests it with
+    ClipDataset, gets T consecutive predicted frames at a time, see
+    :meth:`.ClipPredictor.stream`; a single picture is filled up to T. The
+    frames of the datasets are one second apart, as with ``fps=1``.
+
     Args:
         model (str | Path | Config): Config file, config, or the name of a
             model of the metafiles.
@@ -156,7 +161,8 @@ class AVSInferencer(BaseInferencer):
 
         Args:
             inputs (Any): An input, or a list of them, see above.
-            batch_size (int): Frames of a batch. Defaults to 1.
+            batch_size (int): Frames of a batch, rounded to whole clips of T
+                where the model compares T frames. Defaults to 1.
             fps (float, optional): Predictions per second. Defaults to None:
                 every frame.
             return_datasamples (bool): Whether predictions are the data

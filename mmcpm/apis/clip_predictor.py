@@ -12,12 +12,15 @@ from mmseg.structures import SegDataSample
 from mmcpm.models.segmentors import AVEncoderDecoder
 from mmcpm.utils.errors import UsageError
 
+from .clip_batches import differ, fill_up
 from .clips import Clip, choose_frames
 from .frame_result import FrameResult, query_masks, score_classes
 from .inference_pipeline import InferencePipeline
 
 # Frames between two predictions wait for the first: not more than this.
 MOST_BYTES = 1 << 28
+# Unless the model compares frames: those of a clip wait for each other.
+MOST_BYTES_OF_CLIP = 1 << 31
 
 
 class ClipPredictor:
@@ -55,9 +58,16 @@ class ClipPredictor:
     ) -> Iterator[tuple[Any, FrameResult, bool]]:
         """Segment a clip, in constant memory.
 
+        A model that compares T frames with each other (``clip_length`` of
+        the pipeline) gets T consecutive predictions at a time, whatever lies
+        between them. The last T, and those before a frame of another size,
+        are filled up with frames that are black and silent, as by
+        ClipDataset.
+
         Args:
             clip (Clip): Open clip.
-            batch_size (int): Frames of a batch.
+            batch_size (int): Frames of a batch, rounded down to whole
+                multiples of T, at least T.
             fps (float, optional): Predictions per second; None: every frame.
             keep_data_samples (bool): Whether results have a ``data_sample``.
             draw (bool): Whether results have a ``visualization``.
@@ -66,8 +76,13 @@ class ClipPredictor:
         Yields:
             tuple[Any, FrameResult, bool]: Every frame, the latest prediction,
             and whether that is the frame's own.
+
+        Raises:
+            UsageError: If the frames within T predictions are too large.
         """
         check_rates(batch_size, fps)
+        length = self._pipeline.clip_length
+        batch_size = max(batch_size // length, 1) * length
         sound = self._pipeline.open_sound(clip.sound, clip.sound_name)
         self._ask_for_queries(return_queries)
         options = keep_data_samples, draw, return_queries
@@ -78,6 +93,9 @@ class ClipPredictor:
             if is_chosen:
                 packed = self._pack_frame(clip, frame, sound)
             full = len(batch) >= batch_size or held > MOST_BYTES
+            if len(batch) % length:
+                full = False
+                check_held(held, length)
             if batch and (full or is_chosen and differ(batch[-1], packed)):
                 # A batch has frames of one size.
                 for item in self._run(waiting, batch, latest, options):
@@ -109,7 +127,7 @@ class ClipPredictor:
         begin = time.perf_counter()
         name = getattr(frame, 'name', str(frame.index))
         packed = self._pipeline(
-            frame.image, sound, frame.time, f'{clip.name}/{name}'
+            frame.image, sound, frame.time, f'{clip.name}/{name}', frame.index
         )
         self.timing['decode'] += time.perf_counter() - begin
         return packed
@@ -145,7 +163,8 @@ class ClipPredictor:
         """Run the model on a batch, and summarize what it says.
 
         Args:
-            batch (list[dict]): Packed frames of one size.
+            batch (list[dict]): Packed frames of one size; of models that
+                compare frames, whole clips, but for the last.
             return_queries (bool): Whether to give the masks of the queries.
 
         Returns:
@@ -156,8 +175,10 @@ class ClipPredictor:
         sounds = [packed['data_samples'].audio for packed in batch]
         sizes = [tuple(packed['inputs'].shape[-2:]) for packed in batch]
         results = []
+        clips = fill_up(batch, self._pipeline.clip_length)
         with torch.no_grad():
-            samples = self._model.test_step(pseudo_collate(batch))
+            samples = self._model.test_step(pseudo_collate(clips))
+        samples = samples[: len(batch)]
         deep = len(self._classes) > 256
         for sample, audio, size in zip(samples, sounds, sizes, strict=True):
             labels = sample.pred_sem_seg.data[0]
@@ -196,9 +217,23 @@ class ClipPredictor:
             )
 
 
-def differ(one: dict, other: dict) -> bool:
-    """Tell whether two packed frames cannot share a batch."""
-    return one['inputs'].shape != other['inputs'].shape
+def check_held(held: int, length: int) -> None:
+    """Refuse a clip between whose predictions too much lies.
+
+    Args:
+        held (int): Memory that the frames take so far, bytes.
+        length (int): T.
+
+    Raises:
+        UsageError: If it is more than ``MOST_BYTES_OF_CLIP``.
+    """
+    if held > MOST_BYTES_OF_CLIP:
+        raise UsageError(
+            f'the model compares {length} predictions with each other, and '
+            'the frames from the first to the last of them take more than '
+            f'{MOST_BYTES_OF_CLIP >> 20} MB. Predict more often (fps), or '
+            'make the pictures smaller'
+        )
 
 
 def check_rates(batch_size: int, fps: float | None) -> None:

@@ -11,6 +11,7 @@ from mmseg.structures import SegDataSample
 from mmcpm.models.segmentors import AVEncoderDecoder
 from mmcpm.utils.errors import UsageError
 
+from .clip_batches import fill_up, split_clips
 from .clips import read_any_sound
 from .inference_pipeline import InferencePipeline
 
@@ -27,10 +28,13 @@ def inference_av_model(
 ) -> SegDataSample | list[SegDataSample]:
     """Segment frames of one clip, as mmseg's ``inference_model`` does.
 
+    A model that compares T frames with each other gets T at a time, the last
+    of them filled up, as from ClipDataset.
+
     Args:
         model (AVEncoderDecoder): Of :func:`.init_model`.
-        frames (Frame | Sequence[Frame]): A frame or several: files, or
-            arrays, BGR, uint8, shape (H, W, 3).
+        frames (Frame | Sequence[Frame]): A frame or several in order: files,
+            or arrays, BGR, uint8, shape (H, W, 3).
         sound (str | Path | np.ndarray | Tensor, optional): Sound of the
             clip: a file, or samples of shape (samples,) or (channels,
             samples). None for silence.
@@ -61,13 +65,23 @@ def inference_av_model(
     pipeline = InferencePipeline(model.cfg)
     source, name = read_any_sound(sound, pipeline, sample_rate)
     opened = pipeline.open_sound(source, name)
+    length = pipeline.clip_length
+    packed = (
+        pipeline(
+            pipeline.load_image(frame),
+            opened,
+            float(time),
+            f'frame/{index}',
+            index,
+        )
+        for index, (frame, time) in enumerate(zip(frames, times, strict=True))
+    )
     results = []
     try:
-        for index, (frame, time) in enumerate(zip(frames, times, strict=True)):
-            image = pipeline.load_image(frame)
-            packed = pipeline(image, opened, float(time), f'frame/{index}')
+        for clip in split_clips(packed, length):
+            batch = pseudo_collate(fill_up(clip, length))
             with torch.no_grad():
-                results += model.test_step(pseudo_collate([packed]))
+                results += model.test_step(batch)[: len(clip)]
     finally:
         if source is not None:
             source.close()

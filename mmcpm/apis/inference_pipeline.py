@@ -27,6 +27,7 @@ from mmcpm.datasets.transforms.offscreen import LoadOffscreenAudio
 from mmcpm.utils.errors import UsageError
 from mmcpm.video.sound_stream import WaveformSound
 
+from .clip_batches import find_clip_length, mark_frame
 from .nested_settings import innermost_datasets
 
 # Have no part in inference: there is no label.
@@ -73,6 +74,8 @@ class InferencePipeline:
         sample_rate (int): Of the model's sound, Hz.
         channels (str): 'mono' or 'stereo'.
         seconds (float): Length of the window.
+        clip_length (int): T, the frames that the model compares with each
+            other; 1 if it gets each on its own.
 
     Raises:
         UsageError: If the pipeline loads no sound, or does not cut it.
@@ -85,6 +88,7 @@ class InferencePipeline:
         self._load_image = _first(steps, LoadImageFromFile)
         self.sample_rate, self.channels = loader.sample_rate, loader.channels
         self.seconds = cutter.seconds
+        self.clip_length = find_clip_length(cfg)
         self.audio_step = cutter.seconds if audio_step is None else audio_step
         if not 0 < self.audio_step <= self.seconds:
             raise UsageError(
@@ -166,6 +170,7 @@ class InferencePipeline:
         sound: OpenSound,
         time: float,
         sample_id: str,
+        index: int = 0,
     ) -> dict:
         """Pack a sample.
 
@@ -174,6 +179,8 @@ class InferencePipeline:
             sound (OpenSound): Sound of the clip.
             time (float): When the frame is shown, seconds of the sound.
             sample_id (str): Name of the frame.
+            index (int): Its number, by which clips are in order. Defaults to
+                0.
 
         Returns:
             dict: ``inputs`` and ``data_samples``, whose ``ori_shape`` is the
@@ -195,7 +202,7 @@ class InferencePipeline:
             results = step(results)
         # Protocols that score at another size changed it.
         results['data_samples'].set_metainfo({'ori_shape': image.shape[:2]})
-        return results
+        return mark_frame(results, self.clip_length, index)
 
 
 def find_pipeline(cfg: Config) -> list[dict]:

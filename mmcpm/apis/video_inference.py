@@ -43,7 +43,7 @@ def segment_video(
         inputs (Any): A video, or a folder of frames with a sound, see
             :class:`AVSInferencer`.
         outputs (Outputs): What to write.
-        batch_size (int): Frames of a batch.
+        batch_size (int): Frames of a batch, see :class:`.AVSInferencer`.
         fps (float, optional): Predictions per second; the overlay shows each
             until the next. Defaults to None: every frame.
         alpha (float): Opacity of the overlay, 0 to 1.

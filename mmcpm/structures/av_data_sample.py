@@ -43,7 +43,7 @@ AV_META_KEYS = {
     'uid': 'name of the clip; sounds of one clip are never mixed',
     'frame_index': 'number of the frame in its clip, from 0',
     'clip_length': 'T, where a batch is whole clips of T frames in order; '
-    '1 without it; ClipDataset writes this and the next two',
+    '1 without it; ClipDataset and inferencers write this and the next two',
     'frame_valid': 'False of what only fills up a clip of fewer than T '
     'frames: black, silent, never scored; True without it',
     'labeled': 'False where the label map says nothing, 255 everywhere: it '

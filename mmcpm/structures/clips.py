@@ -1,6 +1,7 @@
 """Clips in a batch: T frames each, one after the other.
 
-ClipDataset makes such batches. Where it is not used a clip is one frame.
+ClipDataset makes such batches, and an inferencer does where a config tests
+with ClipDataset. Otherwise a clip is one frame.
 """
 
 from collections.abc import Mapping, Sequence
