@@ -157,3 +157,30 @@ def test_bad_options(
     assert info.value.code == 2
     assert message in capsys.readouterr().err
     assert not list((tmp_path / 'out').glob('*.json'))
+
+
+def test_table_of_reports(monkeypatch, tmp_path, capsys):
+    main = tool(monkeypatch, 'tools/analysis_tools', 'listening_report').main
+    each = {'value': 0.5, 'low': 0.4, 'high': 0.6}
+    content = {
+        'sounds': {'true': {'title': 'true sound'}},
+        'scores': {'dataset/mIoU': {'true': each}},
+        'robustness': {
+            'dataset': {'G-mIoU': each, 'G-F': each},
+            'G-FPR': each,
+        },
+    }
+    file = tmp_path / 'listening_report.json'
+    file.write_text(json.dumps(content))
+    main(['--table', f'CPM={file}', f'baseline={file}'])
+    printed = capsys.readouterr().out
+    assert '| sound | CPM: `dataset/mIoU` | baseline: `dataset' in printed
+    for arguments, message in (
+        (['--table', str(file)], '--table takes NAME=FILE'),
+        (['--table', f'CPM={tmp_path}'], 'is no listening_report.json'),
+        ([str(CONFIG)], 'CONFIG CHECKPOINT --out DIR, or --table'),
+    ):
+        with pytest.raises(SystemExit) as info:
+            main(arguments)
+        assert info.value.code == 2
+        assert message in capsys.readouterr().err

@@ -20,13 +20,18 @@ def build_parser() -> argparse.ArgumentParser:
         "AVSBench-Robust's G-mIoU, G-F and false positives, and pictures of "
         'the clips in which the sound matters most and least'
     )
-    parser.add_argument('config', help='config file')
-    parser.add_argument('checkpoint', help='checkpoint file')
+    parser.add_argument('config', nargs='?', help='config file')
+    parser.add_argument('checkpoint', nargs='?', help='checkpoint file')
     parser.add_argument(
         '--out',
         metavar='DIR',
-        required=True,
         help='where listening_report.json and the pictures go',
+    )
+    parser.add_argument(
+        '--table',
+        nargs='+',
+        metavar='NAME=FILE',
+        help='only print a table of such reports, of several models',
     )
     parser.add_argument(
         '--data-root', metavar='DIR', help='read the data from this folder'
@@ -88,12 +93,21 @@ def main(argv: list[str] | None = None) -> None:
     Args:
         argv (list[str], optional): Arguments; those of the process if None.
     """
-    args = build_parser().parse_args(argv)
-    from mmcpm.analysis_tools.listening_report import report
+    parser = build_parser()
+    args = parser.parse_args(argv)
+    if not args.table and not (args.config and args.checkpoint and args.out):
+        parser.error('give CONFIG CHECKPOINT --out DIR, or --table NAME=FILE')
+    if args.table and not all('=' in each for each in args.table):
+        parser.error('--table takes NAME=FILE, a name for each report')
+    from mmcpm.analysis_tools.listening_report import report, table
     from mmcpm.utils import errors
 
     with errors.reported('listening_report.py'):
-        print(report.run(args))
+        if args.table:
+            files = dict(each.split('=', 1) for each in args.table)
+            print(table.comparison_table(files))
+        else:
+            print(report.run(args))
 
 
 if __name__ == '__main__':

@@ -18,4 +18,8 @@ train_dataloader = dict(
 val_dataloader = dict(batch_size=8, num_workers=2, dataset=dataset)
 test_dataloader = dict(batch_size=8, num_workers=2, dataset=dataset)
 
-test_evaluator = [*_base_.val_evaluator, dict(type='AVSSLegacyMetric')]
+test_evaluator = [
+    *_base_.val_evaluator,
+    # Not at AVSBench's size: the scores are avss_legacy_original/mIoU etc.
+    dict(type='AVSSLegacyMetric', size=None),
+]

@@ -7,6 +7,8 @@ from typing import Any
 
 from prettytable import PrettyTable
 
+from mmcpm.utils.errors import UsageError
+
 from .variants import SHOWN, TRUE
 
 
@@ -130,15 +132,22 @@ def comparison_table(files: Mapping[str, str | Path]) -> str:
         interval, by sound, and AVSBench-Robust's global scores.
 
     Raises:
-        ValueError: If they were scored under different protocols.
+        UsageError: If a file is no report, or they were scored under
+            different protocols.
     """
-    reports = {
-        name: json.loads(Path(path).read_text(encoding='utf-8'))
-        for name, path in files.items()
-    }
+    reports = {}
+    for name, path in files.items():
+        try:
+            reports[name] = json.loads(Path(path).read_text(encoding='utf-8'))
+            reports[name]['scores'], reports[name]['sounds']
+        except (OSError, ValueError, TypeError, KeyError) as error:
+            raise UsageError(
+                f'{path} is no listening_report.json '
+                f'({type(error).__name__}: {error})'
+            ) from error
     firsts = {next(iter(content['scores'])) for content in reports.values()}
     if len(firsts) != 1:
-        raise ValueError(
+        raise UsageError(
             f'the reports have different scores: {", ".join(sorted(firsts))}'
         )
     first = firsts.pop()

@@ -10,8 +10,9 @@ from pathlib import Path
 
 # Settings that change how fast a run is, not what it learns.
 SPEED_SETTINGS = ('num_workers',)
-# Scores of AVSBench's own code, where a config has its metric.
-LEGACY = ('avss_legacy/mIoU', 'avss_legacy/Fbeta')
+# Scores as AVSBench's own code has them, where a config has its metric, at
+# the size of the frames.
+LEGACY = ('avss_legacy_original/mIoU', 'avss_legacy_original/Fbeta')
 
 
 def variant(record: dict) -> str:

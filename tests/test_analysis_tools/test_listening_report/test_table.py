@@ -6,6 +6,7 @@ from mmcpm.analysis_tools.listening_report.table import (
     comparison_table,
     written,
 )
+from mmcpm.utils.errors import UsageError
 
 
 def each(value):
@@ -50,8 +51,17 @@ def test_different_protocols_are_not_set_side_by_side(tmp_path):
         'a': save(tmp_path / 'a', {'true': 0.8}),
         'b': save(tmp_path / 'b', {'true': 0.8}, 'dataset/mIoU'),
     }
-    with pytest.raises(ValueError, match='avsbench/J, dataset/mIoU'):
+    with pytest.raises(UsageError, match='avsbench/J, dataset/mIoU'):
         comparison_table(files)
+
+
+@pytest.mark.parametrize('content', [None, 'text', '[]', '{"scores": {}}'])
+def test_other_files_are_refused(tmp_path, content):
+    file = tmp_path / 'a.json'
+    if content is not None:
+        file.write_text(content)
+    with pytest.raises(UsageError, match='a.json is no listening_report'):
+        comparison_table({'a': file})
 
 
 def test_what_is_not_defined_is_a_dash():

@@ -71,16 +71,16 @@ def test_table_by_hand():
 def test_protocols_and_heads_without_queries():
     scores = {
         'Fbeta': 0.61,
-        'avss_legacy/mIoU': 0.42,
-        'avss_legacy/Fbeta': 0.53,
+        'avss_legacy_original/mIoU': 0.42,
+        'avss_legacy_original/Fbeta': 0.53,
     }
     pixels = run('tpavi', 0.5, coverage=None, sts=[], **scores)
     lines = study_table([pixels, run('cpm', 0.7, **scores)]).splitlines()
     assert lines[0].split(' | ')[3:7] == [
         'mIoU',
         'F-beta',
-        'avss_legacy/mIoU',
-        'avss_legacy/Fbeta',
+        'avss_legacy_original/mIoU',
+        'avss_legacy_original/Fbeta',
     ]
     assert lines[2:] == [
         '| `tpavi` | 1 | 12 | 50.0 | 61.0 | 42.0 | 53.0 | 10.0 | 25.0 | - '
