@@ -226,6 +226,17 @@ def test_table_of_speed_is_that_of_the_files():
     assert found == benchmark_table(files)
 
 
+def test_table_of_sounds_is_that_of_the_reports():
+    from mmcpm.analysis_tools.listening_report.table import comparison_table
+
+    files = [
+        ROOT / 'configs' / method / 'results/listening_report.json'
+        for method in ('cpm', 'avmask2former')
+    ]
+    found = between(ROOT / 'tools/analysis_tools/README.md', 'listening')
+    assert found == comparison_table(files)
+
+
 def test_table_of_growth_is_that_of_the_file():
     measured = json.loads((RESULTS / 'growth_train_cpu.json').read_text())
     found = between(ROOT / 'tools/analysis_tools/README.md', 'growth')

@@ -163,6 +163,7 @@ def test_table_of_reports(monkeypatch, tmp_path, capsys):
     main = tool(monkeypatch, 'tools/analysis_tools', 'listening_report').main
     each = {'value': 0.5, 'low': 0.4, 'high': 0.6}
     content = {
+        'config': 'configs/cpm/cpm_r18_scenes.py',
         'sounds': {'true': {'title': 'true sound'}},
         'scores': {'dataset/mIoU': {'true': each}},
         'robustness': {
@@ -172,12 +173,12 @@ def test_table_of_reports(monkeypatch, tmp_path, capsys):
     }
     file = tmp_path / 'listening_report.json'
     file.write_text(json.dumps(content))
-    main(['--table', f'CPM={file}', f'baseline={file}'])
+    main(['--table', str(file)])
     printed = capsys.readouterr().out
-    assert '| sound | CPM: `dataset/mIoU` | baseline: `dataset' in printed
+    assert '| sound | `cpm_r18_scenes`: dataset/mIoU |' in printed
     for arguments, message in (
-        (['--table', str(file)], '--table takes NAME=FILE'),
-        (['--table', f'CPM={tmp_path}'], 'is no listening_report.json'),
+        (['--table', str(file), str(file)], 'two of the reports are of'),
+        (['--table', str(tmp_path)], 'is no listening_report.json'),
         ([str(CONFIG)], 'CONFIG CHECKPOINT --out DIR, or --table'),
     ):
         with pytest.raises(SystemExit) as info:

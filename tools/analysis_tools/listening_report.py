@@ -30,7 +30,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         '--table',
         nargs='+',
-        metavar='NAME=FILE',
+        metavar='FILE',
         help='only print a table of such reports, of several models',
     )
     parser.add_argument(
@@ -96,16 +96,13 @@ def main(argv: list[str] | None = None) -> None:
     parser = build_parser()
     args = parser.parse_args(argv)
     if not args.table and not (args.config and args.checkpoint and args.out):
-        parser.error('give CONFIG CHECKPOINT --out DIR, or --table NAME=FILE')
-    if args.table and not all('=' in each for each in args.table):
-        parser.error('--table takes NAME=FILE, a name for each report')
+        parser.error('give CONFIG CHECKPOINT --out DIR, or --table FILE...')
     from mmcpm.analysis_tools.listening_report import report, table
     from mmcpm.utils import errors
 
     with errors.reported('listening_report.py'):
         if args.table:
-            files = dict(each.split('=', 1) for each in args.table)
-            print(table.comparison_table(files))
+            print(table.comparison_table(args.table))
         else:
             print(report.run(args))
 

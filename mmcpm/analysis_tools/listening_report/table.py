@@ -1,7 +1,7 @@
 """Tables of a listening report, for a terminal."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,9 @@ from prettytable import PrettyTable
 from mmcpm.utils.errors import UsageError
 
 from .variants import SHOWN, TRUE
+
+# Of the protocols of a config, the one that tables of several models show.
+PREFERRED = 'dataset/mIoU'
 
 
 def written(each: Mapping[str, float | None], sign: bool = False) -> str:
@@ -120,39 +123,47 @@ def class_table(content: Mapping[str, Any]) -> PrettyTable:
     return table
 
 
-def comparison_table(files: Mapping[str, str | Path]) -> str:
+def comparison_table(files: Sequence[str | Path]) -> str:
     """Set reports of several models side by side, for a README.
 
     Args:
-        files (Mapping[str, str | Path]): ``listening_report.json`` of each
-            model, by its name.
+        files (Sequence[str | Path]): ``listening_report.json`` of each
+            model; its column has the name of its config.
 
     Returns:
-        str: Markdown table of the first score, in per cent with its
-        interval, by sound, and AVSBench-Robust's global scores.
+        str: Markdown table of dataset/mIoU, or else of the first score, in
+        per cent with its interval, by sound, and AVSBench-Robust's global
+        scores.
 
     Raises:
-        UsageError: If a file is no report, or they were scored under
-            different protocols.
+        UsageError: If a file is no report, two are of one config, or they
+            were scored under different protocols.
     """
-    reports = {}
-    for name, path in files.items():
+    reports: dict[str, dict] = {}
+    for path in files:
         try:
-            reports[name] = json.loads(Path(path).read_text(encoding='utf-8'))
-            reports[name]['scores'], reports[name]['sounds']
+            content = json.loads(Path(path).read_text(encoding='utf-8'))
+            name = Path(content['config']).stem
+            content['scores'], content['sounds']
         except (OSError, ValueError, TypeError, KeyError) as error:
             raise UsageError(
                 f'{path} is no listening_report.json '
                 f'({type(error).__name__}: {error})'
             ) from error
-    firsts = {next(iter(content['scores'])) for content in reports.values()}
-    if len(firsts) != 1:
-        raise UsageError(
-            f'the reports have different scores: {", ".join(sorted(firsts))}'
-        )
-    first = firsts.pop()
+        if name in reports:
+            raise UsageError(f'two of the reports are of the config {name}')
+        reports[name] = content
+    first = PREFERRED
+    if any(first not in content['scores'] for content in reports.values()):
+        firsts = {next(iter(each['scores'])) for each in reports.values()}
+        if len(firsts) != 1:
+            raise UsageError(
+                'the reports have different scores: '
+                f'{", ".join(sorted(firsts))}'
+            )
+        first = firsts.pop()
     prefix = first.partition('/')[0]
-    lines = [['sound', *(f'{name}: `{first}`' for name in reports)]]
+    lines = [['sound', *(f'`{name}`: {first}' for name in reports)]]
     lines.append(['---'] * len(lines[0]))
     sounds: dict[str, str] = {}
     for content in reports.values():

@@ -16,6 +16,7 @@ def each(value):
 def save(path, scores, score='avsbench/J'):
     prefix = score.partition('/')[0]
     content = {
+        'config': f'configs/{path.name}.py',
         'sounds': {name: {'title': f'<{name}>'} for name in scores},
         'scores': {score: {name: each(v) for name, v in scores.items()}},
         'robustness': {
@@ -29,13 +30,13 @@ def save(path, scores, score='avsbench/J'):
 
 def test_reports_side_by_side(tmp_path):
     table = comparison_table(
-        {
-            'one': save(tmp_path / 'a', {'true': 0.8, 'silence': 0.2}),
-            'two': save(tmp_path / 'b', {'true': 0.7, 'exchanged': 0.6}),
-        }
+        [
+            save(tmp_path / 'one', {'true': 0.8, 'silence': 0.2}),
+            save(tmp_path / 'two', {'true': 0.7, 'exchanged': 0.6}),
+        ]
     )
     assert table.splitlines() == [
-        '| sound | one: `avsbench/J` | two: `avsbench/J` |',
+        '| sound | `one`: avsbench/J | `two`: avsbench/J |',
         '| --- | --- | --- |',
         '| <true> | 80.0 (70.0 to 90.0) | 70.0 (60.0 to 80.0) |',
         '| <silence> | 20.0 (10.0 to 30.0) | - |',
@@ -47,10 +48,10 @@ def test_reports_side_by_side(tmp_path):
 
 
 def test_different_protocols_are_not_set_side_by_side(tmp_path):
-    files = {
-        'a': save(tmp_path / 'a', {'true': 0.8}),
-        'b': save(tmp_path / 'b', {'true': 0.8}, 'dataset/mIoU'),
-    }
+    files = [
+        save(tmp_path / 'a', {'true': 0.8}),
+        save(tmp_path / 'b', {'true': 0.8}, 'dataset/mIoU'),
+    ]
     with pytest.raises(UsageError, match='avsbench/J, dataset/mIoU'):
         comparison_table(files)
 
@@ -61,7 +62,7 @@ def test_other_files_are_refused(tmp_path, content):
     if content is not None:
         file.write_text(content)
     with pytest.raises(UsageError, match='a.json is no listening_report'):
-        comparison_table({'a': file})
+        comparison_table([file])
 
 
 def test_what_is_not_defined_is_a_dash():
