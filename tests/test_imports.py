@@ -163,3 +163,29 @@ def test_faults_are_found(tmp_path, sources, fault):
     found = read_imports(package)
     assert bool(arrows_back(found)) == (fault == 'arrow')
     assert bool(circles(found)) == (fault == 'circle')
+
+
+def test_models_are_gathered_from_all_packages():
+    import mmcpm.models as models
+
+    packages = [
+        getattr(models, path.parent.name)
+        for path in sorted((ROOT / 'mmcpm/models').glob('*/__init__.py'))
+    ]
+    gathered = [n for each in packages for n in getattr(each, '__all__', ())]
+    assert sorted(gathered) == sorted(models.__all__)
+    assert len(set(gathered)) == len(gathered)
+
+
+def test_packages_name_all_that_is_registered():
+    from mmseg.registry import MODELS
+
+    import mmcpm.models as models
+
+    registered = {
+        name
+        for name, found in MODELS.module_dict.items()
+        if found.__module__.startswith('mmcpm.models.')
+    }
+    assert registered
+    assert registered <= set(models.__all__)

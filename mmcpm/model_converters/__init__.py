@@ -2,7 +2,7 @@ from .avsbench import AVSBENCH
 from .avsegformer import AVSEGFORMER
 from .cavp import CAVP
 from .code_base import CODE_BASES, CodeBase, find_code_base, register
-from .combo import combo_rules
+from .combo import COMBO
 from .key_rules import Drop, Join, KeyReport, Rename, Split, convert_keys
 from .pvt_v2 import pvt_v2_rules
 from .resnet import resnet_rules
@@ -13,13 +13,13 @@ __all__ = [
     'AVSEGFORMER',
     'CAVP',
     'CODE_BASES',
+    'COMBO',
     'CodeBase',
     'Drop',
     'Join',
     'KeyReport',
     'Rename',
     'Split',
-    'combo_rules',
     'convert_keys',
     'find_code_base',
     'pvt_v2_rules',

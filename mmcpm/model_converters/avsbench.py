@@ -3,8 +3,7 @@
 https://github.com/OpenNLPLab/AVSBench. VGGish is not in its files.
 """
 
-import contextlib
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
@@ -20,6 +19,7 @@ from . import parity_rule
 from .code_base import CodeBase, register
 from .key_rules import Drop, Rename, Rule
 from .pvt_v2 import pvt_v2_rules
+from .recording import record_outputs
 from .resnet import resnet_rules
 
 NUM_LEVELS = 4
@@ -91,7 +91,7 @@ def variant(weights: dict[str, Tensor]) -> str:
     return f'{backbone}, {subset}, {outputs} outputs'
 
 
-def trace(model: nn.Module, inputs: dict[str, Any]) -> dict[str, Tensor]:
+def trace(model: nn.Module, inputs: dict[str, Any]) -> dict[str, Any]:
     """Run a model as the program does, and name what it computes.
 
     Args:
@@ -100,7 +100,8 @@ def trace(model: nn.Module, inputs: dict[str, Any]) -> dict[str, Tensor]:
             ``[B, 1, 96, 64]`` and ``flag``, ``[B]`` numbers or None.
 
     Returns:
-        dict[str, Tensor]: Tensors by the names of the program's modules.
+        dict[str, Tensor | tuple[Tensor]]: Tensors by the names of the
+        program's modules; of VGGish, with a flag, before and after it.
     """
     head = model.decode_head
     modules: dict[str, nn.Module] = {'output_conv': head.output}
@@ -110,6 +111,10 @@ def trace(model: nn.Module, inputs: dict[str, Any]) -> dict[str, Tensor]:
         modules[f'conv{level + 1}'] = head.contexts[level]
         modules[f'tpavi_b{level + 1}'] = head.attentions[level]
         modules[f'path{level + 1}'] = head.fusions[level]
+    # Of PVTv2; mmseg's ResNet has no such list.
+    for stage, layers in enumerate(getattr(model.backbone, 'layers', ()), 1):
+        for index, block in enumerate(layers[1]):
+            modules[f'encoder_backbone.block{stage}.{index}'] = block
     with record_outputs(modules) as found:
         features = model.extract_feat(inputs['image'])
         audio = model.encode_spectrogram(inputs['audio'])
@@ -123,7 +128,11 @@ def trace(model: nn.Module, inputs: dict[str, Any]) -> dict[str, Tensor]:
                 valid=None if flag is None else flag.reshape(-1) != 0,
             ),
         )
-    found = {'vggish': audio.embedding, 'pred': output.logits, **found}
+    vggish = audio.embedding
+    if flag is not None:
+        # The flag multiplies it before the model sees it.
+        vggish = (vggish, vggish * flag.reshape(-1, 1))
+    found = {'vggish': vggish, 'pred': output.logits, **found}
     for level, feature in enumerate(features):
         found[f'encoder_backbone[{level}]'] = feature
         found[f'resnet[{level}]'] = feature
@@ -144,33 +153,6 @@ def trace(model: nn.Module, inputs: dict[str, Any]) -> dict[str, Tensor]:
 def clips(x: Tensor) -> Tensor:
     """Split frames into groups: ``[B, ...]`` to ``[B / 5, 5, ...]``."""
     return x.unflatten(0, (-1, GROUP))
-
-
-@contextlib.contextmanager
-def record_outputs(modules: dict[str, nn.Module]) -> Iterator[dict[str, Any]]:
-    """Keep what modules return.
-
-    Args:
-        modules (dict[str, nn.Module]): Modules by the names to keep it by.
-
-    Yields:
-        dict[str, Any]: Filled by the next forward pass.
-    """
-    found: dict[str, Any] = {}
-    hooks = []
-    for name, module in modules.items():
-
-        def keep(module, arguments, output, name=name):
-            # A ReLU may work in place on it later.
-            is_tensor = isinstance(output, Tensor)
-            found[name] = output.clone() if is_tensor else output
-
-        hooks.append(module.register_forward_hook(keep))
-    try:
-        yield found
-    finally:
-        for hook in hooks:
-            hook.remove()
 
 
 def losses() -> dict[str, Tensor]:

@@ -21,6 +21,7 @@ from . import parity_rule
 from .code_base import CodeBase, register
 from .key_rules import Drop, Rename, Rule
 from .pvt_v2 import pvt_v2_rules
+from .recording import record_outputs
 from .resnet import resnet_rules
 from .vggish import vggish_rules
 
@@ -143,31 +144,22 @@ def trace(model: nn.Module, inputs: dict[str, Any]) -> dict[str, Tensor]:
         dict[str, Tensor]: By the original's names.
     """
     head, pixels = model.decode_head, model.decode_head.pixel_decoder
-    names = {
-        head.query_generator: 'head.query_generator',
-        pixels.encoder: 'head.transformer.encoder[0] (memory)',
-        pixels.lateral_conv: 'head.lateral_conv',
-        pixels.output_conv: 'head.out_conv',
-        head.mask_mlp: 'head.mlp',
+    modules: dict[str, nn.Module] = {
+        'head.query_generator': head.query_generator,
+        'head.transformer.encoder': pixels.encoder,
+        'head.lateral_conv': pixels.lateral_conv,
+        'head.out_conv': pixels.output_conv,
+        'head.mlp': head.mask_mlp,
     }
-    for k, module in enumerate(pixels.input_convs):
-        names[module] = f'head.in_proj.{k}'
-    for k, module in enumerate(head.decoder):
-        names[module] = f'head.transformer[1][{k}]'
-    for name, modules in (
-        ('head.query_generator.layers', head.query_generator.layers),
-        ('head.transformer.encoder.layers', pixels.encoder.layers),
+    for name, layers in (
+        ('head.in_proj.{}', pixels.input_convs),
+        ('head.transformer[1][{}]', head.decoder),
+        ('head.query_generator.layers.{}', head.query_generator.layers),
+        ('head.transformer.encoder.layers.{}', pixels.encoder.layers),
     ):
-        names.update((m, f'{name}.{k}') for k, m in enumerate(modules))
-    found: dict[str, Tensor] = {}
-    handles = [
-        module.register_forward_hook(
-            lambda _, args, output, name=name: found.update({name: output})
-        )
-        for module, name in names.items()
-    ]
+        modules |= {name.format(k): layer for k, layer in enumerate(layers)}
     flag = inputs.get('flag')
-    try:
+    with record_outputs(modules) as found:
         audio = model.encode_spectrogram(inputs['audio'])
         levels = model.extract_feat(inputs['image'])
         found |= {f'backbone[{k}]': level for k, level in enumerate(levels)}
@@ -176,15 +168,13 @@ def trace(model: nn.Module, inputs: dict[str, Any]) -> dict[str, Tensor]:
             levels = [level * flag for level in levels]
         encoded = head.encode_audio(audio)
         logits, mask_feature = head.decode(levels, encoded)
-    finally:
-        for handle in handles:
-            handle.remove()
+    memory = found['head.transformer.encoder']
     last = found[f'head.transformer[1][{len(head.decoder) - 1}]']
     found |= {
         'vggish': audio.embedding,
         'audio_proj': encoded.token,
-        'head.transformer.encoder': found[names[pixels.encoder]],
-        'head.transformer[0]': found[names[pixels.encoder]],
+        'head.transformer.encoder[0] (memory)': memory,
+        'head.transformer[0]': memory,
         'head.transformer[1][-1] (decoder queries)': last,
         'head.fusion_block': mask_feature,
         'head.fc': logits,

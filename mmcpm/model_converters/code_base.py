@@ -71,7 +71,8 @@ class CodeBase:
         trace (Callable): From a model and named inputs to the tensors of its
             forward pass by the names that the code base gives them:
             ``trace(model, inputs)``. Inputs are tensors, None, or the text
-            that describes them.
+            that describes them. A tuple of tensors stands for a name that
+            can mean any of them.
         losses (Callable): Values of losses on reference inputs, by name.
         wrapper_key (str): Key of the file that holds the weights; empty if
             the file is the weights.
@@ -88,9 +89,7 @@ class CodeBase:
     identifying_keys: tuple[str, ...]
     rules: Callable[[Collection[str]], Sequence[Rule]]
     configs: dict[str, str] = field(default_factory=dict)
-    trace: Callable[[nn.Module, dict[str, Any]], dict[str, Tensor]] | None = (
-        None
-    )
+    trace: Callable[[nn.Module, dict[str, Any]], dict[str, Any]] | None = None
     losses: Callable[[], dict[str, Tensor | float]] = dict
     wrapper_key: str = ''
     separate_parts: tuple[str, ...] = ()

@@ -205,7 +205,7 @@ def score_bar(name: str, std: float) -> float:
     return SCORE_BAR if name == 'sem_seg' else relative_bar(name, std)
 
 
-register(
+COMBO = register(
     CodeBase(
         name='COMBO',
         head='COMBOHead',

@@ -1,7 +1,6 @@
 """COMBO's forward pass and losses by the names of the original, for parity."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -12,53 +11,30 @@ from mmcpm.models.losses.inter_frame_loss import InterFrameLoss
 from mmcpm.models.utils.semantic_inference import semantic_inference
 
 from . import parity_rule
+from .recording import record_outputs
 
 STAGES = ('res2', 'res3', 'res4', 'res5')
 # Frames of a clip in the reference losses.
 REFERENCE_FRAMES = 5
 
 
-@contextmanager
-def recorded(modules: dict[str, nn.Module]) -> Iterator[dict[str, Any]]:
-    """Record what modules return.
+def audio_rows(inputs: dict[str, Any]) -> Tensor:
+    """Tell whose sounds are those of the frames that there are.
 
     Args:
-        modules (dict[str, nn.Module]): By name.
-
-    Yields:
-        dict[str, Any]: Their latest results by the same names.
-    """
-    results: dict[str, Any] = {}
-    handles = [
-        module.register_forward_hook(
-            lambda _, __, output, name=name: results.update({name: output})
-        )
-        for name, module in modules.items()
-    ]
-    try:
-        yield results
-    finally:
-        for handle in handles:
-            handle.remove()
-
-
-def select_audio(inputs: dict[str, Any]) -> Tensor:
-    """Take the sounds of the frames that there are.
-
-    Args:
-        inputs (dict[str, Any]): With ``audio`` and, if some of it is of
-            frames that are not there, ``vid_flag``.
+        inputs (dict[str, Any]): With ``images``, ``audio`` and, if some of it
+            is of frames that are not there, ``vid_flag``.
 
     Returns:
-        Tensor: One spectrogram per frame, ``[T, 1, 96, 64]``.
+        Tensor: Indices into ``audio``, one per frame, ``[T]`` int64.
     """
-    audio, flag = inputs['audio'], inputs.get('vid_flag')
-    if isinstance(flag, Tensor):
-        return audio[flag.flatten().bool()]
-    return audio[: len(inputs['images'])]
+    rows, flag = torch.arange(len(inputs['audio'])), inputs.get('vid_flag')
+    if isinstance(flag, Tensor) and flag.numel() == len(rows):
+        rows = rows[flag.flatten().bool()]
+    return rows[: len(inputs['images'])]
 
 
-def trace(model: nn.Module, inputs: dict[str, Any]) -> dict[str, Tensor]:
+def trace(model: nn.Module, inputs: dict[str, Any]) -> dict[str, Any]:
     """Run a model as the original does, and record its tensors.
 
     In float64: what is left of the differences is the rounding of the
@@ -68,10 +44,12 @@ def trace(model: nn.Module, inputs: dict[str, Any]) -> dict[str, Tensor]:
     Args:
         model (nn.Module): COMBOEncoderDecoder with a ``maskige_backbone``.
         inputs (dict[str, Any]): ``images`` and ``pre_masks``, uint8
-            ``[T, 3, H, W]`` RGB, ``audio``, see :func:`select_audio`.
+            ``[T, 3, H, W]`` RGB, ``audio``, see :func:`audio_rows`.
 
     Returns:
-        dict[str, Tensor]: By the names of the original's modules.
+        dict[str, Tensor | tuple[Tensor]]: By the names of the original's
+        modules; of the audio backbone, with and without the sounds that have
+        no frame.
     """
     head, preprocessor = model.decode_head, model.data_preprocessor
     image, maskige = (
@@ -93,8 +71,10 @@ def trace(model: nn.Module, inputs: dict[str, Any]) -> dict[str, Tensor]:
     broadcast, head.audio_broadcast = head.audio_broadcast, 'as_coded'
     try:
         model.double()
-        with recorded(modules) as found:
-            audio = model.encode_spectrogram(select_audio(inputs).double())
+        with record_outputs(modules) as found:
+            every = model.encode_spectrogram(inputs['audio'].double())
+            own = every.embedding[audio_rows(inputs)]
+            audio = replace(every, levels=[], embedding=own)
             pictures = torch.cat([image, maskige], 1).double()
             levels = model.extract_feat(pictures)
             logits, masks = head(levels, audio)
@@ -102,8 +82,9 @@ def trace(model: nn.Module, inputs: dict[str, Any]) -> dict[str, Tensor]:
         model.float()
         head.audio_broadcast = broadcast
     for name in ('backbone', 'pre_sam_backbone'):
-        for stage, level in zip(STAGES, found.pop(name), strict=True):
-            found[f'{name}[{stage}]'] = level
+        levels = zip(STAGES, found.pop(name), strict=True)
+        for index, (stage, level) in enumerate(levels):
+            found[f'{name}[{stage}]'] = found[f'{name}[{index}]'] = level
     feature, scales = found.pop('pixel_decoder')
     found['pixel_decoder.mask_features'] = feature
     for level, scale in enumerate(scales):
@@ -111,7 +92,7 @@ def trace(model: nn.Module, inputs: dict[str, Any]) -> dict[str, Tensor]:
     fused = found.pop('fusion_module.b_attn')
     found['fusion_module.b_attn visual'] = fused[0]
     found['fusion_module.b_attn audio'] = fused[1]
-    found['audio_backbone'] = audio.embedding
+    found['audio_backbone'] = (own, every.embedding)
     for layer, (scores, mask) in enumerate(zip(logits, masks, strict=True)):
         last = layer == len(logits) - 1
         name = 'predictor' if last else f'predictor.aux_outputs[{layer}]'

@@ -156,19 +156,20 @@ def config_path(code_base: CodeBase, layout: Mapping[str, Any]) -> Path:
 
 
 def find_tensor(
-    found: Mapping[str, Tensor], name: str, run: str
-) -> Tensor | None:
+    found: Mapping[str, Tensor | tuple[Tensor, ...]], name: str, run: str
+) -> Tensor | tuple[Tensor, ...] | None:
     """Find a tensor of the model by its name in a reference file.
 
     Args:
-        found (Mapping[str, Tensor]): Tensors of the model.
+        found (Mapping[str, Tensor | tuple[Tensor]]): Tensors of the model;
+            several where a name can mean any of them.
         name (str): Name with the run and maybe a remark, such as
             'a/v_map_list[0] as returned'.
         run (str): The run.
 
     Returns:
-        Tensor, optional: The tensor whose name is the same, or the only one
-        whose name is the same up to the first space.
+        Tensor | tuple[Tensor], optional: What has the same name, or the only
+        one whose name is the same up to the first space.
     """
     name = name.removeprefix(f'{run}/')
     if name in found:
@@ -181,7 +182,7 @@ def find_tensor(
 def compare(
     archive: Mapping[str, np.ndarray],
     name: str,
-    tensor: Tensor | None,
+    tensor: Tensor | tuple[Tensor, ...] | None,
     bar: Callable[[str, float], float],
 ) -> Comparison:
     """Compare a tensor with its reference: samples, and statistics of all.
@@ -189,12 +190,19 @@ def compare(
     Args:
         archive (Mapping[str, np.ndarray]): Arrays of the reference file.
         name (str): Name of the tensor there.
-        tensor (Tensor, optional): That of the model.
+        tensor (Tensor | tuple[Tensor], optional): That of the model; of
+            several, the closest.
         bar (Callable): Largest difference, from name and deviation.
 
     Returns:
         Comparison: The result.
     """
+    if isinstance(tensor, tuple):
+        every = [compare(archive, name, item, bar) for item in tensor]
+        # NaN, of another shape, comes last.
+        return min(
+            every, key=lambda x: (math.isnan(x.difference), x.difference)
+        )
     shape = tuple(map(int, archive[f'{name}|shape']))
     stats = archive[f'{name}|stats'].astype(np.float64)
     allowed = bar(name.split('/', 1)[1], float(stats[1]))

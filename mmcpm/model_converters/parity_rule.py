@@ -8,6 +8,7 @@ such as ``rule.image(101, (5, 3, 224, 224))``, without evaluating code.
 
 import ast
 import operator
+import re
 import zlib
 from collections.abc import Sequence
 from typing import Any
@@ -112,6 +113,11 @@ FUNCTIONS = {
     **dict.fromkeys(('np.concatenate', 'torch.cat'), np.concatenate),
     **dict.fromkeys(('np.array', 'np.asarray', 'torch.tensor'), np.asarray),
 }
+# Methods and arguments that change no value here: types follow the model.
+NO_METHODS = ('astype', 'bool', 'float', 'int', 'long', 'numpy')
+NO_ARGUMENTS = ('device', 'dtype')
+# Prose behind an expression, such as ' (five of ten frames)'.
+REMARK = re.compile(r'\s+\([^()]*[a-z]{2}[^()]*\)\s*$')
 OPERATORS = {
     ast.Add: operator.add,
     ast.Sub: operator.sub,
@@ -125,8 +131,8 @@ def parse_input(description: Any) -> Any:
 
     Args:
         description (Any): Text such as ``rule.audio(201, (5, 1, 96, 64))``,
-            ``[1] * 5 + [0] * 5`` or a sum and product of such; what is no
-            text is taken as it is.
+            ``[1] * 5 + [0] * 5`` or a sum and product of such, with or
+            without a remark in brackets; what is no text is taken as it is.
 
     Returns:
         Any: An array, numbers, or None.
@@ -137,8 +143,9 @@ def parse_input(description: Any) -> Any:
     if not isinstance(description, str):
         return description
     try:
-        return _evaluate(ast.parse(description.strip(), mode='eval').body)
-    except (SyntaxError, TypeError, ValueError, KeyError) as error:
+        text = REMARK.sub('', description.strip())
+        return _evaluate(ast.parse(text, mode='eval').body)
+    except (SyntaxError, TypeError, ValueError, LookupError) as error:
         raise UsageError(
             f'the input {description!r} cannot be made: {error}. Known are '
             f'numbers, lists and {", ".join(FUNCTIONS)}'
@@ -157,16 +164,31 @@ def _evaluate(node: ast.AST) -> Any:
     if isinstance(node, ast.BinOp) and type(node.op) in OPERATORS:
         left, right = _evaluate(node.left), _evaluate(node.right)
         return OPERATORS[type(node.op)](left, right)
-    if isinstance(node, ast.Call) and not node.keywords:
-        arguments = [_evaluate(item) for item in node.args]
-        function = node.func
-        if isinstance(function, ast.Attribute) and function.attr == 'reshape':
+    if isinstance(node, ast.Subscript):
+        return _evaluate(node.value)[_evaluate(node.slice)]
+    if isinstance(node, ast.Slice):
+        ends = (node.lower, node.upper, node.step)
+        return slice(*(end and _evaluate(end) for end in ends))
+    if isinstance(node, ast.Call) and all(
+        keyword.arg in NO_ARGUMENTS for keyword in node.keywords
+    ):
+        return _call(node)
+    raise ValueError(f'{ast.unparse(node)} is not allowed')
+
+
+def _call(node: ast.Call) -> Any:
+    """Call one of the known functions, or reshape."""
+    function = node.func
+    name = ast.unparse(function)
+    if name not in FUNCTIONS and isinstance(function, ast.Attribute):
+        if function.attr in NO_METHODS:
+            return _evaluate(function.value)
+        if function.attr in ('reshape', 'view'):
+            sizes = [_evaluate(item) for item in node.args]
             return np.reshape(
                 _evaluate(function.value),
-                arguments[0] if len(arguments) == 1 else arguments,
+                sizes[0] if len(sizes) == 1 else sizes,
             )
-        name = ast.unparse(function)
-        if name in FUNCTIONS:
-            return FUNCTIONS[name](*arguments)
-        raise ValueError(f'{name} is not known')
-    raise ValueError(f'{ast.unparse(node)} is not allowed')
+    if name in FUNCTIONS:
+        return FUNCTIONS[name](*(_evaluate(item) for item in node.args))
+    raise ValueError(f'{name} is not known')

@@ -90,20 +90,27 @@ def weights_by_rule(layout: Mapping[str, Any]) -> dict[str, Tensor]:
     return state
 
 
+# What models take; the rest of a run's description may be prose.
+INPUTS = ('image', 'images', 'pre_masks', 'audio', 'flag', 'vid_flag')
+
+
 def make_inputs(descriptions: Mapping[str, Any]) -> dict[str, Any]:
     """Make the inputs of a run from their descriptions.
 
     Args:
         descriptions (Mapping[str, Any]): By name: text for
-            :func:`.parity_rule.parse_input`, lists, numbers or None; prose
-            under 'call' or 'note' is kept.
+            :func:`.parity_rule.parse_input`, lists, numbers or None.
 
     Returns:
-        dict[str, Any]: Tensors, None or prose.
+        dict[str, Any]: Tensors or None; other entries than :data:`INPUTS` as
+        they are.
+
+    Raises:
+        UsageError: If an input cannot be made.
     """
     inputs = {}
     for name, value in descriptions.items():
-        if name not in ('call', 'note'):
+        if name in INPUTS:
             value = parity_rule.parse_input(value)
         if isinstance(value, list | tuple | np.ndarray):
             value = torch.as_tensor(np.asarray(value))

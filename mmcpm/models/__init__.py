@@ -1,9 +1,5 @@
 from .assigners import FiniteHungarianAssigner
-from .audio_frontends import (
-    AudioFrontend,
-    LogMelFrontend,
-    MelDecibelFrontend,
-)
+from .audio_frontends import AudioFrontend, LogMelFrontend, MelDecibelFrontend
 from .backbones import AudioResNet, PVTv2, VGGish
 from .classifiers import GMMClassifier
 from .decode_heads import (
@@ -12,13 +8,16 @@ from .decode_heads import (
     AVSegFormerStarHead,
     BaseAVHead,
     CAVPHead,
+    COMBOHead,
     CPMHead,
     TPAVIHead,
 )
 from .layers import (
     AudioQueryGenerator,
+    AudioQueryMLP,
     AudioTransformerDecoder,
     AVSegFormerPixelDecoder,
+    BilateralFusion,
     ClassPrompts,
     DeformablePixelDecoder,
 )
@@ -26,6 +25,7 @@ from .losses import (
     AudioVisualMatchingLoss,
     FixedAssignmentMaskLoss,
     ForegroundDiceLoss,
+    InterFrameLoss,
     PixelContrastiveLoss,
     PromptContrastiveLoss,
     RatioMaskLoss,
@@ -35,8 +35,10 @@ from .segmentors import (
     AVEncoderDecoder,
     AVSegTTAModel,
     CAVPEncoderDecoder,
+    COMBOEncoderDecoder,
     CPMEncoderDecoder,
 )
+from .utils import SoundBank
 
 __all__ = [
     'AVEncoderDecoder',
@@ -47,12 +49,16 @@ __all__ = [
     'AVSegTTAModel',
     'AudioFrontend',
     'AudioQueryGenerator',
+    'AudioQueryMLP',
     'AudioResNet',
-    'AudioVisualMatchingLoss',
     'AudioTransformerDecoder',
+    'AudioVisualMatchingLoss',
     'BaseAVHead',
+    'BilateralFusion',
     'CAVPEncoderDecoder',
     'CAVPHead',
+    'COMBOEncoderDecoder',
+    'COMBOHead',
     'CPMEncoderDecoder',
     'CPMHead',
     'ClassPrompts',
@@ -61,6 +67,7 @@ __all__ = [
     'FixedAssignmentMaskLoss',
     'ForegroundDiceLoss',
     'GMMClassifier',
+    'InterFrameLoss',
     'LogMelFrontend',
     'MelDecibelFrontend',
     'PVTv2',
@@ -68,6 +75,7 @@ __all__ = [
     'PromptContrastiveLoss',
     'RatioMaskLoss',
     'SetCriterion',
+    'SoundBank',
     'TPAVIHead',
     'VGGish',
 ]

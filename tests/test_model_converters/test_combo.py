@@ -12,8 +12,8 @@ from mmseg.registry import MODELS
 from mmcpm.model_converters import convert_keys, find_code_base
 from mmcpm.model_converters.combo import combo_rules, describe_variant
 from mmcpm.model_converters.combo_trace import (
+    audio_rows,
     reference_losses,
-    select_audio,
     trace,
 )
 from mmcpm.model_converters.conversion import convert_weights
@@ -268,8 +268,29 @@ def test_sounds_of_frames_that_are_there():
     audio, images = torch.arange(10.0), torch.zeros(3, 3, 1, 1)
     flag = torch.tensor([1, 0, 1, 1, 0, 0, 0, 0, 0, 0])
     inputs = dict(images=images, audio=audio, vid_flag=flag)
-    assert select_audio(inputs).tolist() == [0, 2, 3]
-    assert select_audio({**inputs, 'vid_flag': None}).tolist() == [0, 1, 2]
+    assert audio_rows(inputs).tolist() == [0, 2, 3]
+    assert audio_rows({**inputs, 'vid_flag': None}).tolist() == [0, 1, 2]
+    # Sounds that were selected before.
+    assert audio_rows({**inputs, 'audio': audio[:3]}).tolist() == [0, 1, 2]
+
+
+def test_trace_of_a_clip_that_is_padded():
+    """As without the padding, but for what VGGish makes of it."""
+    torch.manual_seed(0)
+    model = build_narrow('r50').eval()
+    inputs = {
+        name: torch.randint(0, 256, (2, 3, 64, 64), dtype=torch.uint8)
+        for name in ('images', 'pre_masks')
+    }
+    inputs['audio'] = torch.randn(4, 1, 96, 64)
+    flag = torch.tensor([1.0, 0.0, 1.0, 0.0])
+    with torch.no_grad():
+        found = trace(model, {**inputs, 'vid_flag': flag})
+        expected = trace(model, {**inputs, 'audio': inputs['audio'][::2]})
+    torch.testing.assert_close(found['sem_seg'], expected['sem_seg'])
+    own, every = found['audio_backbone']
+    assert own.shape == (2, 128) and every.shape == (4, 128)
+    assert torch.equal(own, every[::2])
 
 
 def test_reference_losses():

@@ -17,7 +17,12 @@ SPEC = 'rule.image(5, (4, 2))'
 
 def trace(model, inputs):
     y = model.fc(inputs['image'])
-    return {'pred': y, 'map[0]': y * 2, 'flagged': y * inputs['flag'][:, None]}
+    return {
+        'pred': y,
+        'map[0]': y * 2,
+        'flagged': y * inputs['flag'][:, None],
+        'either': (y[:2], y * 3, y * 4),
+    }
 
 
 CODE_BASE = CodeBase(
@@ -108,6 +113,17 @@ def test_tensors_agree(tmp_path, layout):
         1e-4 * y.std()
     )
     assert '4 x 3' in report.table() and 'FAIL' not in report.table()
+
+
+def test_a_name_that_can_mean_several_tensors(tmp_path, layout):
+    y = expected()
+    for x, passed in ((3 * y, True), (y[:2], True), (5 * y, False)):
+        golden = write(tmp_path / 'golden.npz', stored('either', x))
+        report = parity.check_parity(golden, layout, log=lambda line: None)
+        assert report.passed == passed, report.table()
+    # The closest of the same size.
+    (item,) = report.comparisons
+    assert item.difference == pytest.approx(abs(y).max(), rel=1e-5)
 
 
 def failures(report):

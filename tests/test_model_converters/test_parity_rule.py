@@ -36,6 +36,10 @@ def test_descriptions():
     assert parse('[1] * 2 + [0] * 3') == [1, 1, 0, 0, 0]
     joined = parse('torch.cat([torch.ones(1), torch.zeros(2)])')
     assert joined.tolist() == [1, 0, 0]
+    assert parse('[1]*2 + [0] (two real frames)') == [1, 1, 0]
+    typed = parse('torch.tensor([1, 0], dtype=torch.float32).view(2, 1)')
+    assert typed.tolist() == [[1], [0]]
+    assert parse('np.ones(3, dtype=bool).float()[1:]').tolist() == [1, 1]
     assert parse(None) is None and parse([1, 0]) == [1, 0]
     sum_of_two = parse(
         '(rule.image(3, (2, 1)) + 0.1 * rule.image(4, (2, 3))).reshape(6)'

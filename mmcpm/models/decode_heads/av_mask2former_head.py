@@ -18,7 +18,7 @@ from ..losses.class_weights import weigh_classes
 from ..losses.set_criterion import FrameTargets, SetCriterion, SetTerms
 from ..ops.attention import replace_attention
 from ..utils.arguments import check_arguments, check_type
-from ..utils.labeled_frames import select_labeled
+from ..utils.labeled_frames import select_labeled, weigh_losses
 from ..utils.query_predictions import (
     PixelDecoderOutput,
     QueryPredictions,
@@ -260,13 +260,14 @@ class AVMask2FormerHead(BaseAVHead, Mask2FormerHead):
             the last layer and ``d{i}.*`` of the earlier ones; ``d0`` is the
             audio decoder's.
         """
-        image_features, audio, data_samples, _ = select_labeled(
+        image_features, audio, data_samples, factor = select_labeled(
             image_features, audio, data_samples
         )
         targets = self.criterion.read_targets(data_samples)
         # 1. and 2.: audio, then image
         pixels, predictions = self._decode_queries(image_features, audio)
-        return self._set_losses(pixels, predictions, targets)
+        losses = self._set_losses(pixels, predictions, targets)
+        return weigh_losses(losses, factor)
 
     def _set_losses(
         self,

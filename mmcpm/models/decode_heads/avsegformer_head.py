@@ -8,7 +8,6 @@ import copy
 from collections.abc import Sequence
 from typing import NamedTuple
 
-import torch
 import torch.nn as nn
 from mmcv.cnn import ConvModule
 from mmdet.models.layers import DetrTransformerDecoderLayer
@@ -18,13 +17,12 @@ from mmseg.structures import SegDataSample
 from torch import Tensor
 
 from ...structures.audio_features import AudioFeatures
-from ...structures.audio_labels import check_class_ids
 from ...structures.av_prediction import AVPrediction
 from ..layers.channel_gate import ChannelGate
-from ..losses.point_sampling import classes_present
+from ..losses.label_maps import read_label_maps
 from ..ops.attention import replace_attention
 from ..utils.binary_scores import two_class_scores
-from ..utils.labeled_frames import select_labeled
+from ..utils.labeled_frames import select_labeled, weigh_losses
 from ..utils.query_predictions import mask_logits
 from .base_av_head import BaseAVHead
 
@@ -269,29 +267,21 @@ class AVSegFormerHead(BaseAVHead):
         image_features, audio, data_samples, factor = select_labeled(
             image_features, audio, data_samples
         )
-        labels = self._read_labels(data_samples)
+        labels, _ = read_label_maps(
+            data_samples, self.num_classes, self.ignore_index
+        )
         logits, mask_feature = self.decode(
             image_features, self.encode_audio(audio)
         )
         losses = frame_losses(
             logits,
             mask_feature,
-            labels,
+            labels.long(),
             self.loss_decode,
             self.loss_mix,
             self.ignore_index,
         )
-        return {name: factor * value for name, value in losses.items()}
-
-    def _read_labels(self, data_samples: list[SegDataSample]) -> Tensor:
-        """Collect label maps ``[B, H, W]``; refuse classes out of range."""
-        labels = torch.cat(
-            [sample.gt_sem_seg.data.long() for sample in data_samples]
-        )
-        classes = classes_present(labels, self.ignore_index)
-        for present, sample in zip(classes, data_samples, strict=True):
-            check_class_ids(present, self.num_classes, sample.metainfo)
-        return labels
+        return weigh_losses(losses, factor)
 
     def predict(
         self,

@@ -17,7 +17,7 @@ from torch import Tensor
 from ...structures.audio_features import AudioFeatures
 from ...structures.av_prediction import AVPrediction
 from ..layers.channel_gate import ChannelGate
-from ..utils.labeled_frames import select_labeled
+from ..utils.labeled_frames import select_labeled, weigh_losses
 from ..utils.query_predictions import PixelDecoderOutput, QueryPredictions
 from .av_mask2former_head import AVMask2FormerHead
 from .avsegformer_head import QueriedAudio, project_embedding
@@ -142,9 +142,7 @@ class AVSegFormerStarHead(AVMask2FormerHead):
             losses['loss_mix'] = self.loss_mix(
                 mean, labels, ignore_index=self.ignore_index
             )
-        if factor == 1:
-            return losses
-        return {name: factor * value for name, value in losses.items()}
+        return weigh_losses(losses, factor)
 
     def predict(
         self,

@@ -19,6 +19,7 @@ from ...structures.audio_features import AudioFeatures
 from ...structures.av_prediction import AVPrediction
 from ..layers.audio_visual_attention import AudioToken, AudioVisualAttention
 from ..layers.deeplab_aspp import DeepLabASPP
+from ..losses.label_maps import read_label_maps
 from .base_av_head import BaseAVHead
 
 
@@ -218,7 +219,10 @@ class CAVPHead(BaseAVHead):
         Raises:
             ValueError: If shuffled sounds are missing.
         """
-        labels = torch.cat([s.gt_sem_seg.data for s in data_samples]).long()
+        labels, _ = read_label_maps(
+            data_samples, self.num_classes, self.ignore_index
+        )
+        labels = labels.long()
         image = self.encode_image(image_features)
         # 1. own sounds
         own = self.fuse(image, self.encode_audio(audio))

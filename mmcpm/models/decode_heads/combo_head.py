@@ -7,7 +7,7 @@ from torch import Tensor
 
 from ...structures.audio_features import AudioFeatures
 from ...structures.av_prediction import AVPrediction
-from ...structures.clips import is_scored
+from ..utils.labeled_frames import labeled_index, weigh_losses
 from ..utils.query_predictions import PixelDecoderOutput, QueryPredictions
 from ..utils.transfers import few_numbers
 from .av_mask2former_head import AVMask2FormerHead
@@ -160,14 +160,7 @@ class COMBOHead(AVMask2FormerHead):
         # 1. all frames of the clips
         pixels, predictions = self._decode_queries(image_features, audio)
         # 2. match and compare in the labeled frames
-        index = [
-            place
-            for place, sample in enumerate(data_samples)
-            if is_scored(sample.metainfo)
-        ]
-        weight = float(bool(index))
-        # Without any, the terms of a frame, times 0, keep the graph whole.
-        index = index or [0]
+        index, factor = labeled_index(data_samples)
         targets = self.criterion.read_targets([data_samples[i] for i in index])
         index = few_numbers(index, pixels.mask_feature.device)
         losses = self._set_losses(
@@ -175,7 +168,7 @@ class COMBOHead(AVMask2FormerHead):
             predictions.of_images(index),
             targets,
         )
-        losses = {name: weight * value for name, value in losses.items()}
+        losses = weigh_losses(losses, factor)
         # 3. compare adjacent frames
         if self.loss_frame is not None and audio.clip_length > 1:
             terms = self.loss_frame(

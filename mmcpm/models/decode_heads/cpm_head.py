@@ -19,7 +19,7 @@ from ..layers.mlp import mlp
 from ..losses.acp_loss import recoverable_prompts, unexplained_ratio
 from ..losses.matched_masks import prompted_indices
 from ..losses.set_criterion import FrameTargets, SetTerms
-from ..utils.labeled_frames import select_labeled
+from ..utils.labeled_frames import select_labeled, weigh_losses
 from ..utils.mixing import MixedAudio
 from ..utils.prompt_stats import prompt_log_vars
 from ..utils.query_predictions import (
@@ -146,7 +146,7 @@ class CPMHead(AVMask2FormerHead):
             raise ValueError(NO_MIXTURE)
         if self.prompts is None:
             return super().loss(image_features, audio, data_samples)
-        image_features, audio, data_samples, _ = select_labeled(
+        image_features, audio, data_samples, factor = select_labeled(
             image_features, audio, data_samples
         )
         targets = self.criterion.read_targets(data_samples)
@@ -201,13 +201,11 @@ class CPMHead(AVMask2FormerHead):
                     prompted, audio.mixture, data_samples, pixels, targets
                 )
             )
-        for name, value in prompt_losses.items():
-            factor = self.cpm_weight if name.startswith('loss') else 1.0
-            losses[name] = factor * value
+        losses.update(weigh_losses(prompt_losses, self.cpm_weight))
 
         # 6. statistics of the prompts, for the log
         losses.update(prompt_log_vars(prompted, feature, targets.label_maps))
-        return losses
+        return weigh_losses(losses, factor)
 
     def decode_prompts(
         self,

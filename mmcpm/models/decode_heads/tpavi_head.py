@@ -19,6 +19,7 @@ from ...structures.av_prediction import AVPrediction
 from ...structures.clips import is_scored
 from ..layers.tpavi import TPAVIBlock
 from ..layers.tpavi_decoder import FeatureFusion, SummedDilatedConvs
+from ..losses.label_maps import read_label_maps
 from ..utils.binary_scores import two_class_scores
 from .base_av_head import BaseAVHead
 
@@ -210,7 +211,9 @@ class TPAVIHead(BaseAVHead):
         output = self.decode(image_features, audio)
         scored = [is_scored(sample.metainfo) for sample in data_samples]
         scored = torch.tensor(scored, device=output.logits.device)
-        labels = torch.cat([each.gt_sem_seg.data for each in data_samples])
+        labels, _ = read_label_maps(
+            data_samples, self.num_classes, self.ignore_index
+        )
         logits, labels = output.logits[scored], labels[scored]
         if logits.shape[-2:] != labels.shape[-2:]:
             logits = resize(logits, tuple(labels.shape[-2:]))

@@ -19,9 +19,9 @@ from mmengine.structures import InstanceData
 from mmseg.structures import SegDataSample
 from torch import Tensor
 
-from ...structures.audio_labels import check_class_ids
 from ..utils.query_predictions import QueryPredictions
 from ..utils.transfers import few_numbers
+from .label_maps import read_label_maps
 from .matched_masks import (
     MaskIndices,
     collect_indices,
@@ -31,7 +31,6 @@ from .matched_masks import (
 )
 from .point_sampling import (
     class_mask_at_points,
-    classes_present,
     logits_at_points,
     uncertain_points,
 )
@@ -128,13 +127,9 @@ class SetCriterion(nn.Module):
         Returns:
             FrameTargets: Label maps and the classes in them.
         """
-        label_maps = torch.cat(
-            [sample.gt_sem_seg.data for sample in data_samples]
+        return FrameTargets(
+            *read_label_maps(data_samples, self.num_classes, self.ignore_index)
         )
-        classes = classes_present(label_maps, self.ignore_index)
-        for present, sample in zip(classes, data_samples, strict=True):
-            check_class_ids(present, self.num_classes, sample.metainfo)
-        return FrameTargets(label_maps, classes)
 
     @torch.no_grad()
     def match(

@@ -1,0 +1,3 @@
+from .sound_bank import SoundBank
+
+__all__ = ['SoundBank']

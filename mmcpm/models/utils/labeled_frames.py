@@ -23,6 +23,49 @@ class LabeledFrames(NamedTuple):
     factor: float
 
 
+def labeled_index(
+    data_samples: Sequence[SegDataSample],
+) -> tuple[list[int], float]:
+    """Find the frames that have a label.
+
+    Args:
+        data_samples (Sequence[SegDataSample]): Samples of a batch.
+
+    Returns:
+        tuple[list[int], float]: Their places in the batch and the factor of
+        the losses: 1, or 0 if there is none. The first frame stands in then:
+        every process of a distributed training needs a graph that reaches
+        all parameters.
+    """
+    kept = [
+        index
+        for index, sample in enumerate(data_samples)
+        if is_scored(sample.metainfo)
+    ]
+    return kept or [0], float(bool(kept))
+
+
+def weigh_losses(
+    losses: dict[str, Tensor], factor: float
+) -> dict[str, Tensor]:
+    """Multiply losses, but not what is only logged beside them.
+
+    Args:
+        losses (dict[str, Tensor]): Losses, whose names contain "loss", and
+            other values.
+        factor (float): Factor of the losses.
+
+    Returns:
+        dict[str, Tensor]: By the same names.
+    """
+    if factor == 1:
+        return losses
+    return {
+        name: factor * value if 'loss' in name else value
+        for name, value in losses.items()
+    }
+
+
 def select_labeled(
     image_features: Sequence[Tensor],
     audio: AudioFeatures,
@@ -30,8 +73,7 @@ def select_labeled(
 ) -> LabeledFrames:
     """Leave out frames without a label, for heads that treat each alone.
 
-    The first frame stays if none is labeled: every process of a distributed
-    training needs a graph that reaches all parameters.
+    The first frame stays if none is labeled, see :func:`labeled_index`.
 
     Args:
         image_features (Sequence[Tensor]): Levels, ``[B, C, h, w]``.
@@ -42,13 +84,7 @@ def select_labeled(
     Returns:
         LabeledFrames: The others.
     """
-    kept = [
-        index
-        for index, sample in enumerate(data_samples)
-        if is_scored(sample.metainfo)
-    ]
-    factor = float(bool(kept))
-    kept = kept or [0]
+    kept, factor = labeled_index(data_samples)
     if len(kept) == len(data_samples):
         audio = replace(audio, clip_length=1, valid=None)
         return LabeledFrames(image_features, audio, data_samples, factor)

@@ -44,3 +44,22 @@ def test_they_enter_no_loss(request, features, make_batch, name, flags):
     assert losses.keys() == expected.keys() and len(losses) > 3
     for key, value in expected.items():
         torch.testing.assert_close(losses[key], value, msg=key)
+
+
+@pytest.mark.parametrize('name', ['tiny_cfg', 'cpm_cfg'])
+def test_a_batch_without_labels_teaches_nothing(
+    request, features, make_batch, name
+):
+    """It reaches the parameters all the same, as other ranks do."""
+    head = MODELS.build(request.getfixturevalue(name).decode_head)
+    image, audio, mixed = features()
+    samples = make_batch()['data_samples']
+    for sample in samples:
+        sample.set_metainfo(dict(labeled=False, audio_labels=()))
+        sample.gt_sem_seg.data.fill_(255)
+    losses = head.loss(image, audio if name == 'tiny_cfg' else mixed, samples)
+    total = sum(value for key, value in losses.items() if 'loss' in key)
+    total.backward()
+    assert float(total.detach()) == 0.0
+    gradients = [p.grad for p in head.mask_embed.parameters()]
+    assert all(grad is not None and not grad.any() for grad in gradients)

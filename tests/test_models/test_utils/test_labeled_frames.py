@@ -1,7 +1,7 @@
 import torch
 from mmseg.structures import SegDataSample
 
-from mmcpm.models.utils.labeled_frames import select_labeled
+from mmcpm.models.utils.labeled_frames import select_labeled, weigh_losses
 from mmcpm.structures import AudioFeatures
 
 
@@ -37,3 +37,10 @@ def test_labeled_frames_are_kept():
 
 def test_one_stands_in_where_none_is_labeled():
     assert select(dict(labeled=False), dict(labeled=False)) == ([0], 0.0)
+
+
+def test_what_is_only_logged_is_not_weighted():
+    losses = {'loss_cls': 2.0, 'd0.loss_mask': 3.0, 'accuracy': 4.0}
+    expected = {'loss_cls': 1.0, 'd0.loss_mask': 1.5, 'accuracy': 4.0}
+    assert weigh_losses(losses, 0.5) == expected
+    assert weigh_losses(losses, 1.0) == losses
