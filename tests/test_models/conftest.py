@@ -17,14 +17,19 @@ from mmcpm.structures import AudioFeatures
 CONFIGS = Path(__file__).resolve().parents[2] / 'configs'
 
 
-@pytest.fixture
-def tiny_cfg():
-    """Configuration of the scenes model with fewer points."""
+def read_tiny(name):
+    """Configuration of a model of the scenes with fewer points."""
     init_default_scope('mmseg')
-    cfg = Config.fromfile(CONFIGS / '_base_/models/avmask2former_r18_tiny.py')
+    cfg = Config.fromfile(CONFIGS / f'_base_/models/{name}_r18_tiny.py')
     cfg.model.decode_head.train_cfg.num_points = 64
     cfg.model.data_preprocessor.size = (64, 64)
     return cfg.model
+
+
+@pytest.fixture
+def tiny_cfg():
+    """Configuration of the scenes model with fewer points."""
+    return read_tiny('avmask2former')
 
 
 @pytest.fixture
@@ -36,11 +41,13 @@ def tiny_model(tiny_cfg):
 @pytest.fixture
 def cpm_cfg():
     """Configuration of the full CPM with fewer points."""
-    init_default_scope('mmseg')
-    cfg = Config.fromfile(CONFIGS / '_base_/models/cpm_r18_tiny.py')
-    cfg.model.decode_head.train_cfg.num_points = 64
-    cfg.model.data_preprocessor.size = (64, 64)
-    return cfg.model
+    return read_tiny('cpm')
+
+
+@pytest.fixture
+def combo_cfg():
+    """Configuration of COMBO with fewer points."""
+    return read_tiny('combo')
 
 
 @pytest.fixture

@@ -1,11 +1,9 @@
 """Several methods beside stock Mask2Former, in one run."""
 
 import json
-import platform
 from argparse import Namespace
 from pathlib import Path
 
-import torch
 from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from mmseg.registry import MODELS
@@ -13,13 +11,12 @@ from mmseg.registry import MODELS
 from mmcpm.apis import options
 from mmcpm.apis.config_checks import fill_num_classes, require
 from mmcpm.apis.train_and_test import read_config
-from mmcpm.utils.io import write_whole
 
 from .batches import clip_settings, random_batch
 from .flops import count
 from .memory import CPU_METHOD, CUDA_METHOD, peak_memory
 from .peers import prepare, stock_model
-from .runs import check
+from .runs import check, describe_run, write_report
 from .steps import Subject, compare, interleave, time_statistics
 
 # Name of the peer in reports.
@@ -71,29 +68,14 @@ def run(args: Namespace) -> dict:
             methods[name].update(time_statistics(times))
             methods[name].update(compare(times, seconds[0]))
     report = {
-        'task': args.task,
+        **describe_run(args),
         'stock': args.stock,
-        'size': list(args.size),
-        'batch': args.batch,
-        'device': args.device,
-        'dtype': args.dtype,
-        'repeats': args.repeats,
-        'warmup': args.warmup,
-        'threads': torch.get_num_threads(),
-        'versions': {
-            'python': platform.python_version(),
-            'torch': torch.__version__,
-        },
         'memory': (
             CUDA_METHOD if args.device.startswith('cuda') else CPU_METHOD
         ),
         'methods': list(methods.values()),
     }
-    if args.device.startswith('cuda'):
-        report['gpu'] = torch.cuda.get_device_name()
-    if args.out is not None:
-        text = json.dumps(report, indent=1)
-        write_whole(args.out, f'{text}\n'.encode())
+    write_report(args.out, report)
     return report
 
 

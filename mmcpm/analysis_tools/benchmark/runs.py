@@ -49,6 +49,26 @@ def run(args: Namespace) -> dict:
     report = {
         'config': args.config,
         'peer': args.vs,
+        **describe_run(args),
+    }
+    if args.task == 'data':
+        report.update(measure_data(args, cfg, peer))
+    else:
+        report.update(measure_model(args, cfg, peer))
+    write_report(args.out, report)
+    return report
+
+
+def describe_run(args: Namespace) -> dict:
+    """Tell how and on what a benchmark runs.
+
+    Args:
+        args (Namespace): Arguments of a tool.
+
+    Returns:
+        dict: Task, sizes, repetitions, device and versions, for a report.
+    """
+    report = {
         'task': args.task,
         'size': list(args.size),
         'batch': args.batch,
@@ -64,14 +84,19 @@ def run(args: Namespace) -> dict:
     }
     if args.device.startswith('cuda'):
         report['gpu'] = torch.cuda.get_device_name()
-    if args.task == 'data':
-        report.update(measure_data(args, cfg, peer))
-    else:
-        report.update(measure_model(args, cfg, peer))
-    if args.out is not None:
-        text = json.dumps(report, indent=1)
-        write_whole(args.out, f'{text}\n'.encode())
     return report
+
+
+def write_report(path: str | None, report: dict) -> None:
+    """Save a report as JSON.
+
+    Args:
+        path (str, optional): The file; None: nowhere.
+        report (dict): What to save.
+    """
+    if path is not None:
+        text = json.dumps(report, indent=1)
+        write_whole(path, f'{text}\n'.encode())
 
 
 def check(args: Namespace) -> None:

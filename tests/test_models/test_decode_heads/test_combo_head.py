@@ -1,25 +1,17 @@
 import copy
-from pathlib import Path
 
 import pytest
 import torch
-from mmengine.config import Config
-from mmengine.registry import init_default_scope
 from mmseg.registry import MODELS
 
 from mmcpm.models.decode_heads.combo_head import as_coded_sources
 from mmcpm.models.utils.semantic_inference import semantic_inference
 from mmcpm.structures import AudioFeatures
 
-CONFIGS = Path(__file__).resolve().parents[3] / 'configs'
-
 
 @pytest.fixture
-def cfg():
-    init_default_scope('mmseg')
-    cfg = Config.fromfile(CONFIGS / '_base_/models/combo_r18_tiny.py')
-    cfg.model.decode_head.train_cfg.num_points = 64
-    return cfg.model.decode_head
+def cfg(combo_cfg):
+    return combo_cfg.decode_head
 
 
 @pytest.fixture

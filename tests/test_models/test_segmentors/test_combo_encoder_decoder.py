@@ -1,31 +1,17 @@
-from pathlib import Path
-
 import pytest
 import torch
 from mmengine.config import Config
-from mmengine.registry import init_default_scope
 from mmseg.registry import MODELS
 
 from mmcpm.models.layers.maskige_gate import MaskigeGate
 
-CONFIGS = Path(__file__).resolve().parents[3] / 'configs'
-
 
 @pytest.fixture
-def cfg():
-    init_default_scope('mmseg')
-    cfg = Config.fromfile(CONFIGS / '_base_/models/combo_r18_tiny.py')
-    cfg.model.decode_head.train_cfg.num_points = 64
-    cfg.model.data_preprocessor.size = (64, 64)
-    return cfg.model
-
-
-@pytest.fixture
-def model(cfg):
+def model(combo_cfg):
     """A model with a maskige branch."""
     torch.manual_seed(0)
-    cfg.maskige_backbone = cfg.backbone
-    return MODELS.build(cfg).eval()
+    combo_cfg.maskige_backbone = combo_cfg.backbone
+    return MODELS.build(combo_cfg).eval()
 
 
 @pytest.fixture
@@ -118,8 +104,8 @@ def test_windows_share_the_sound_and_cut_the_maskige(model, batch):
     torch.testing.assert_close(slid, whole)
 
 
-def test_off_without_a_second_backbone(cfg, make_batch):
-    model = MODELS.build(cfg).eval()
+def test_off_without_a_second_backbone(combo_cfg, make_batch):
+    model = MODELS.build(combo_cfg).eval()
     assert not any('maskige' in name for name in model.state_dict())
     with torch.no_grad():
         (result, _) = run(model, make_batch(), 'predict')
