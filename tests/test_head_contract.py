@@ -238,7 +238,13 @@ def test_clips_are_scored_as_their_frames(folder, trained, tmp_path, options):
 
 
 def test_training_on_clips(folder, tmp_path):
-    run_tool('train', folder / 'clips.py', '--work-dir', tmp_path)
+    run_tool(
+        'train',
+        folder / 'clips.py',
+        *('--work-dir', tmp_path),
+        # Runs that begin in one second would share a log.
+        *('--cfg-options', 'experiment_name=clips'),
+    )
     (log,) = tmp_path.rglob('2*.log')
     # Eight frames of a clip of ten: two samples, one batch.
     assert '[1/1]' in log.read_text()

@@ -46,7 +46,9 @@ mim = Path(mmcpm.__file__).parent / '.mim'
 configs = {}
 for name in sys.argv[1:]:
     cfg = Config.fromfile(mim / name)
-    configs[name] = [cfg.model.type, cfg.train_cfg.max_epochs]
+    loop = cfg.train_cfg
+    length = loop.get('max_epochs') or loop.max_iters
+    configs[name] = [cfg.model.type, length]
 # As mmengine reads the index of a package.
 from mmengine.infer import BaseInferencer
 folder = BaseInferencer._get_repo_or_mim_dir('mmcpm')

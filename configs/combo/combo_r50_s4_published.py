@@ -1,5 +1,4 @@
-# COMBO's published model on S4, for converted checkpoints:
-# a second backbone reads maskiges; sounds are cut and reach queries as coded.
+# COMBO as coded and published for S4: a second backbone reads maskiges.
 _base_ = ['./combo_r50_s4.py']
 
 load = [
