@@ -119,15 +119,17 @@ def test_every_visit_draws_anew(avss_root, settings, wrapper):
                 seen[sample['uid']].append(sample['frame_index'])
         return seen['-apT0tfo6U_16000_26000']
 
+    # An epoch starts a process, which takes nine seconds if it is spawned.
+    epochs = 2 if spawned else 3
     torch.manual_seed(0)
-    first = visits(3)
+    first = visits(epochs)
     # Two visits alike are one in ten, all of a row one in a hundred.
     assert len(set(first)) > 1
-    assert len(set(visits(5))) > 2
+    assert spawned or len(set(visits(5))) > 2
     if not settings.get('persistent_workers'):
         # Who seeds the main process repeats the draws: exact resuming.
         torch.manual_seed(0)
-        assert visits(3) == first
+        assert visits(epochs) == first
 
 
 def test_looking_before_the_start_does_not_shift_the_draws(avss_root):
