@@ -99,6 +99,12 @@ class MixtureState(nn.Module):
         self._note_steps(steps)
         return steps
 
+    def __setstate__(self, state: dict) -> None:
+        # A copy's counter counts its own changes: what was noted of the
+        # original's may seem to be of the copy's.
+        super().__setstate__(state)
+        self._noted = (None, 0, 0)
+
     def _apply(self, *args, **kwargs) -> 'MixtureState':
         # Moved to another device the number stays the same.
         steps = self._steps

@@ -5,7 +5,7 @@ import threading
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from mmengine.runner.checkpoint import load_state_dict
 from torch._subclasses.fake_tensor import (
@@ -93,6 +93,7 @@ def test_a_copy_learns_on_its_own(make_classifier):
     ),
     interval=st.integers(1, 4),
 )
+@example(events=['rejected', 'copy'], interval=1)
 def test_rejected_steps_leave_no_trace(events, interval):
     """As if only the others had been, in this run and in a resumed one."""
 
