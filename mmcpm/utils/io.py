@@ -125,7 +125,8 @@ def write_whole(
                 if sync:
                     file.flush()
                     os.fsync(file.fileno())
-        target.finish()
+        # Not finish(): another file may be called `<name>.partial`.
+        os.replace(target.path, target.final)
     finally:
         target.discard()
 

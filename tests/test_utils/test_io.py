@@ -75,6 +75,12 @@ def test_write_whole_makes_folders_and_ordinary_files(tmp_path):
     )
 
 
+def test_write_whole_leaves_other_files_alone(tmp_path):
+    (tmp_path / '0.partial.png').write_bytes(b'another frame')
+    write_whole(tmp_path / '0.png', b'frame')
+    assert (tmp_path / '0.partial.png').read_bytes() == b'another frame'
+
+
 def test_write_whole_leaves_the_old_file_if_it_fails(tmp_path, monkeypatch):
     path = tmp_path / 'a.png'
     write_whole(path, b'old')

@@ -123,39 +123,27 @@ class LogMelFrontend(_MelFrontend):
     first frames of the waveform that ``CutAudioToFrame`` cuts.
 
     Args:
-        sample_rate (int): Rate of the waveforms in Hz.
-        n_fft (int): Length of the transform in samples.
-        win_length (int): Length of the Hann window in samples.
-        hop_length (int): Samples between two frames.
-        num_frames (int): Frames kept from the start.
         num_bands (int): Mel bands.
         low (float): Lower end of the first band, Hz.
         high (float): Upper end of the last band, Hz.
+        **kwargs: Arguments of AudioFrontend but ``compression``.
     """
 
     def __init__(
         self,
         *,
-        sample_rate: int = 16000,
-        n_fft: int = 512,
-        win_length: int = 400,
-        hop_length: int = 160,
-        num_frames: int = 96,
         num_bands: int = 64,
         low: float = 125.0,
         high: float = 7500.0,
+        **kwargs,
     ) -> None:
         super().__init__(
-            sample_rate=sample_rate,
-            n_fft=n_fft,
-            win_length=win_length,
-            hop_length=hop_length,
-            num_frames=num_frames,
-            compression='vggish',
             num_bands=num_bands,
             low=low,
             high=high,
             axis='mel',
+            compression='vggish',
+            **kwargs,
         )
 
     @property
@@ -185,40 +173,27 @@ class MelDecibelFrontend(_MelFrontend):
     The transform is centered, the power has a floor of 1e-5: silence is -1.
 
     Args:
-        sample_rate (int): Rate of the waveforms in Hz.
-        n_fft (int): Length of the transform in samples.
-        win_length (int): Length of the Hann window in samples.
-        hop_length (int): Samples between two frames.
-        num_frames (int): Frames kept from the start (96 for 1 s, 300 for
-            3 s: the centered transform yields 101 and 301).
         num_bands (int): Mel bands.
         low (float): Lower end of the first band, Hz.
         high (float): Upper end of the last band, Hz.
+        **kwargs: Arguments of AudioFrontend but ``compression``.
     """
 
     def __init__(
         self,
         *,
-        sample_rate: int = 16000,
-        n_fft: int = 512,
-        win_length: int = 400,
-        hop_length: int = 160,
-        num_frames: int = 96,
         num_bands: int = 64,
         low: float = 125.0,
         high: float = 3800.0,
+        **kwargs,
     ) -> None:
         super().__init__(
-            sample_rate=sample_rate,
-            n_fft=n_fft,
-            win_length=win_length,
-            hop_length=hop_length,
-            num_frames=num_frames,
-            compression='db',
             num_bands=num_bands,
             low=low,
             high=high,
             axis='hertz',
+            compression='db',
+            **kwargs,
         )
 
     def transform(self, waveform: Tensor) -> Tensor:
